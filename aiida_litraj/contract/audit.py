@@ -1,0 +1,35 @@
+"""The block in every result which says what ran, where, and at which cost."""
+
+from __future__ import annotations
+
+from pydantic import NonNegativeFloat, NonNegativeInt
+
+from .base import Model
+from .potential import PotentialReport
+
+
+class Audit(Model):
+    """Provenance of a result that no input node can hold."""
+
+    engine_version: str
+    schema_version: int
+    python_version: str
+    platform: str
+    packages: dict[str, str]
+    potential: PotentialReport
+    device: str
+    dtype: str
+    kernels: str
+    processes: int
+    seed: int
+    model_calls: NonNegativeInt
+    """Configurations evaluated, over this run and the runs it resumed."""
+    resumed_calls: NonNegativeInt
+    """How many of ``model_calls`` came from checkpoints of earlier runs."""
+    model_seconds: NonNegativeFloat
+    """Time inside the model in this run, summed over the worker processes."""
+    cpu_seconds: NonNegativeFloat
+    wall_seconds: NonNegativeFloat
+    peak_memory_mb: NonNegativeFloat
+    started_at: str
+    out_of_memory_halvings: NonNegativeInt = 0

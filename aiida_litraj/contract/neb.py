@@ -1,0 +1,198 @@
+"""Job and result of the ``neb`` task.
+
+Arrays of a job, in ``arrays.npz``, per item ``<id>``: ``<id>/positions`` (n_images, n_atoms, 3) in Ang,
+*continuous* along the path (an atom which crosses the cell boundary is not wrapped back: the hop is a vector);
+``<id>/cell`` (3, 3) in Ang; ``<id>/pbc`` (3,) bool; ``<id>/numbers`` (n_atoms,) atomic numbers;
+``<id>/fixed`` (n_atoms,) bool.
+
+Arrays of a result, in ``result.npz``, per item that has any: ``<id>/positions`` (n_images, n_atoms, 3) in Ang;
+``<id>/energies`` (n_images,) in eV; ``<id>/forces`` (n_images, n_atoms, 3) in eV/Ang, of the potential, without
+springs; ``<id>/neb_forces`` the same with the projection and springs the band felt (zero at the ends); with
+``verify_saddle`` also ``<id>/curvatures`` (n_modes,) in eV/Ang^2 and ``<id>/modes`` (n_modes, n_atoms, 3).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from .audit import Audit
+from .base import SCHEMA_VERSION, Model
+from .potential import PotentialSpec
+from .runtime import Runtime
+
+Criterion = Literal['norm', 'component']
+Optimizer = Literal['fire', 'lbfgs']
+ITEM_ID = r'^[A-Za-z0-9_][A-Za-z0-9_.-]*$'
+
+
+class RelaxParameters(Model):
+    """Relaxation of one end of a path. ``max_steps=None`` means no limit."""
+
+    optimizer: Optimizer
+    fmax_ev_per_ang: PositiveFloat
+    criterion: Criterion
+    max_steps: NonNegativeInt | None
+
+
+class BandParameters(Model):
+    """Optimisation of the band. ``climb_below_ev_per_ang=None`` with ``climb`` means climbing from step 0."""
+
+    optimizer: Optimizer
+    fmax_ev_per_ang: PositiveFloat
+    criterion: Criterion
+    max_steps: NonNegativeInt
+    spring_constant_ev_per_ang2: PositiveFloat
+    climb: bool
+    climb_below_ev_per_ang: PositiveFloat | None
+
+
+class AcceptanceParameters(Model):
+    """When an optimised path counts as converged: the residual force over band, source and target."""
+
+    fmax_ev_per_ang: PositiveFloat
+    criterion: Criterion
+
+
+class SaddleParameters(Model):
+    """Lanczos search for the lowest curvature modes of the highest image."""
+
+    n_modes: PositiveInt
+    displacement_ang: PositiveFloat
+    max_iterations: PositiveInt
+    tolerance_ev_per_ang2: PositiveFloat
+
+
+class NebParameters(Model):
+    """Every number of the science, without defaults: a protocol fills them.
+
+    ``initial_path``: what happens to the inner images once the ends have relaxed. ``keep``: nothing, they start as
+    given; ``shift``: they move along with the ends; ``linear``: drawn anew between the relaxed ends along the
+    hop's own displacement (never the minimum image); ``idpp``: the same, then relaxed on the image dependent pair
+    potential (Smidstrup et al., J. Chem. Phys. 140, 214106 (2014)).
+
+    ``hop_tolerance_ang``: how far the displacement of the mobile ion between the relaxed ends may differ from the
+    hop that was asked for, before the path is refused as another hop.
+    """
+
+    source: RelaxParameters
+    target: RelaxParameters
+    initial_path: Literal['keep', 'shift', 'linear', 'idpp']
+    band: BandParameters
+    acceptance: AcceptanceParameters
+    hop_tolerance_ang: PositiveFloat
+    max_force_ev_per_ang: PositiveFloat
+    """A path with a larger force has exploded and is given up."""
+    dtype: Literal['native', 'float32', 'float64']
+    verify_saddle: SaddleParameters | None
+    seed: NonNegativeInt
+
+
+class NebItem(Model):
+    """One path of a job; its arrays are in ``arrays.npz``."""
+
+    id: str = Field(pattern=ITEM_ID)
+    mobile: NonNegativeInt | None
+    """Index of the ion that hops; ``None`` if the path has no single mobile ion."""
+
+
+class NebJob(Model):
+    """Content of ``job.json`` of a ``neb`` job."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    task: Literal['neb'] = 'neb'
+    potential: PotentialSpec
+    parameters: NebParameters
+    runtime: Runtime = Runtime()
+    items: list[NebItem] = Field(min_length=1)
+
+    @model_validator(mode='after')
+    def _unique(self) -> NebJob:
+        ids = [item.id for item in self.items]
+        doubled = sorted({name for name in ids if ids.count(name) > 1}) if len(set(ids)) < len(ids) else []
+        if doubled:
+            raise ValueError(f'item ids occur more than once: {", ".join(doubled)}')
+        return self
+
+
+ItemStatus = Literal['finished', 'failed', 'unfinished']
+"""``finished``: ran to its end (converged or out of steps); ``failed``: given up with a reason; ``unfinished``: cut
+off by the clock or a signal, resumable from the checkpoint."""
+
+
+class NebItemResult(Model):
+    """How one path ended. The fields after ``reason`` are ``None`` where the path did not get that far."""
+
+    id: str
+    status: ItemStatus
+    converged: bool
+    label: str | None = None
+    """Label in the error table (``contract.errors``) when the item is not converged."""
+    reason: str | None = None
+    """The same for a person, with the values."""
+    n_steps: NonNegativeInt = 0
+    source_steps: NonNegativeInt = 0
+    target_steps: NonNegativeInt = 0
+    source_shared_with: str | None = None
+    """Id of the path whose relaxed end this source is (the same configuration, relaxed once)."""
+    target_shared_with: str | None = None
+    fmax_ev_per_ang: NonNegativeFloat | None = None
+    """Largest residual force norm over all inner images, the climbing one included, and both ends."""
+    fmax_component_ev_per_ang: NonNegativeFloat | None = None
+    band_calls: NonNegativeInt = 0
+    endpoint_calls: NonNegativeInt = 0
+    """Zero where both ends were shared with an earlier path."""
+    saddle_calls: NonNegativeInt = 0
+    climbing_image: NonNegativeInt | None = None
+    hop_displacement_ang: tuple[float, float, float] | None = None
+    """Displacement of the mobile ion from the first to the last image, a vector."""
+    negative_modes: NonNegativeInt | None = None
+    lowest_curvatures_ev_per_ang2: list[float] | None = None
+
+
+class ExitReport(Model):
+    """How the job as a whole ended, by the table in ``contract.errors``."""
+
+    status: NonNegativeInt
+    label: str
+    message: str
+
+
+class NebResult(Model):
+    """Content of ``result.json`` of a ``neb`` job; ``audit`` is ``None`` only if the potential did not load."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    task: Literal['neb'] = 'neb'
+    exit: ExitReport
+    items: list[NebItemResult] = []
+    audit: Audit | None = None
+
+
+class Progress(Model):
+    """Content of ``progress.json``, rewritten while a job runs."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    task: str
+    n_items: NonNegativeInt
+    n_finished: NonNegativeInt
+    n_converged: NonNegativeInt
+    n_active: NonNegativeInt
+    model_calls: NonNegativeInt
+    wall_seconds: NonNegativeFloat
+    updated_at: str
+    active: list[ActiveItem] = []
+
+
+class ActiveItem(Model):
+    """A path or end under way."""
+
+    id: str
+    phase: str
+    step: NonNegativeInt
+    max_steps: NonNegativeInt | None = None
+    fmax_ev_per_ang: NonNegativeFloat | None = None
+    target_ev_per_ang: PositiveFloat | None = None
+
+
+Progress.model_rebuild()

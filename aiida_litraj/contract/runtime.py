@@ -1,0 +1,27 @@
+"""How a job runs: nothing in here can change an answer beyond round-off."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from .base import Model
+
+Kernels = Literal['plain', 'compiled', 'cuequivariance', 'flash', 'openequivariance']
+
+
+class Runtime(Model):
+    """Settings of the run, filled from ``metadata.options`` and so outside the hash of the calculation.
+
+    ``processes=None`` lets the engine choose: one worker process per available core on a CPU, one on a GPU.
+    ``batch_atoms=None`` lets the engine fill the GPU's memory; on a CPU there is one graph per call.
+    ``max_seconds`` is the engine's own clock: it checkpoints and ends before the scheduler kills it.
+    """
+
+    device: str = Field(default='auto', pattern=r'^(auto|cpu|cuda(:\d+)?)$')
+    processes: PositiveInt | None = None
+    threads_per_process: PositiveInt | None = None
+    batch_atoms: PositiveInt | None = None
+    max_seconds: PositiveFloat | None = None
+    kernels: Kernels = 'plain'

@@ -1,0 +1,1 @@
+"""The physics: bands, tangents, optimisers, interpolation; numpy only, no files, no models."""

@@ -1,0 +1,138 @@
+"""Analytic potentials for tests and for a first try without any package: their barriers are known on paper."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ...contract.arrays import Array
+from ...contract.errors import LitrajError
+from ...contract.potential import PotentialReport
+from .interface import Configuration, Evaluation, Family, LoadRequest
+
+_MUELLER_BROWN = np.array(
+    # A, a, b, c, x0, y0: K. Mueller and L. D. Brown, Theor. Chim. Acta 53, 75 (1979)
+    [
+        (-200.0, -1.0, 0.0, -10.0, 1.0, 0.0),
+        (-100.0, -1.0, 0.0, -10.0, 0.0, 0.5),
+        (-170.0, -6.5, 11.0, -6.5, -0.5, 1.5),
+        (15.0, 0.7, 0.6, 0.7, -1.0, 1.0),
+    ]
+)
+
+
+def double_well(configuration: Configuration, height: float = 1.0, width: float = 1.0) -> Evaluation:
+    """Return the energy of independent atoms in a quartic double well along x, harmonic in y and z.
+
+    V = height ((x/width)^2 - 1)^2 + (y^2 + z^2)/2, in eV and Ang: minima at x = -width and width, saddle at the
+    origin, barrier ``height``.
+    """
+    x, y, z = configuration.positions.T
+    scaled = (x / width) ** 2 - 1.0
+    energy = height * scaled**2 + 0.5 * (y**2 + z**2)
+    forces = -np.stack([4.0 * height * scaled * x / width**2, y, z], axis=1)
+    return Evaluation(float(energy.sum()), forces)
+
+
+def mueller_brown(configuration: Configuration, scale: float = 0.01) -> Evaluation:
+    """Return the energy of independent atoms on the Mueller-Brown surface in x and y, harmonic in z.
+
+    ``scale`` turns its arbitrary units into eV. The saddles lie at (-0.822, 0.624) with -40.66 and (0.212, 0.293)
+    with -72.25, the minima at (-0.558, 1.442) with -146.70, (0.623, 0.028) with -108.17, (-0.050, 0.467) with -80.77.
+    """
+    amplitude, a, b, c, x0, y0 = _MUELLER_BROWN.T[:, :, None]
+    dx = configuration.positions[:, 0] - x0
+    dy = configuration.positions[:, 1] - y0
+    terms = amplitude * np.exp(a * dx**2 + b * dx * dy + c * dy**2)
+    z = configuration.positions[:, 2]
+    gradient = np.stack(
+        [(terms * (2 * a * dx + b * dy)).sum(axis=0), (terms * (b * dx + 2 * c * dy)).sum(axis=0), z], axis=1
+    )
+    return Evaluation(float(scale * (terms.sum() + 0.5 * (z**2).sum())), -scale * gradient)
+
+
+def _pairs(configuration: Configuration, cutoff: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Array]:
+    """Return ``i``, ``j`` and the vector r_j - r_i of every directed pair within ``cutoff``, all images included."""
+    cell, pbc = configuration.cell, configuration.pbc
+    heights = np.full(3, np.inf)
+    if pbc.any():
+        heights = abs(np.linalg.det(cell)) / np.linalg.norm(
+            np.cross(np.roll(cell, -1, axis=0), np.roll(cell, -2, axis=0)), axis=1
+        )
+    # Atoms may lie outside the cell (positions are continuous along a path), so wrap a copy first.
+    positions = configuration.positions
+    if pbc.any():
+        fractional = np.linalg.solve(cell.T, positions.T).T
+        fractional[:, pbc] -= np.floor(fractional[:, pbc])
+        positions = fractional @ cell
+    reach = [int(np.ceil(cutoff / height)) + 1 if periodic else 0 for height, periodic in zip(heights, pbc)]
+    shifts = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing='ij'), axis=-1).reshape(-1, 3)
+    vectors = positions[None, :, None, :] + (shifts @ cell)[None, None, :, :] - positions[:, None, None, :]
+    squared = (vectors**2).sum(axis=-1)
+    i, j, s = np.nonzero((squared < cutoff**2) & (squared > 1e-12))
+    return i, j, vectors[i, j, s]
+
+
+def morse(
+    configuration: Configuration, depth: float = 0.3, alpha: float = 1.6, radius: float = 2.8, cutoff: float = 6.0
+) -> Evaluation:
+    """Return the energy of atoms with a Morse pair potential, whatever their element.
+
+    V(r) = depth [(1 - exp(-alpha (r - radius)))^2 - 1], brought to zero at ``cutoff`` by subtracting value and slope.
+    """
+    i, _, vectors = _pairs(configuration, cutoff)
+    distance = np.linalg.norm(vectors, axis=1)
+
+    def pair(r: Array) -> tuple[Array, Array]:
+        decay = np.exp(-alpha * (r - radius))
+        return depth * ((1.0 - decay) ** 2 - 1.0), 2.0 * depth * alpha * (1.0 - decay) * decay
+
+    value, slope = pair(distance)
+    value_cut, slope_cut = pair(np.array([cutoff]))
+    energy = 0.5 * (value - value_cut - slope_cut * (distance - cutoff)).sum()
+    forces = np.zeros_like(configuration.positions)
+    np.add.at(forces, i, ((slope - slope_cut) / distance)[:, None] * vectors)
+    return Evaluation(float(energy), forces)
+
+
+_FUNCTIONS = {'double_well': double_well, 'mueller_brown': mueller_brown, 'morse': morse}
+
+
+class ToyEvaluator:
+    """One of the analytic potentials, with its parameters from ``options`` of the potential."""
+
+    device = 'cpu'
+    dtype = 'float64'
+
+    def __init__(self, name: str, options: dict[str, float]) -> None:
+        self._function = _FUNCTIONS[name]
+        self._options = options
+        digest = hashlib.sha256(repr((name, sorted(options.items()))).encode()).hexdigest()
+        self.report = PotentialReport(family='toy', name=name, sha256=digest, elements=None, dtypes=['float64'])
+
+    def evaluate(self, configurations: Sequence[Configuration]) -> list[Evaluation]:
+        """Return an evaluation for each configuration."""
+        return [self._function(configuration, **self._options) for configuration in configurations]
+
+
+def _load(request: LoadRequest) -> ToyEvaluator:
+    name = request.spec.name
+    if name not in _FUNCTIONS:
+        raise LitrajError(
+            'ERROR_POTENTIAL_NOT_LOADED',
+            potential=name or request.spec.file,
+            reason=f'the toy family has {", ".join(sorted(_FUNCTIONS))}',
+        )
+    options = {key: float(value) for key, value in request.spec.options.items()}
+    evaluator = ToyEvaluator(name, options)
+    try:  # unknown options show here and not in the middle of a run
+        evaluator.evaluate([Configuration(np.array([3]), np.zeros((1, 3)), np.eye(3), np.zeros(3, dtype=bool))])
+    except TypeError as error:
+        raise LitrajError('ERROR_POTENTIAL_NOT_LOADED', potential=name, reason=str(error)) from error
+    return evaluator
+
+
+FAMILY = Family(name='toy', package='numpy', load=_load, names=lambda: sorted(_FUNCTIONS))

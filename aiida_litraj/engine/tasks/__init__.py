@@ -1,0 +1,1 @@
+"""One module per job kind: reads the job, drives the core, writes the result."""
