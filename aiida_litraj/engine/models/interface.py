@@ -81,9 +81,13 @@ class Family:
     ``package``: the distribution to install, whose presence means that the family is available.
     ``load``: returns an :class:`Evaluator` for a request, or raises ``LitrajError``.
     ``names``: the packaged potentials that load without a download.
+    ``devices``: kinds of device it can evaluate on; ``auto`` never chooses another.
+    ``light``: an evaluation costs less than a message to another process, so none are started unless asked for.
     """
 
     name: str
     package: str
     load: Callable[[LoadRequest], Evaluator]
     names: Callable[[], list[str]]
+    devices: tuple[str, ...] = ('cpu', 'cuda')
+    light: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from ...contract.arrays import Array
 from ...contract.errors import LitrajError
 from ...contract.potential import PotentialReport
 from .interface import Configuration, Evaluation, Family, LoadRequest
+from .refusal import resolve_dtype, resolve_kernels
 
 _MUELLER_BROWN = np.array(
     # A, a, b, c, x0, y0: K. Mueller and L. D. Brown, Theor. Chim. Acta 53, 75 (1979)
@@ -98,7 +99,11 @@ def morse(
     return Evaluation(float(energy), forces)
 
 
-_FUNCTIONS = {'double_well': double_well, 'mueller_brown': mueller_brown, 'morse': morse}
+_FUNCTIONS: dict[str, Callable[..., Evaluation]] = {
+    'double_well': double_well,
+    'mueller_brown': mueller_brown,
+    'morse': morse,
+}
 
 
 class ToyEvaluator:
@@ -126,6 +131,8 @@ def _load(request: LoadRequest) -> ToyEvaluator:
             potential=name or request.spec.file,
             reason=f'the toy family has {", ".join(sorted(_FUNCTIONS))}',
         )
+    resolve_dtype(request, ('float64',))
+    resolve_kernels(request, ('plain',))
     options = {key: float(value) for key, value in request.spec.options.items()}
     evaluator = ToyEvaluator(name, options)
     try:  # unknown options show here and not in the middle of a run
@@ -135,4 +142,11 @@ def _load(request: LoadRequest) -> ToyEvaluator:
     return evaluator
 
 
-FAMILY = Family(name='toy', package='numpy', load=_load, names=lambda: sorted(_FUNCTIONS))
+FAMILY = Family(
+    name='toy',
+    package='numpy',
+    load=_load,
+    names=lambda: sorted(_FUNCTIONS),
+    devices=('cpu',),
+    light=True,
+)
