@@ -73,7 +73,7 @@ class NebParameters(Model):
     potential (Smidstrup et al., J. Chem. Phys. 140, 214106 (2014)).
 
     ``hop_tolerance_ang``: how far the displacement of the mobile ion between the relaxed ends may differ from the
-    hop that was asked for, before the path is refused as another hop.
+    hop that was asked for, before the path is refused as another hop; ``None`` refuses only another periodic image.
     """
 
     source: RelaxParameters
@@ -81,7 +81,7 @@ class NebParameters(Model):
     initial_path: Literal['keep', 'shift', 'linear', 'idpp']
     band: BandParameters
     acceptance: AcceptanceParameters
-    hop_tolerance_ang: PositiveFloat
+    hop_tolerance_ang: PositiveFloat | None
     max_force_ev_per_ang: PositiveFloat
     """A path with a larger force has exploded and is given up."""
     dtype: Literal['native', 'float32', 'float64']

@@ -1,0 +1,101 @@
+"""Optimisers as pure functions on flat vectors: a state and a force in, a new state and a step out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ...contract.arrays import Array
+
+# FIRE: E. Bitzek et al., Phys. Rev. Lett. 97, 170201 (2006), with the numbers and the order of operations of ASE's
+# implementation, because the published protocols were run with it and a step count is part of a protocol.
+_FIRE_DT_MAX = 1.0
+_FIRE_N_MIN = 5
+_FIRE_F_INC = 1.1
+_FIRE_F_DEC = 0.5
+_FIRE_A_START = 0.1
+_FIRE_F_A = 0.99
+_MAX_STEP = 0.2
+"""Ang: longest step, of the whole vector in FIRE (as in ASE) and of the atom that moves most in L-BFGS."""
+
+
+@dataclass(frozen=True)
+class FireState:
+    """Velocity (n_dof,), time step, mixing and number of steps downhill since the last stop."""
+
+    velocity: Array | None = None
+    dt: float = 0.1
+    mixing: float = _FIRE_A_START
+    n_downhill: int = 0
+
+
+def fire_step(state: FireState, force: Array) -> tuple[FireState, Array]:
+    """Return the next state and the step (n_dof,) in Ang for a force (n_dof,) in eV/Ang."""
+    dt, mixing, n_downhill = state.dt, state.mixing, state.n_downhill
+    if state.velocity is None:
+        velocity = np.zeros_like(force)
+    else:
+        velocity = state.velocity
+        if np.vdot(force, velocity) > 0.0:
+            speed = np.sqrt(np.vdot(velocity, velocity))
+            velocity = (1.0 - mixing) * velocity + mixing * force / np.sqrt(np.vdot(force, force)) * speed
+            if n_downhill > _FIRE_N_MIN:
+                dt = min(dt * _FIRE_F_INC, _FIRE_DT_MAX)
+                mixing *= _FIRE_F_A
+            n_downhill += 1
+        else:
+            velocity = np.zeros_like(force)
+            mixing = _FIRE_A_START
+            dt *= _FIRE_F_DEC
+            n_downhill = 0
+    velocity = velocity + dt * force
+    step = dt * velocity
+    length = np.sqrt(np.vdot(step, step))
+    if length > _MAX_STEP:
+        step = _MAX_STEP * step / length
+    return FireState(velocity, dt, mixing, n_downhill), step
+
+
+@dataclass(frozen=True)
+class LbfgsState:
+    """Curvature pairs: ``steps`` s and ``changes`` y = g' - g, newest last; ``curvature`` of the initial Hessian.
+
+    ``last_force`` is ``None`` before the first step. ``prior`` are pairs from elsewhere (the relaxed ends of a path),
+    which shape the initial Hessian of every image and are never forgotten.
+    """
+
+    curvature: float
+    memory: int
+    last_force: Array | None = None
+    last_step: Array | None = None
+    steps: tuple[Array, ...] = field(default=())
+    changes: tuple[Array, ...] = field(default=())
+
+
+def lbfgs_step(state: LbfgsState, force: Array) -> tuple[LbfgsState, Array]:
+    """Return the next state and the step (n_dof,) in Ang of a limited-memory BFGS iteration without line search.
+
+    Two-loop recursion, J. Nocedal, Math. Comput. 35, 773 (1980); as a global optimiser of the whole band: D. Sheppard
+    et al., J. Chem. Phys. 128, 134106 (2008). A pair whose curvature is not positive is dropped: the band's force is
+    not the gradient of a function, and such a pair would turn the step uphill.
+    """
+    steps, changes = state.steps, state.changes
+    if state.last_force is not None and state.last_step is not None:
+        change = state.last_force - force
+        if np.vdot(state.last_step, change) > 1e-10 * np.vdot(change, change):
+            steps = (*steps, state.last_step)[-state.memory :]
+            changes = (*changes, change)[-state.memory :]
+    direction = force.copy()
+    coefficients = []
+    for s, y in zip(reversed(steps), reversed(changes)):
+        a = np.vdot(s, direction) / np.vdot(s, y)
+        coefficients.append(a)
+        direction -= a * y
+    direction /= state.curvature
+    for s, y, a in zip(steps, changes, reversed(coefficients)):
+        direction += (a - np.vdot(y, direction) / np.vdot(s, y)) * s
+    longest = np.sqrt((direction.reshape(-1, 3) ** 2).sum(axis=1).max())
+    if longest > _MAX_STEP:
+        direction *= _MAX_STEP / longest
+    return replace(state, last_force=force, last_step=direction, steps=steps, changes=changes), direction

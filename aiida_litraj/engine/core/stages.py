@@ -1,0 +1,188 @@
+"""The stages of a path as generators: they yield positions to evaluate and receive evaluations.
+
+A stage never calls a potential and never touches a file. Who drives it may evaluate one by one or in large batches,
+stop at any moment, and replay what it has received before: a stage is a function of its evaluations alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...contract.arrays import Array
+from ...contract.errors import BY_LABEL
+from ...contract.neb import BandParameters, NebParameters, RelaxParameters
+from .band import band_forces, highest_image, residual
+from .optimisers import FireState, LbfgsState, fire_step, lbfgs_step
+
+_LBFGS_MEMORY = 100
+_LBFGS_CURVATURE = 70.0
+"""eV/Ang^2: initial Hessian, the stiffness of a covalent bond seen by one atom; the value ASE uses."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Positions (k, n_atoms, 3) in Ang to evaluate, and how far the stage is."""
+
+    positions: Array
+    phase: str
+    step: int
+    max_steps: int | None = None
+    fmax: float | None = None
+    target: float | None = None
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Answer to a demand: ``energies`` (k,) in eV, ``forces`` (k, n_atoms, 3) in eV/Ang."""
+
+    energies: Array
+    forces: Array
+
+
+class StageFailed(Exception):
+    """A stage cannot go on; ``label`` is in the table of errors."""
+
+    def __init__(self, label: str, **fields: object) -> None:
+        self.label = label
+        super().__init__(BY_LABEL[label].message.format(**fields))
+
+
+def guard(evaluated: Evaluated, limit: float, phase: str) -> None:
+    """Give up on energies or forces that are not finite, or on a force above ``limit`` in eV/Ang."""
+    if not (np.isfinite(evaluated.energies).all() and np.isfinite(evaluated.forces).all()):
+        raise StageFailed('ERROR_NON_FINITE', phase=phase)
+    largest = residual(evaluated.forces, 'norm')
+    if largest > limit:
+        raise StageFailed('ERROR_EXPLODED', fmax=f'{largest:.3g}', phase=phase, limit=f'{limit:g}')
+
+
+class _Stepper:
+    """One of the optimisers with its state, over arrays (..., 3)."""
+
+    def __init__(self, name: str, prior: Sequence[tuple[Array, Array]] = ()) -> None:
+        self._fire: FireState | None = FireState() if name == 'fire' else None
+        self._lbfgs = LbfgsState(_LBFGS_CURVATURE, _LBFGS_MEMORY)
+
+    def __call__(self, forces: Array) -> Array:
+        if self._fire is not None:
+            self._fire, step = fire_step(self._fire, forces.ravel())
+        else:
+            self._lbfgs, step = lbfgs_step(self._lbfgs, forces.ravel())
+        return step.reshape(forces.shape)
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """A relaxed end: ``positions`` and ``forces`` (n_atoms, 3), ``energy`` in eV."""
+
+    positions: Array
+    energy: float
+    forces: Array
+    n_steps: int
+    calls: int
+
+
+def relax(
+    positions: Array, parameters: RelaxParameters, free: Array, limit: float, phase: str
+) -> Generator[Demand, Evaluated, Relaxed]:
+    """Return the configuration relaxed until its largest force is below the parameter, or out of steps.
+
+    ``positions`` (n_atoms, 3) in Ang; ``free`` (n_atoms, 1), 0 where an atom is frozen; ``limit`` in eV/Ang.
+    """
+    stepper, n_steps, fmax = _Stepper(parameters.optimizer), 0, None
+    positions = positions.copy()
+    while True:
+        evaluated = yield Demand(
+            positions[None], phase, n_steps, parameters.max_steps, fmax, parameters.fmax_ev_per_ang
+        )
+        guard(evaluated, limit, phase)
+        forces = evaluated.forces[0] * free
+        fmax = residual(forces, parameters.criterion)
+        done = parameters.max_steps is not None and n_steps >= parameters.max_steps
+        if fmax < parameters.fmax_ev_per_ang or done:
+            return Relaxed(positions, float(evaluated.energies[0]), evaluated.forces[0], n_steps, n_steps + 1)
+        positions = positions + stepper(forces)
+        n_steps += 1
+
+
+@dataclass(frozen=True)
+class Band:
+    """An optimised band: arrays over all images, ends included; ``neb_forces`` are zero at the ends."""
+
+    positions: Array
+    energies: Array
+    forces: Array
+    neb_forces: Array
+    n_steps: int
+    calls: int
+    climbing: int | None
+    history: list[float] = field(default_factory=list)
+
+
+def optimise_band(
+    path: Array, source: Relaxed, target: Relaxed, parameters: BandParameters, free: Array, limit: float
+) -> Generator[Demand, Evaluated, Band]:
+    """Return the band optimised from ``path`` (n_images, n_atoms, 3) between two relaxed ends.
+
+    Converged when the residual force of every inner image, the climbing one included, is below the parameter.
+    """
+    n_images = len(path)
+    path = path.copy()
+    path[0], path[-1] = source.positions, target.positions
+    energies = np.empty(n_images)
+    forces = np.empty_like(path)
+    energies[0], energies[-1], forces[0], forces[-1] = source.energy, target.energy, source.forces, target.forces
+    stepper, n_steps, fmax, history = _Stepper(parameters.optimizer), 0, None, []
+    climb = parameters.climb and parameters.climb_below_ev_per_ang is None
+    while True:
+        evaluated = yield Demand(path[1:-1], 'band', n_steps, parameters.max_steps, fmax, parameters.fmax_ev_per_ang)
+        guard(evaluated, limit, 'band')
+        energies[1:-1], forces[1:-1] = evaluated.energies, evaluated.forces
+        felt = band_forces(path, energies, forces, parameters.spring_constant_ev_per_ang2, climb, free)
+        fmax = residual(felt.forces, parameters.criterion)
+        history.append(fmax)
+        waiting = parameters.climb and not climb
+        if waiting and fmax < (parameters.climb_below_ev_per_ang or 0.0):
+            climb = True
+            felt = band_forces(path, energies, forces, parameters.spring_constant_ev_per_ang2, climb, free)
+            fmax = residual(felt.forces, parameters.criterion)
+        if (fmax < parameters.fmax_ev_per_ang and climb == parameters.climb) or n_steps >= parameters.max_steps:
+            break
+        path[1:-1] += stepper(felt.forces)
+        n_steps += 1
+    neb_forces = np.zeros_like(forces)
+    neb_forces[1:-1] = felt.forces
+    calls = (n_steps + 1) * (n_images - 2)
+    return Band(
+        path, energies.copy(), forces.copy(), neb_forces, n_steps, calls, felt.highest if climb else None, history
+    )
+
+
+def path_residuals(band: Band, free: Array) -> tuple[float, float]:
+    """Return the largest residual force as norm and as component in eV/Ang, over inner images and both ends."""
+    everything = band.neb_forces.copy()
+    everything[0], everything[-1] = band.forces[0] * free, band.forces[-1] * free
+    return residual(everything, 'norm'), residual(everything, 'component')
+
+
+def top_image(band: Band) -> int:
+    """Return the index of the highest image of the whole path."""
+    return highest_image(band.energies) if len(band.energies) > 2 else int(np.argmax(band.energies))
+
+
+__all__ = (
+    'Band',
+    'Demand',
+    'Evaluated',
+    'NebParameters',
+    'Relaxed',
+    'StageFailed',
+    'guard',
+    'optimise_band',
+    'path_residuals',
+    'relax',
+    'top_image',
+)

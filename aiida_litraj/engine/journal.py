@@ -1,0 +1,92 @@
+"""Checkpoints as journals: what the potential answered, in the order of the questions.
+
+A stage is a function of the evaluations it has received (``core.stages``), so the log of these is its checkpoint:
+fed again, the stage stands where it stood, to the last bit. Records are appended as they come; a kill in the middle
+of one costs that record alone.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from ..contract.arrays import Array
+from .models.interface import Evaluation
+
+_MAGIC = b'litraj-journal-1'
+_HEAD = struct.Struct('<IIIIId')
+"""crc32 of the record, demand, image, crc32 of the positions asked, number of atoms, energy in eV."""
+
+
+def positions_key(positions: Array) -> int:
+    """Return a checksum of positions to recognise a question by."""
+    return zlib.crc32(np.ascontiguousarray(positions, dtype=np.float64).tobytes())
+
+
+class Journal:
+    """Answers to one task, in ``path``; those under another ``fingerprint`` are not its own and are dropped.
+
+    Opening reads what is there; :meth:`recall` returns an answer, :meth:`append` adds one.
+    """
+
+    def __init__(self, path: Path, fingerprint: str) -> None:
+        self._path = path
+        self._header = _MAGIC + bytes.fromhex(fingerprint)
+        self._answers: dict[tuple[int, int, int], Evaluation] = {}
+        self._handle: BinaryIO | None = None
+        good = len(self._header)
+        content = path.read_bytes() if path.exists() else b''
+        if content.startswith(self._header):
+            for end, key, answer in self._records(content):
+                self._answers[key] = answer
+                good = end
+            with path.open('r+b') as handle:
+                handle.truncate(good)
+        elif content:
+            path.unlink()
+
+    def _records(self, content: bytes) -> Iterator[tuple[int, tuple[int, int, int], Evaluation]]:
+        start = len(self._header)
+        while start + _HEAD.size <= len(content):
+            check, demand, image, asked, n_atoms, energy = _HEAD.unpack_from(content, start)
+            end = start + _HEAD.size + 24 * n_atoms
+            if end > len(content) or zlib.crc32(content[start + 4 : end]) != check:
+                return
+            forces = np.frombuffer(content, dtype='<f8', count=3 * n_atoms, offset=start + _HEAD.size)
+            yield end, (demand, image, asked), Evaluation(energy, forces.reshape(-1, 3).copy())
+            start = end
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def recall(self, demand: int, image: int, positions: Array) -> Evaluation | None:
+        """Return the answer to a question asked before, or ``None``."""
+        return self._answers.pop((demand, image, positions_key(positions)), None) if self._answers else None
+
+    def append(self, demand: int, image: int, positions: Array, answer: Evaluation) -> None:
+        """Put an answer on disk."""
+        if self._handle is None:
+            fresh = not self._path.exists()
+            self._handle = self._path.open('ab')
+            if fresh:
+                self._handle.write(self._header)
+        forces = np.ascontiguousarray(answer.forces, dtype='<f8')
+        body = _HEAD.pack(0, demand, image, positions_key(positions), len(forces), answer.energy)[4:] + forces.tobytes()
+        self._handle.write(struct.pack('<I', zlib.crc32(body)) + body)
+        self._handle.flush()
+
+    def close(self) -> None:
+        """Close the file; it stays."""
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+    def discard(self) -> None:
+        """Remove the file: the task has its result."""
+        self.close()
+        self._path.unlink(missing_ok=True)

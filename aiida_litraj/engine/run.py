@@ -1,0 +1,325 @@
+"""From ``job.json`` to ``result.json``: reads a job, drives it, and keeps on disk whatever is finished."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pydantic import ValidationError
+
+from .. import __version__
+from ..contract import files
+from ..contract.arrays import AnyArray, Array, pack_arrays, unpack_arrays, write_atomic
+from ..contract.audit import Audit
+from ..contract.base import SCHEMA_VERSION
+from ..contract.errors import BY_LABEL, SUCCESS, LitrajError
+from ..contract.neb import ActiveItem, ExitReport, NebItemResult, NebJob, NebResult, Progress
+from .core.stages import StageFailed
+from .evaluation import Pool
+from .models import get_family
+from .scheduler import Failure, Scheduler, Task
+from .tasks.neb import NebTasks, Outcome, failed, read_path, summarise
+
+_PROGRESS_SECONDS = 2.0
+_ITEM_FAULTS = ('ERROR_ITEM_INVALID', 'ERROR_ELEMENTS_NOT_COVERED')
+"""Faults of the input that come back the same however often the item is run."""
+_AUDITED_PACKAGES = ('numpy', 'scipy', 'ase', 'torch', 'e3nn', 'pydantic')
+
+
+@dataclass
+class Stop:
+    """Whether it is time to checkpoint and go: a signal came, or the engine's own clock ran out."""
+
+    deadline: float | None
+    reason: str | None = field(default=None)
+
+    def listen(self) -> None:
+        """Take the signals with which schedulers end a job."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.reason = signal.Signals(number).name
+
+    def keep_running(self) -> bool:
+        """Return whether to go on."""
+        if self.reason is None and self.deadline is not None and time.monotonic() > self.deadline:
+            self.reason = 'max_seconds'
+        return self.reason is None
+
+
+class Folder:
+    """The files of a job on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.items = path / files.ITEMS
+        self.checkpoint = path / files.CHECKPOINT
+        self.items.mkdir(exist_ok=True)
+        self.checkpoint.mkdir(exist_ok=True)
+
+    def keep(self, result: NebItemResult, arrays: Mapping[str, Array], fingerprint: str) -> None:
+        """Put a finished item on disk: arrays, then entry, then the mark that it need not be done again."""
+        if arrays:
+            write_atomic(self.items / f'{result.id}.npz', pack_arrays(arrays))
+        write_atomic(self.items / f'{result.id}.json', result.model_dump_json().encode())
+        write_atomic(self.checkpoint / f'{result.id}.done', fingerprint.encode())
+        (self.checkpoint / f'{result.id}.journal').unlink(missing_ok=True)
+
+    def kept(self, name: str, fingerprint: str) -> tuple[NebItemResult, dict[str, AnyArray]] | None:
+        """Return an item finished by an earlier run of the same path with the same parameters and potential."""
+        mark = self.checkpoint / f'{name}.done'
+        if not mark.exists() or mark.read_text() != fingerprint:
+            return None
+        try:
+            result = NebItemResult.model_validate_json((self.items / f'{name}.json').read_bytes())
+            arrays = self.items / f'{name}.npz'
+            return result, unpack_arrays(arrays) if arrays.exists() else {}
+        except (OSError, ValueError):
+            return None
+
+    def write_result(self, result: NebResult, arrays: Mapping[str, AnyArray]) -> None:
+        """Write the arrays, then the result: whoever sees the result sees all of it."""
+        write_atomic(self.path / files.RESULT_ARRAYS, pack_arrays(arrays))
+        write_atomic(self.path / files.RESULT, (result.model_dump_json(indent=1) + '\n').encode())
+
+
+class NebRun:
+    """One run of a ``neb`` job."""
+
+    def __init__(self, job: NebJob, folder: Folder, arrays: Mapping[str, AnyArray], pool: Pool, stop: Stop) -> None:
+        self._job, self._folder, self._arrays, self._pool, self._stop = job, folder, arrays, pool, stop
+        self._results: dict[str, NebItemResult] = {}
+        self._result_arrays: dict[str, dict[str, Any]] = {}
+        salt = f'{pool.report.sha256} {pool.report.family} {pool.report.name} {pool.dtype} {job.potential.options}'
+        self._tasks = NebTasks(job, salt)
+        self._clock = time.monotonic()
+        self._started_at = datetime.now(timezone.utc).isoformat(timespec='seconds')
+        self._progress_at = 0.0
+        self._scheduler = Scheduler(pool, folder.checkpoint, self._on_done, stop.keep_running, self._on_tick)
+
+    def run(self) -> NebResult:
+        """Drive all items; the result and what is finished are on disk when it returns."""
+        tasks: list[Task] = []
+        for item in self._job.items:
+            try:
+                path = read_path(item, self._arrays, self._pool.report.elements)
+            except StageFailed as error:
+                self._settle(failed(item.id, Failure(error.label, str(error))), {}, None)
+                continue
+            added = self._tasks.tasks(path)
+            kept = self._folder.kept(item.id, self._tasks.fingerprint(item.id))
+            if kept is None:
+                tasks.extend(added)
+            else:
+                # its ends stay: another path may need them; they are only relaxed if so
+                tasks.extend(added[:-1])
+                self._settle(*kept, None)
+        needed = {need for task in tasks for need in task.needs}
+        self._scheduler.run([task for task in tasks if task.needs or task.id in needed])
+        self._write_progress([])
+        return self._finish()
+
+    def _on_done(self, name: str, outcome: Any) -> None:
+        path = self._tasks.paths.get(name)
+        if path is None:  # the end of a path, not a path
+            return
+        fingerprint = self._tasks.fingerprint(name)
+        if isinstance(outcome, Failure):
+            again = BY_LABEL[outcome.label].status < 500
+            self._settle(failed(name, outcome), {}, None if again else fingerprint)
+            return
+        assert isinstance(outcome, Outcome)
+        result, arrays = summarise(path, outcome, self._tasks.ends[name], self._job.parameters)
+        self._settle(result, arrays, fingerprint)
+
+    def _settle(self, result: NebItemResult, arrays: Mapping[str, Any], fingerprint: str | None) -> None:
+        self._results[result.id] = result
+        self._result_arrays[result.id] = dict(arrays)
+        if fingerprint is not None:
+            self._folder.keep(result, arrays, fingerprint)
+
+    def _on_tick(self, scheduler: Scheduler) -> None:
+        now = time.monotonic()
+        if now - self._progress_at > _PROGRESS_SECONDS:
+            self._progress_at = now
+            self._write_progress(
+                [
+                    ActiveItem(
+                        id=standing.id,
+                        phase=standing.demand.phase,
+                        step=standing.demand.step,
+                        max_steps=standing.demand.max_steps,
+                        fmax_ev_per_ang=standing.demand.fmax,
+                        target_ev_per_ang=standing.demand.target,
+                    )
+                    for standing in scheduler.standing
+                ]
+            )
+
+    def _write_progress(self, active: list[ActiveItem]) -> None:
+        progress = Progress(
+            task=self._job.task,
+            n_items=len(self._job.items),
+            n_finished=len(self._results),
+            n_converged=sum(result.converged for result in self._results.values()),
+            n_active=len(active),
+            model_calls=self._scheduler.calls,
+            wall_seconds=time.monotonic() - self._clock,
+            updated_at=datetime.now(timezone.utc).isoformat(timespec='seconds'),
+            active=active,
+        )
+        write_atomic(self._folder.path / files.PROGRESS, progress.model_dump_json().encode())
+
+    def _finish(self) -> NebResult:
+        results, arrays = [], {}
+        for item in self._job.items:
+            result = self._results.get(item.id)
+            if result is None:
+                result = NebItemResult(
+                    id=item.id,
+                    status='unfinished',
+                    converged=False,
+                    label='ERROR_OUT_OF_TIME',
+                    reason=f'cut off by {self._stop.reason}; resumes from the checkpoint',
+                )
+            results.append(result)
+            arrays |= {f'{item.id}/{name}': value for name, value in self._result_arrays.get(item.id, {}).items()}
+        result = NebResult(exit=judge(results), items=results, audit=self._audit())
+        self._folder.write_result(result, arrays)
+        return result
+
+    def _audit(self) -> Audit:
+        pool, runtime = self._pool, self._job.runtime
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return Audit(
+            engine_version=__version__,
+            schema_version=SCHEMA_VERSION,
+            python_version=platform.python_version(),
+            platform=platform.platform(),
+            packages=_packages(get_family(self._job.potential.family).package),
+            potential=pool.report,
+            device=pool.device,
+            dtype=pool.dtype,
+            kernels=runtime.kernels,
+            processes=pool.processes,
+            seed=self._job.parameters.seed,
+            model_calls=self._scheduler.calls,
+            resumed_calls=self._scheduler.resumed_calls,
+            model_seconds=pool.model_seconds,
+            cpu_seconds=usage.ru_utime + usage.ru_stime + pool.worker_cpu_seconds,
+            wall_seconds=time.monotonic() - self._clock,
+            peak_memory_mb=pool.peak_memory_mb,
+            started_at=self._started_at,
+            out_of_memory_halvings=pool.halvings,
+        )
+
+
+def _packages(family_package: str) -> dict[str, str]:
+    versions = {}
+    for name in (*_AUDITED_PACKAGES, family_package):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def judge(results: list[NebItemResult]) -> ExitReport:
+    """Return how the job ended, from how its items did.
+
+    Unfinished items come first (resubmit), then a fault of the engine (not a valid source for the cache), then one
+    common verdict, then "n of N".
+    """
+    n_total, n_converged = len(results), sum(result.converged for result in results)
+    unfinished = sum(result.status == 'unfinished' for result in results)
+    if unfinished:
+        return report('ERROR_OUT_OF_TIME', n_done=n_total - unfinished, n_total=n_total)
+    bad = [result for result in results if not result.converged]
+    if not bad:
+        return ExitReport(status=SUCCESS.status, label=SUCCESS.label, message=SUCCESS.message)
+    faults = [r for r in bad if BY_LABEL[str(r.label)].status < 500 and r.label not in _ITEM_FAULTS]
+    if faults or (not n_converged and len({result.label for result in bad}) == 1):
+        worst = (faults or bad)[0]
+        code = BY_LABEL[str(worst.label)]
+        return ExitReport(status=code.status, label=code.label, message=f'{worst.id}: {worst.reason}')
+    return report('ERROR_PARTIAL', n_converged=n_converged, n_total=n_total)
+
+
+def report(label: str, **fields: object) -> ExitReport:
+    """Return a line of the table of errors with its fields filled in."""
+    code = BY_LABEL[label]
+    return ExitReport(status=code.status, label=code.label, message=code.message.format(**fields))
+
+
+def run(job_file: Path) -> NebResult:
+    """Run the job in ``job_file`` and return its result, which is on disk beside it whatever happens.
+
+    Only a kill -9, or a disk that takes no more, keeps ``result.json`` from being written.
+    """
+    folder = Folder(job_file.resolve().parent)
+    (folder.path / files.RESULT).unlink(missing_ok=True)
+    try:
+        job = NebJob.model_validate_json(job_file.read_bytes())
+        arrays = unpack_arrays(folder.path / files.ARRAYS)
+    except (OSError, ValueError) as error:
+        return _give_up(folder, report('ERROR_JOB_INVALID', reason=_short(error)))
+    limit = job.runtime.max_seconds
+    stop = Stop(None if limit is None else time.monotonic() + limit)
+    stop.listen()
+    try:
+        with Pool(job.potential, folder.path, job.runtime, job.parameters.dtype) as pool:
+            result = NebRun(job, folder, arrays, pool, stop).run()
+    except LitrajError as error:
+        return _give_up(folder, ExitReport(status=error.code.status, label=error.code.label, message=str(error)))
+    except Exception as error:
+        # what is finished stays in items/ and the journals; the traceback goes to the log of the job
+        sys.stderr.write(f'{type(error).__name__}: {error}\n')
+        _give_up(folder, report('ERROR_ENGINE_CRASHED', reason=f'{type(error).__name__}: {_short(error)}'))
+        raise
+    if result.exit.label != 'ERROR_OUT_OF_TIME':
+        shutil.rmtree(folder.checkpoint, ignore_errors=True)
+    return result
+
+
+def _short(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        where = '.'.join(str(part) for part in first['loc'])
+        return f'{where}: {first["msg"]} ({error.error_count()} faults in all)'
+    return str(error).strip()[:500]
+
+
+def _give_up(folder: Folder, exit_report: ExitReport) -> NebResult:
+    """Write a result without items of its own; those finished before are added, so that nothing is lost."""
+    items, arrays = [], {}
+    for entry in sorted(folder.items.glob('*.json')):
+        try:
+            items.append(NebItemResult.model_validate_json(entry.read_bytes()))
+            stored = entry.with_suffix('.npz')
+            if stored.exists():
+                arrays |= {f'{entry.stem}/{name}': value for name, value in unpack_arrays(stored).items()}
+        except ValueError:
+            continue
+    result = NebResult(exit=exit_report, items=items)
+    folder.write_result(result, arrays)
+    return result
+
+
+def summary_line(result: NebResult) -> str:
+    """Return one line for the log of the job."""
+    calls = '' if result.audit is None else f', {result.audit.model_calls} model calls'
+    return json.dumps({'exit': result.exit.status, 'message': result.exit.message}) + calls + f', pid {os.getpid()}'
