@@ -25,6 +25,8 @@ from .workers import Workers, limit_threads, peak_memory_mb
 
 FIRST_BATCH_ATOMS = 2048
 """Where the budget of a GPU starts when nobody set it: small enough for any card, 66 copies of a 31-atom cell."""
+LARGEST_BATCH_ATOMS = 8192
+"""Where it stops growing: beyond, messages between atoms fill tensors of 2^31 elements, where kernels have bugs."""
 BATCHES_IN_FLIGHT = 2
 """How many full batches of configurations the scheduler is told to keep ready, so that none is launched half full."""
 
@@ -118,7 +120,7 @@ class _InProcess:
                 self.model_seconds += time.perf_counter() - started
             self.calls += len(batch)
             if self._grow and self.batch_atoms is not None and self._queue:  # it was full: there was more to take
-                self.batch_atoms *= 2
+                self.batch_atoms = min(2 * self.batch_atoms, LARGEST_BATCH_ATOMS)
             return [(ticket, evaluation) for (ticket, _), evaluation in zip(batch, evaluations, strict=True)]
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 
 from ..contract.errors import LitrajError
 from ..contract.potential import PotentialReport, PotentialSpec
-from .models import Configuration, Evaluation, load
+from .models import Configuration, DeviceOutOfMemory, Evaluation, load
 from .models.devices import available_cores
 
 LoadArguments = tuple[PotentialSpec, Path, str, str, str]
@@ -241,7 +241,10 @@ def _serve(connection: Connection, threads: int) -> None:
     while True:
         _, configuration = connection.recv()
         started = time.perf_counter()
-        (evaluation,) = evaluator.evaluate([configuration])
+        try:
+            (evaluation,) = evaluator.evaluate([configuration])
+        except DeviceOutOfMemory as error:
+            raise LitrajError('ERROR_DEVICE_MEMORY', device=evaluator.device, atoms=len(configuration)) from error
         connection.send(('done', evaluation, time.perf_counter() - started, _usage()))
 
 

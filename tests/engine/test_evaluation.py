@@ -101,7 +101,7 @@ def test_budget_is_halved_until_it_fits_and_stays_there() -> None:
 
 
 def test_budget_grows_to_the_memory_and_not_beyond() -> None:
-    gpu = FakeGpu(room=5 * FIRST_BATCH_ATOMS)
+    gpu = FakeGpu(room=3 * FIRST_BATCH_ATOMS)
     pool = Pool.of(gpu)
     capacity = pool.capacity
     pool.evaluate([configuration(64)] * 1000)

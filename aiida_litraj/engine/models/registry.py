@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.metadata
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,7 +121,8 @@ def load(
         verify_checksum(spec, path)
     request = LoadRequest(spec=spec, path=path, device=resolved, dtype=dtype, kernels=kernels)
     try:
-        evaluator = family.load(request)
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is for the engine's own output
+            evaluator = family.load(request)
     except LitrajError:
         raise
     except ImportError as error:
