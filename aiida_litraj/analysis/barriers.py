@@ -14,7 +14,6 @@ from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
 from ..contract.arrays import Array
 
-
 SHALLOW_EV = 0.005
 """A minimum of the profile less deep than this is a ripple of the spline, below the accuracy of a barrier."""
 

@@ -1,0 +1,24 @@
+"""Fixtures of all tests. Those for AiiDA exist only where aiida-core does: the engine is tested without it too."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+HAVE_AIIDA = importlib.util.find_spec('aiida') is not None
+AIIDA_ROOMS = ('calculations', 'cli', 'data', 'e2e', 'parsers', 'report', 'workflows')
+
+pytest_plugins = (
+    ['aiida.tools.pytest_fixtures', 'tests.fixtures.profiles', 'tests.fixtures.nodes'] if HAVE_AIIDA else []
+)
+collect_ignore = [] if HAVE_AIIDA else list(AIIDA_ROOMS)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        '--storage',
+        choices=('sqlite', 'postgresql'),
+        default='sqlite',
+        help='database behind the AiiDA profile of the tests; postgresql starts a throw-away server',
+    )
