@@ -1,0 +1,95 @@
+"""Options and values that several commands share."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+json_option = click.option('--json', 'as_json', is_flag=True, help='Print one JSON object and nothing else.')
+
+
+class HopType(click.ParamType):
+    """A hop as ``SOURCE,TARGET,I,J,K``: two sites and the cell offset of the target."""
+
+    name = 'hop'
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).replace(' ', '').strip('()[]').split(',')
+        try:
+            numbers = tuple(int(part) for part in parts)
+        except ValueError:
+            numbers = ()
+        if len(numbers) != 5:
+            self.fail(
+                f'{value!r} is not a hop: write five whole numbers, source site, target site and the cell offset of '
+                'the target, for example 0,6,0,0,0',
+                param,
+                ctx,
+            )
+        return numbers
+
+
+def parse_overrides(values: tuple[str, ...]) -> dict[str, Any]:
+    """Return nested overrides of a protocol from ``key.path=value`` texts; values are read as YAML.
+
+    :raises click.UsageError: if one has no ``=``, no key, or sets the same key again.
+    """
+    import yaml
+
+    overrides: dict[str, Any] = {}
+    for text in values:
+        path, equals, raw = text.partition('=')
+        keys = path.strip().split('.')
+        if not equals or not all(keys):
+            raise click.UsageError(
+                f'--override {text!r} does not parse: write key.path=value, for example '
+                'parameters.band.fmax_ev_per_ang=0.02'
+            )
+        try:
+            value = yaml.safe_load(raw)
+        except yaml.YAMLError as error:
+            raise click.UsageError(f'--override {text!r}: the value does not parse: {error}') from error
+        if isinstance(value, str):
+            # YAML 1.1 takes 1e-3 for a text; in a protocol it is a number.
+            with contextlib.suppress(ValueError):
+                value = float(value)
+        set_override(overrides, keys, value, f'--override {text}')
+    return overrides
+
+
+def set_override(overrides: dict[str, Any], keys: list[str], value: Any, origin: str) -> None:
+    """Set one value in nested overrides.
+
+    :raises click.UsageError: if the key is set already.
+    """
+    place = overrides
+    for key in keys[:-1]:
+        place = place.setdefault(key, {})
+        if not isinstance(place, dict):
+            raise click.UsageError(f'{origin}: {key!r} is set to a value by another override')
+    if keys[-1] in place:
+        raise click.UsageError(f'{origin}: {".".join(keys)} is set twice')
+    place[keys[-1]] = value
+
+
+def with_profile(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Load the AiiDA profile chosen on the command line before the command runs."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        from .errors import refusals
+
+        name = click.get_current_context().find_root().obj
+        with refusals():
+            from ..codes.profile import load
+
+            load(name)
+        return command(*args, **kwargs)
+
+    return wrapped

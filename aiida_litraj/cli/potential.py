@@ -1,0 +1,173 @@
+"""``aiida-litraj potential``: import, list and show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .console import console, emit_json, print_pairs, print_table
+from .errors import refusals
+from .options import json_option, with_profile
+
+if TYPE_CHECKING:
+    from ..data import PotentialData
+
+
+@click.group()
+def potential() -> None:
+    """Import potentials, list them, show one."""
+
+
+@potential.command('import')
+@click.option('--family', required=True, metavar='FAMILY', help='sevennet, mace, chgnet, toy or a family of a plugin.')
+@click.option('--name', metavar='NAME', help='A potential that the package of the family knows by this name.')
+@click.option(
+    '--file', type=click.Path(dir_okay=False, path_type=Path), help='A checkpoint; it is stored with the potential.'
+)
+@click.option('--sha256', metavar='HEX', help='Checksum it must have.')
+@click.option('--code', 'code_name', metavar='NAME', help='Code whose engine loads it.  [default: the one that fits]')
+@click.option('--label', metavar='TEXT', help='Name for --potential.  [default: its name, or that of its file]')
+@click.option('--licence', metavar='TEXT', help='Licence of its numbers; known for packaged ones.')
+@click.option('--citation', metavar='TEXT', help='What to cite; known for packaged ones.')
+@click.option('--option', 'options', metavar='KEY=VALUE', multiple=True, help='Option for the family. Repeatable.')
+@json_option
+@with_profile
+def import_(
+    family: str,
+    name: str | None,
+    file: Path | None,
+    sha256: str | None,
+    code_name: str | None,
+    label: str | None,
+    licence: str | None,
+    citation: str | None,
+    options: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Import a potential that the engine of a code can load; importing it twice gives the same node.
+
+    Elements, range and checksum are what the engine reports. This machine never opens the checkpoint.
+
+    \b
+    Examples:
+      aiida-litraj potential import --family sevennet --name 7net-0
+      aiida-litraj potential import --family mace --file mace.model --licence MIT --label mace-li
+      aiida-litraj potential import --family sevennet --name 7net-mf-0 --option modal=R2SCAN
+    """
+    if (name is None) == (file is None):
+        raise click.UsageError(f'give either --name or --file, not --name {name} and --file {file}')
+    with refusals():
+        from ..codes.choose import choose_code
+        from ..codes.potentials import Request, import_potential
+
+        request = Request(family, name, file, sha256, label, licence, citation, _parse_options(options))
+        code = choose_code(code_name, family)
+        screen = console(stderr=True)
+        if screen.is_terminal:
+            with screen.status(f'The engine of {code.label} loads {name or file} ...'):
+                node, created = import_potential(request, code)
+        else:
+            node, created = import_potential(request, code)
+    if as_json:
+        emit_json({**describe(node), 'created': created})
+        return
+    click.echo(f'{"Imported" if created else "Already imported:"} {node.label} (pk {node.pk})')
+    _print_node(node)
+    click.echo(f'\nNext: aiida-litraj launch barrier STRUCTURE --hop 0,6,0,0,0 --potential {node.label}')
+
+
+@potential.command('list')
+@json_option
+@with_profile
+def list_(as_json: bool) -> None:
+    """List the potentials.
+
+    \b
+    Example:
+      aiida-litraj potential list
+    """
+    with refusals():
+        from ..codes.potentials import list_potentials
+
+        nodes = list_potentials()
+    if as_json:
+        emit_json([describe(node) for node in nodes])
+        return
+    if not nodes:
+        click.echo('No potentials yet. Import one: aiida-litraj potential import --family sevennet --name 7net-0')
+        return
+    rows = [
+        (
+            node.label,
+            node.family,
+            node.name or node.filename,
+            (node.sha256 or '')[:12],
+            'any' if node.elements is None else len(node.elements),
+            node.licence,
+            node.pk,
+        )
+        for node in nodes
+    ]
+    print_table(None, ('label', 'family', 'source', 'sha256', '>elements', 'licence', '>pk'), rows)
+
+
+@potential.command('show')
+@click.argument('name')
+@json_option
+@with_profile
+def show(name: str, as_json: bool) -> None:
+    """Show the potential NAME (label, pk or uuid).
+
+    \b
+    Example:
+      aiida-litraj potential show 7net-0
+    """
+    with refusals():
+        from ..codes.potentials import load_potential
+
+        node = load_potential(name)
+    if as_json:
+        emit_json(describe(node))
+    else:
+        _print_node(node)
+
+
+def describe(node: PotentialData) -> dict[str, Any]:
+    """Return a potential as the keys and values of ``--json``."""
+    keys = ('family', 'name', 'filename', 'sha256', 'elements', 'cutoff_ang', 'licence', 'citation', 'options')
+    return {'label': node.label, 'pk': node.pk, 'uuid': node.uuid, **{key: getattr(node, key) for key in keys}}
+
+
+def _print_node(node: PotentialData) -> None:
+    elements = 'any (the engine cannot tell)' if node.elements is None else ' '.join(node.elements)
+    print_pairs(
+        [
+            ('label', node.label),
+            ('pk', node.pk),
+            ('uuid', node.uuid),
+            ('family', node.family),
+            ('source', f'packaged: {node.name}' if node.name else f'file: {node.filename}'),
+            ('options', ', '.join(f'{key}={value}' for key, value in node.options.items()) or None),
+            ('sha256', node.sha256),
+            ('range', None if node.cutoff_ang is None else f'{node.cutoff_ang:g} Å'),
+            ('licence', node.licence or 'not known'),
+            ('citation', node.citation or 'not known'),
+            ('elements', elements),
+        ]
+    )
+
+
+def _parse_options(texts: tuple[str, ...]) -> dict[str, str | int | float | bool]:
+    """Return options of a family from ``key=value`` texts."""
+    import yaml
+
+    parsed: dict[str, str | int | float | bool] = {}
+    for text in texts:
+        key, equals, raw = text.partition('=')
+        value = yaml.safe_load(raw) if equals else None
+        if not key or not isinstance(value, str | int | float | bool):
+            raise click.UsageError(f'--option {text!r} does not parse: write key=value, for example modal=PBE')
+        parsed[key] = value
+    return parsed

@@ -1,0 +1,49 @@
+"""The root of the command line and what all commands share."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from .. import __version__
+from .errors import Program
+
+_COMMANDS = {
+    'setup': 'setup:setup',
+    'potential': 'potential:potential',
+    'launch': 'launch:launch',
+    'status': 'status:status',
+    'show': 'show:show',
+    'plot': 'plot:plot',
+}
+
+
+class _LazyProgram(Program):
+    """Imports the module of a command when it is asked for, in the order in which a newcomer needs them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(':')
+        command: click.Command = getattr(importlib.import_module(f'.{module}', __package__), name)
+        return command
+
+
+@click.group(cls=_LazyProgram, context_settings={'help_option_names': ['-h', '--help'], 'max_content_width': 100})
+@click.option('-p', '--profile', metavar='NAME', help='AiiDA profile; the default one if not given.')
+@click.version_option(__version__, prog_name='aiida-litraj')
+@click.pass_context
+def main(ctx: click.Context, profile: str | None) -> None:
+    """Migration barriers of ions from machine-learned potentials, with their provenance.
+
+    \b
+    From nothing to a barrier:
+      aiida-litraj setup --name sevennet --engine-python .venv-sevennet/bin/python
+      aiida-litraj potential import --family sevennet --name 7net-0
+      aiida-litraj launch barrier Li3PO4.cif --hop 0,6,0,0,0 --potential 7net-0
+    """
+    ctx.obj = profile

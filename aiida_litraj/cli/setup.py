@@ -1,0 +1,208 @@
+"""``aiida-litraj setup``: profile, computer, and one code per environment, each proven by a probe."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .console import console, emit_json, print_table
+from .errors import refusals
+from .options import json_option
+
+if TYPE_CHECKING:
+    from ..codes.environment import Environment
+    from ..codes.register import Registration
+    from ..contract.potential import ProbeReport
+
+
+@click.command()
+@click.option('--name', metavar='NAME', help='Name of the code, for example that of its potential family.')
+@click.option(
+    '--engine-python',
+    metavar='PYTHON',
+    help='Python that has the package of the potential; the engine ships with jobs.',
+)
+@click.option('--installed', metavar='PATH', help='Path of a litraj-engine on the computer, instead of shipping it.')
+@click.option('--computer', metavar='LABEL', help='Computer of the code, one AiiDA knows.  [default: localhost]')
+@click.option(
+    '--prepend-text', metavar='SHELL', default='', help='Shell before the engine, for example: module load cuda'
+)
+@click.option('--family', 'families', metavar='FAMILY', multiple=True, help='A family that must be there. Repeatable.')
+@click.option(
+    '--config',
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help='YAML file with computers and codes, instead of the options above.',
+)
+@click.option('--template', is_flag=True, help='Print a commented YAML file for --config and stop.')
+@click.option('--work-dir', metavar='PATH', help='Where jobs of a new localhost run.  [default: beside the profile]')
+@click.option(
+    '--poll-interval', type=click.FloatRange(min=0.0), metavar='S', help='Seconds between looks at jobs of localhost.'
+)
+@json_option
+@click.pass_context
+def setup(
+    ctx: click.Context,
+    name: str | None,
+    engine_python: str | None,
+    installed: str | None,
+    computer: str | None,
+    prepend_text: str,
+    families: tuple[str, ...],
+    config: Path | None,
+    template: bool,
+    work_dir: str | None,
+    poll_interval: float | None,
+    as_json: bool,
+) -> None:
+    """Make what a launch needs: a profile if there is none, a computer, and a code for each environment.
+
+    Every environment is asked with a probe whether the engine runs there. Running the command again changes nothing
+    that is as asked for; after an update of this plugin it makes a new code under the same name.
+
+    \b
+    Examples:
+      aiida-litraj setup --name sevennet --engine-python .venv-sevennet/bin/python
+      aiida-litraj setup --name mace --engine-python ~/envs/mace/bin/python --computer cluster
+      aiida-litraj setup --template > cluster.yml
+      aiida-litraj setup --config cluster.yml
+    """
+    if template:
+        click.echo(Path(__file__).with_name('templates').joinpath('cluster.yml').read_text(encoding='utf-8'), nl=False)
+        return
+    one_code = {'--engine-python': engine_python, '--installed': installed, '--family': families}
+    given = [option for option, value in one_code.items() if value]
+    if config is not None and (name or given):
+        raise click.UsageError(
+            f'--config and {"--name" if name else given[0]} exclude each other: put it into the file'
+        )
+    if name is None and given:
+        raise click.UsageError(f'{given[0]} {one_code[given[0]]!r} describes a code: give its name with --name')
+    if name is not None and not (engine_python or installed):
+        raise click.UsageError(f'the code {name!r} needs --engine-python PYTHON (or --installed PATH)')
+    with refusals():
+        from ..codes.computers import ensure_computer, ensure_localhost
+        from ..codes.configuration import Configuration, read_configuration
+        from ..codes.environment import Environment
+        from ..codes.profile import load_or_create
+
+        plan = read_configuration(config) if config is not None else Configuration()
+        if name is not None:
+            one = Environment(name, computer or 'localhost', engine_python, installed, prepend_text, families)
+            plan = Configuration(environments=(one,))
+        profile = load_or_create(ctx.find_root().obj)
+        report = _Report(as_json)
+        report.profile(profile.name, profile.created, profile.folder)
+        report.computer(*ensure_localhost(work_dir, poll_interval))
+        for entry in plan.computers:
+            report.computer(*ensure_computer(entry))
+        for environment in plan.environments:
+            with report.waiting(f'Asking the environment of {environment.name} on {environment.computer} ...'):
+                registration, answer = _set_up(environment)
+            report.code(registration, environment, answer)
+        report.end()
+
+
+def _set_up(environment: Environment) -> tuple[Registration, ProbeReport]:
+    """Probe an environment and return its code with what was found."""
+    from ..codes.computers import find_computer
+    from ..codes.configuration import require_families, settle_python
+    from ..codes.probe import probe_environment
+    from ..codes.register import register
+
+    computer = find_computer(environment.computer)
+    environment = settle_python(environment, computer)
+    answer = probe_environment(environment, computer)
+    require_families(environment, answer)
+    return register(environment, answer), answer
+
+
+class _Report:
+    """What the command says: sentences and a table, or one JSON object at the end."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._content: dict[str, Any] = {'profile': None, 'computers': [], 'codes': []}
+        self._real: list[str] = []
+
+    def _say(self, text: str) -> None:
+        if not self._as_json:
+            click.echo(text)
+
+    @contextlib.contextmanager
+    def waiting(self, text: str) -> Iterator[None]:
+        screen = console(stderr=True)
+        if screen.is_terminal:
+            with screen.status(text):
+                yield
+        else:
+            yield
+
+    def profile(self, name: str, created: bool, folder: str) -> None:
+        self._content['profile'] = {'name': name, 'created': created, 'folder': folder}
+        self._say(f'Profile {name}: {"made in " + folder if created else "in use"}')
+
+    def computer(self, computer: Any, created: bool) -> None:
+        self._content['computers'].append({'label': computer.label, 'created': created})
+        place = f'{computer.hostname}, {computer.transport_type}, {computer.scheduler_type}, {computer.get_workdir()}'
+        self._say(f'Computer {computer.label}: {"made" if created else "in use as it is"} ({place})')
+
+    def code(self, registration: Registration, environment: Environment, answer: ProbeReport) -> None:
+        code = registration.code
+        available = [family for family in answer.families if family.available]
+        self._real += [family.family for family in available if family.family not in ('toy', 'ase')]
+        self._content['codes'].append(
+            {
+                'name': environment.name,
+                'pk': code.pk,
+                'uuid': code.uuid,
+                'state': registration.state,
+                'hidden': registration.hidden_label,
+                'computer': environment.computer,
+                'engine_version': answer.engine_version,
+                'devices': answer.devices,
+                'families': {family.family: family.version for family in available},
+                'names': {family.family: family.names for family in available},
+            }
+        )
+        if self._as_json:
+            return
+        what = {
+            'new': 'made',
+            'same': 'nothing has changed, in use as it is',
+            'replaced': f'engine or settings have changed, the old code is now {registration.hidden_label}',
+        }[registration.state]
+        click.echo(f'Code {environment.name} on {environment.computer} (pk {code.pk}): {what}')
+        _print_answer(answer)
+
+    def end(self) -> None:
+        if self._as_json:
+            emit_json(self._content)
+            return
+        if not self._content['codes']:
+            self._say('\nNext, a code: aiida-litraj setup --name sevennet --engine-python .venv-sevennet/bin/python')
+        elif not self._real:
+            click.echo(
+                '\nWarning: no environment has a potential beyond the analytic ones. Install a package there, '
+                'for example sevenn, mace-torch or chgnet, and run this command again.',
+                err=True,
+            )
+        else:
+            family = self._real[0]
+            names = next((code['names'][family] for code in self._content['codes'] if code['names'].get(family)), [])
+            name = f'--name {names[0]}' if names else '--file CHECKPOINT'
+            self._say(f'\nNext, a potential: aiida-litraj potential import --family {family} {name}')
+
+
+def _print_answer(answer: ProbeReport) -> None:
+    """Print what an environment has."""
+    click.echo(f'  Python {answer.python_version} ({answer.python}), engine {answer.engine_version}')
+    click.echo(f'  Devices where it was asked: {"; ".join(answer.devices) or "none named"}')
+    rows = []
+    for family in answer.families:
+        state = family.version or 'yes' if family.available else f'missing: pip install {family.package}'
+        rows.append((family.family, state, ', '.join(family.names) if family.available else ''))
+    print_table(None, ('family', 'version', 'packaged potentials'), rows)

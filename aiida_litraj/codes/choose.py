@@ -1,0 +1,107 @@
+"""Finding the code for a potential, and what is known of its environment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..contract.potential import ProbeReport
+from .computers import find_computer
+from .problems import SetupProblem
+from .register import COMPUTER, PROBE
+
+if TYPE_CHECKING:
+    from aiida.orm import AbstractCode, Computer
+
+
+def computer_of(code: AbstractCode) -> Computer:
+    """Return the computer on which the jobs of a code run.
+
+    :raises SetupProblem: if the code ships the engine and was not set up for a computer.
+    """
+    if getattr(code, 'computer', None) is not None:
+        return code.computer
+    label = code.base.extras.get(COMPUTER, None)
+    if label is None:
+        raise SetupProblem(
+            f'the code {code.label!r} was not set up for a computer',
+            f'Set it up: aiida-litraj setup --name {code.label} --engine-python PYTHON --computer COMPUTER',
+        )
+    return find_computer(label)
+
+
+def report_of(code: AbstractCode) -> ProbeReport | None:
+    """Return what the last probe found in the environment of a code; ``None`` if there was none or it is outdated."""
+    stored = code.base.extras.get(PROBE, None)
+    if stored is None:
+        return None
+    try:
+        return ProbeReport.model_validate(stored)
+    except ValueError:
+        return None
+
+
+def list_codes() -> list[AbstractCode]:
+    """Return the codes that run the engine, those replaced by newer ones left out, in the order of their names."""
+    from aiida.orm import AbstractCode, QueryBuilder
+
+    query = QueryBuilder().append(AbstractCode, filters={'extras': {'has_key': PROBE}})
+    return sorted((code for code in query.all(flat=True) if not code.is_hidden), key=lambda code: code.label)
+
+
+def families_of(code: AbstractCode) -> list[str]:
+    """Return the families available in the environment of a code."""
+    report = report_of(code)
+    return [] if report is None else [family.family for family in report.families if family.available]
+
+
+def choose_code(name: str | None, family: str | None) -> AbstractCode:
+    """Return the code called ``name``, or the one whose environment has the family.
+
+    :raises SetupProblem: if there is none, several fit, or the named one lacks the family.
+    """
+    codes = list_codes()
+    known = ', '.join(code.label for code in codes) or 'none yet'
+    if name is not None:
+        from aiida.common.exceptions import MultipleObjectsError, NotExistent
+        from aiida.orm import load_code
+
+        label = name.partition('@')[0]
+        code = next((code for code in codes if code.label == label), None)
+        if code is None:
+            try:
+                code = load_code(name)
+            except (NotExistent, MultipleObjectsError, ValueError) as error:
+                raise SetupProblem(
+                    f'there is no code {name!r} (there are: {known})', 'Make one: aiida-litraj setup --help'
+                ) from error
+        _check_family(code, family)
+        return code
+    fitting = codes if family is None else [code for code in codes if family in families_of(code)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        wanted = 'a code' if family is None else f'a code with the family {family!r}'
+        raise SetupProblem(
+            f'there is no {wanted.removeprefix("a ")} (codes: {known})',
+            f'Make one: aiida-litraj setup --name {family or "NAME"} --engine-python PYTHON',
+        )
+    labels = ', '.join(code.label for code in fitting)
+    raise SetupProblem(f'several codes fit: {labels}', 'Choose one with --code NAME.')
+
+
+def _check_family(code: AbstractCode, family: str | None) -> None:
+    report = report_of(code)
+    if family is None or report is None:
+        return
+    entry = next((entry for entry in report.families if entry.family == family), None)
+    if entry is None:
+        raise SetupProblem(
+            f'the code {code.label!r} does not know the family {family!r}',
+            f'It knows {", ".join(entry.family for entry in report.families)}.',
+        )
+    if not entry.available:
+        raise SetupProblem(
+            f'the environment of the code {code.label!r} lacks the family {family!r}',
+            f'Install it there: {report.python} -m pip install {entry.package}; '
+            f'then run aiida-litraj setup --name {code.label} again.',
+        )

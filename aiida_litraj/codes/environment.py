@@ -1,0 +1,97 @@
+"""An environment of a compute node, as a person describes it: which computer, which Python or which engine."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .problems import SetupProblem
+
+_NAME = re.compile(r'^[A-Za-z0-9_][A-Za-z0-9_.-]*$')
+_FIELDS = ('name', 'computer', 'engine_python', 'installed', 'prepend_text', 'families', 'options')
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where and with what the engine of one code runs.
+
+    Either ``engine_python``, the interpreter that has the potential's package (the code then ships the engine), or
+    ``installed``, the path of a ``litraj-engine`` on the computer. ``options`` are the usual ``metadata.options`` of
+    its jobs (queue, wall time, ...). ``families`` must all be there for the code to be accepted.
+    """
+
+    name: str
+    computer: str = 'localhost'
+    engine_python: str | None = None
+    installed: str | None = None
+    prepend_text: str = ''
+    families: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not _NAME.match(self.name):
+            raise SetupProblem(
+                f'{self.name!r} cannot be the name of a code', 'Use letters, digits, dots, dashes and underscores.'
+            )
+        if (self.engine_python is None) == (self.installed is None):
+            raise SetupProblem(
+                f'the code {self.name!r} needs either a Python or an installed engine, not '
+                f'engine_python={self.engine_python!r} and installed={self.installed!r}',
+                'Give the Python that has the potential (--engine-python), or the path of litraj-engine (--installed).',
+            )
+
+    @property
+    def script(self) -> str:
+        """Lines of shell before the engine, in every job of the code."""
+        lines = [self.prepend_text.rstrip()] if self.prepend_text.strip() else []
+        if self.engine_python is not None:
+            lines.append(f'export LITRAJ_PYTHON={_quote(self.engine_python)}')
+        return '\n'.join(lines)
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any]) -> Environment:
+        """Return the environment of an entry under ``codes`` of a configuration file.
+
+        :raises SetupProblem: if a field is missing, unknown or of the wrong type.
+        """
+        unknown = sorted(set(entry) - set(_FIELDS))
+        if unknown:
+            raise SetupProblem(
+                f'a code has no field {unknown[0]!r} (in the code {entry.get("name")!r})',
+                f'The fields are {", ".join(_FIELDS)}.',
+            )
+        if 'name' not in entry:
+            raise SetupProblem('a code has no name', 'Give each entry under "codes" a "name".')
+        families = entry.get('families') or ()
+        return cls(
+            name=str(entry['name']),
+            computer=str(entry.get('computer', 'localhost')),
+            engine_python=_text(entry, 'engine_python'),
+            installed=_text(entry, 'installed'),
+            prepend_text=_text(entry, 'prepend_text') or '',
+            families=(families,) if isinstance(families, str) else tuple(str(name) for name in families),
+            options=dict(entry.get('options') or {}),
+        )
+
+
+def _text(entry: Mapping[str, Any], key: str) -> str | None:
+    value = entry.get(key)
+    if value is not None and not isinstance(value, str):
+        raise SetupProblem(f'{key} of the code {entry.get("name")!r} is {value!r}', 'Write a text there.')
+    return value
+
+
+def _quote(path: str) -> str:
+    """Return a path for the shell, with a leading ``~/`` and ``$VARIABLES`` still expanded on the computer."""
+    if path.startswith('~/'):
+        path = f'$HOME/{path[2:]}'
+    escaped = path.replace('\\', '\\\\').replace('"', '\\"').replace('`', '\\`')
+    return f'"{escaped}"'
+
+
+def absolute_here(path: str) -> str:
+    """Return a path on this machine made absolute, *without* following links: a venv's python is a link."""
+    return os.path.abspath(os.path.expanduser(path))

@@ -1,0 +1,97 @@
+"""The AiiDA profile: the one there is, or a new one that needs no service."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from dataclasses import dataclass
+
+from .problems import SetupProblem
+
+CACHED = 'aiida.calculations:litraj.*'
+"""Calculations that a new profile takes from the cache: the same job of the same potential gives the same answer."""
+
+
+@dataclass(frozen=True)
+class ProfileState:
+    """Which profile is loaded, and whether it was made just now."""
+
+    name: str
+    created: bool
+    folder: str
+
+
+def load_or_create(name: str | None = None) -> ProfileState:
+    """Load the profile ``name`` (the default one if ``None``), after making it if there is none, as ``presto`` does.
+
+    A new profile has SQLite for a database and the ZeroMQ broker, so that nothing else need run on the machine.
+
+    :raises SetupProblem: if a named profile is not there although others are, or it can't be made or loaded.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # says that it makes the folder: so does the report of this command
+        from aiida.manage.configuration import get_config
+
+        config = get_config(create=True)
+    from aiida.manage.manager import get_manager
+
+    loaded = get_manager().get_profile()
+    if loaded is not None and name in (None, loaded.name):
+        return ProfileState(loaded.name, False, str(config.dirpath))
+    created = False
+    if name is None and config.default_profile_name is not None:
+        name = config.default_profile_name
+    if name is None or name not in config.profile_names:
+        _create(name)
+        created = True
+    return ProfileState(load(name), created, str(config.dirpath))
+
+
+def load(name: str | None = None) -> str:
+    """Load an existing profile (the default one if ``None``) and return its name.
+
+    :raises SetupProblem: if it is not there or its storage can't be opened.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        from aiida.common.exceptions import AiidaException
+        from aiida.manage.configuration import get_config, load_profile
+    try:
+        config = get_config(create=False)
+        known = config.profile_names
+    except AiidaException:
+        known = []
+    if not known:
+        raise SetupProblem('there is no AiiDA profile yet', 'Make one with: aiida-litraj setup')
+    if name is not None and name not in known:
+        raise SetupProblem(
+            f'there is no AiiDA profile {name!r}',
+            f'The profiles are {", ".join(known)}; or make one: aiida-litraj setup',
+        )
+    try:
+        return str(load_profile(name, allow_switch=True).name)
+    except (AiidaException, OSError) as error:
+        raise SetupProblem(
+            f'the AiiDA profile {name or "(default)"} does not load: {error}', 'Try: verdi status'
+        ) from error
+
+
+def _create(name: str | None) -> None:
+    from aiida.cmdline.commands.cmd_verdi import verdi
+    from aiida.manage.configuration import get_config
+
+    arguments = ['presto', '--non-interactive', '--use-zeromq']
+    if name is not None:
+        arguments += ['--profile-name', name]
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            verdi.main(args=arguments, standalone_mode=False)
+    except (Exception, SystemExit) as error:
+        tail = said.getvalue().strip().splitlines()[-1:] or [str(error)]
+        raise SetupProblem(f'no AiiDA profile could be made: {tail[0]}', 'Try: verdi presto') from error
+    config = get_config()
+    made = name or config.default_profile_name
+    config.set_option('caching.enabled_for', [CACHED], scope=made)
+    config.store()

@@ -1,0 +1,130 @@
+"""One code per environment: made once, found again, replaced when the engine or its environment has changed."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..contract.potential import ProbeReport
+from .bundle import EXECUTABLE, digest, engine_files, write_folder
+from .computers import find_computer
+from .environment import Environment
+
+if TYPE_CHECKING:
+    from aiida.orm import AbstractCode
+
+PROBE = 'litraj_probe'
+"""Extra of a code: the ``ProbeReport`` of its environment."""
+COMPUTER = 'litraj_computer'
+"""Extra of a code: label of its computer. A code that ships the engine has no computer of its own."""
+OPTIONS = 'litraj_options'
+"""Extra of a code: ``metadata.options`` its jobs get where the launch says nothing else."""
+NAME = 'litraj_name'
+"""Extra of a code: the name it was set up under, also after a newer one took that label."""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A code, and what became of it: ``new``, ``same`` (nothing changed) or ``replaced`` (an older one was hidden)."""
+
+    code: AbstractCode
+    state: str
+    hidden_label: str | None = None
+
+
+def register(environment: Environment, report: ProbeReport) -> Registration:
+    """Return the code of an environment, making it only if there is none with the same settings and engine.
+
+    A code of the same name with other settings keeps its jobs but gets another label and is hidden.
+    """
+    files = engine_files() if environment.installed is None else {}
+    earlier = _named(environment.name)
+    same = next((code for code in earlier if _matches(code, environment, files)), None)
+    current = next((code for code in earlier if code.label == environment.name and not code.is_hidden), None)
+    hidden = None
+    if current is not None and (same is None or current.pk != same.pk):
+        hidden = _retire(current, environment.name)
+    if same is None:
+        code, state = _make(environment, files), 'new' if current is None else 'replaced'
+    else:
+        code, state = same, 'same' if current is not None and current.pk == same.pk else 'replaced'
+        code.label = environment.name
+        code.is_hidden = False
+    _remember(code, environment, report)
+    return Registration(code, state, hidden)
+
+
+def _remember(code: AbstractCode, environment: Environment, report: ProbeReport) -> None:
+    code.base.extras.set_many(
+        {
+            NAME: environment.name,
+            COMPUTER: environment.computer,
+            OPTIONS: dict(environment.options),
+            PROBE: report.model_dump(mode='json'),
+        }
+    )
+
+
+def _named(name: str) -> list[AbstractCode]:
+    """Return the codes set up under a name, the newest first; also one made by hand with that label."""
+    from aiida.orm import AbstractCode, QueryBuilder
+
+    query = QueryBuilder().append(
+        AbstractCode, filters={'or': [{f'extras.{NAME}': name}, {'label': name}]}, project='*', tag='code'
+    )
+    return query.order_by({'code': {'id': 'desc'}}).all(flat=True)
+
+
+def _matches(code: AbstractCode, environment: Environment, files: dict[str, bytes]) -> bool:
+    from aiida.orm import InstalledCode, PortableCode
+
+    if code.prepend_text != environment.script or code.base.extras.get(COMPUTER, None) != environment.computer:
+        return False
+    if isinstance(code, PortableCode):
+        return environment.installed is None and digest(shipped_files(code)) == digest(files)
+    return isinstance(code, InstalledCode) and str(code.filepath_executable) == environment.installed
+
+
+def shipped_files(code: AbstractCode) -> dict[str, bytes]:
+    """Return path and content of the files a code ships."""
+    repository = code.base.repository
+    return {
+        str(root / name): repository.get_object_content(str(root / name), mode='rb')
+        for root, _, names in repository.walk()
+        for name in names
+    }
+
+
+def _retire(code: AbstractCode, name: str) -> str:
+    """Give an outdated code another label, so that the name finds one code, and hide it from lists."""
+    code.label = f'{name}-old-{code.uuid[:8]}'
+    code.is_hidden = True
+    return str(code.label)
+
+
+def _make(environment: Environment, files: dict[str, bytes]) -> AbstractCode:
+    from aiida.orm import InstalledCode, PortableCode
+
+    common: dict[str, Any] = {
+        'label': environment.name,
+        'default_calc_job_plugin': 'litraj.neb',
+        'prepend_text': environment.script,
+        'with_mpi': False,
+    }
+    computer = find_computer(environment.computer)
+    if environment.installed is not None:
+        description = f'litraj-engine installed on {computer.label}'
+        return InstalledCode(
+            computer=computer, filepath_executable=environment.installed, description=description, **common
+        ).store()
+    with tempfile.TemporaryDirectory() as folder:
+        write_folder(files, Path(folder))
+        code = PortableCode(
+            filepath_executable=EXECUTABLE,
+            filepath_files=folder,
+            description=f'litraj-engine shipped with each job, engine {digest(files)[:12]}',
+            **common,
+        )
+        return code.store()
