@@ -25,8 +25,9 @@ from ..contract import files
 from ..contract.arrays import AnyArray, Array, pack_arrays, unpack_arrays, write_atomic
 from ..contract.audit import Audit
 from ..contract.base import SCHEMA_VERSION
-from ..contract.errors import BY_LABEL, SUCCESS, LitrajError
+from ..contract.errors import BY_LABEL, LitrajError
 from ..contract.neb import ActiveItem, ExitReport, NebItemResult, NebJob, NebResult, Progress
+from ..contract.verdict import exit_report, judge
 from .core.stages import StageFailed
 from .evaluation import Pool
 from .models import get_family
@@ -34,8 +35,6 @@ from .scheduler import Failure, Scheduler, Task
 from .tasks.neb import NebTasks, Outcome, failed, read_path, summarise
 
 _PROGRESS_SECONDS = 2.0
-_ITEM_FAULTS = ('ERROR_ITEM_INVALID', 'ERROR_ELEMENTS_NOT_COVERED')
-"""Faults of the input that come back the same however often the item is run."""
 _AUDITED_PACKAGES = ('numpy', 'scipy', 'ase', 'torch', 'e3nn', 'pydantic')
 
 
@@ -185,18 +184,19 @@ class NebRun:
         write_atomic(self._folder.path / files.PROGRESS, progress.model_dump_json().encode())
 
     def _finish(self) -> NebResult:
-        results, arrays = [], {}
+        results: list[NebItemResult] = []
+        arrays: dict[str, Any] = {}
         for item in self._job.items:
-            result = self._results.get(item.id)
-            if result is None:
-                result = NebItemResult(
+            entry = self._results.get(item.id)
+            if entry is None:
+                entry = NebItemResult(
                     id=item.id,
                     status='unfinished',
                     converged=False,
                     label='ERROR_OUT_OF_TIME',
                     reason=f'cut off by {self._stop.reason}; resumes from the checkpoint',
                 )
-            results.append(result)
+            results.append(entry)
             arrays |= {f'{item.id}/{name}': value for name, value in self._result_arrays.get(item.id, {}).items()}
         result = NebResult(exit=judge(results), items=results, audit=self._audit())
         self._folder.write_result(result, arrays)
@@ -238,33 +238,6 @@ def _packages(family_package: str) -> dict[str, str]:
     return versions
 
 
-def judge(results: list[NebItemResult]) -> ExitReport:
-    """Return how the job ended, from how its items did.
-
-    Unfinished items come first (resubmit), then a fault of the engine (not a valid source for the cache), then one
-    common verdict, then "n of N".
-    """
-    n_total, n_converged = len(results), sum(result.converged for result in results)
-    unfinished = sum(result.status == 'unfinished' for result in results)
-    if unfinished:
-        return report('ERROR_OUT_OF_TIME', n_done=n_total - unfinished, n_total=n_total)
-    bad = [result for result in results if not result.converged]
-    if not bad:
-        return ExitReport(status=SUCCESS.status, label=SUCCESS.label, message=SUCCESS.message)
-    faults = [r for r in bad if BY_LABEL[str(r.label)].status < 500 and r.label not in _ITEM_FAULTS]
-    if faults or (not n_converged and len({result.label for result in bad}) == 1):
-        worst = (faults or bad)[0]
-        code = BY_LABEL[str(worst.label)]
-        return ExitReport(status=code.status, label=code.label, message=f'{worst.id}: {worst.reason}')
-    return report('ERROR_PARTIAL', n_converged=n_converged, n_total=n_total)
-
-
-def report(label: str, **fields: object) -> ExitReport:
-    """Return a line of the table of errors with its fields filled in."""
-    code = BY_LABEL[label]
-    return ExitReport(status=code.status, label=code.label, message=code.message.format(**fields))
-
-
 def run(job_file: Path) -> NebResult:
     """Run the job in ``job_file`` and return its result, which is on disk beside it whatever happens.
 
@@ -276,7 +249,7 @@ def run(job_file: Path) -> NebResult:
         job = NebJob.model_validate_json(job_file.read_bytes())
         arrays = unpack_arrays(folder.path / files.ARRAYS)
     except (OSError, ValueError) as error:
-        return _give_up(folder, report('ERROR_JOB_INVALID', reason=_short(error)))
+        return _give_up(folder, exit_report('ERROR_JOB_INVALID', reason=_short(error)))
     limit = job.runtime.max_seconds
     stop = Stop(None if limit is None else time.monotonic() + limit)
     stop.listen()
@@ -288,7 +261,7 @@ def run(job_file: Path) -> NebResult:
     except Exception as error:
         # what is finished stays in items/ and the journals; the traceback goes to the log of the job
         sys.stderr.write(f'{type(error).__name__}: {error}\n')
-        _give_up(folder, report('ERROR_ENGINE_CRASHED', reason=f'{type(error).__name__}: {_short(error)}'))
+        _give_up(folder, exit_report('ERROR_ENGINE_CRASHED', reason=f'{type(error).__name__}: {_short(error)}'))
         raise
     if result.exit.label != 'ERROR_OUT_OF_TIME':
         shutil.rmtree(folder.checkpoint, ignore_errors=True)
@@ -303,9 +276,10 @@ def _short(error: Exception) -> str:
     return str(error).strip()[:500]
 
 
-def _give_up(folder: Folder, exit_report: ExitReport) -> NebResult:
+def _give_up(folder: Folder, ended: ExitReport) -> NebResult:
     """Write a result without items of its own; those finished before are added, so that nothing is lost."""
-    items, arrays = [], {}
+    items: list[NebItemResult] = []
+    arrays: dict[str, AnyArray] = {}
     for entry in sorted(folder.items.glob('*.json')):
         try:
             items.append(NebItemResult.model_validate_json(entry.read_bytes()))
@@ -314,7 +288,7 @@ def _give_up(folder: Folder, exit_report: ExitReport) -> NebResult:
                 arrays |= {f'{entry.stem}/{name}': value for name, value in unpack_arrays(stored).items()}
         except ValueError:
             continue
-    result = NebResult(exit=exit_report, items=items)
+    result = NebResult(exit=ended, items=items)
     folder.write_result(result, arrays)
     return result
 
