@@ -23,21 +23,31 @@ from .potential import PotentialSpec
 from .runtime import Runtime
 
 Criterion = Literal['norm', 'component']
-Optimizer = Literal['fire', 'lbfgs']
+Optimizer = Literal['fire', 'lbfgs', 'lbfgs_model_hessian']
+"""FIRE and L-BFGS as in ASE; L-BFGS that starts from a model of the Hessian instead of a multiple of one."""
 ITEM_ID = r'^[A-Za-z0-9_][A-Za-z0-9_.-]*$'
 
 
 class RelaxParameters(Model):
-    """Relaxation of one end of a path. ``max_steps=None`` means no limit."""
+    """Relaxation of one end of a path. ``max_steps=None`` means no limit.
+
+    ``energy_tolerance_ev``: besides the force, the energy still to be gained must be below this, as the optimiser
+    estimates it (half the force times the full quasi-Newton step); ``None`` leaves it to the force alone. A force
+    alone does not fix the energy of a soft crystal: 0.1 eV/Ang against a curvature of 1 eV/Ang^2 is 5 meV an atom.
+    """
 
     optimizer: Optimizer
     fmax_ev_per_ang: PositiveFloat
     criterion: Criterion
     max_steps: NonNegativeInt | None
+    energy_tolerance_ev: PositiveFloat | None = None
 
 
 class BandParameters(Model):
-    """Optimisation of the band. ``climb_below_ev_per_ang=None`` with ``climb`` means climbing from step 0."""
+    """Optimisation of the band. ``climb_below_ev_per_ang=None`` with ``climb`` means climbing from step 0.
+
+    ``energy_tolerance_ev`` as for the ends, of the highest image.
+    """
 
     optimizer: Optimizer
     fmax_ev_per_ang: PositiveFloat
@@ -46,6 +56,7 @@ class BandParameters(Model):
     spring_constant_ev_per_ang2: PositiveFloat
     climb: bool
     climb_below_ev_per_ang: PositiveFloat | None
+    energy_tolerance_ev: PositiveFloat | None = None
 
 
 class AcceptanceParameters(Model):

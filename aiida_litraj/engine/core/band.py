@@ -43,7 +43,9 @@ def highest_image(energies: Array) -> int:
     return 1 + int(np.argsort(energies[1:-1])[-1])
 
 
-def band_forces(positions: Array, energies: Array, forces: Array, spring: float, climb: bool, free: Array) -> BandForces:
+def band_forces(
+    positions: Array, energies: Array, forces: Array, spring: float, climb: bool, free: Array
+) -> BandForces:
     """Return the forces the inner images feel on the band.
 
     ``positions`` and ``forces`` (n_images, n_atoms, 3) in Ang, continuous along the path, and eV/Ang; ``energies``

@@ -8,9 +8,12 @@ import numpy.typing as npt
 from ...contract.arrays import Array
 from .band import residual, tangent
 from .optimisers import FireState, fire_step
+from .periodic import lattice_vectors
 
 _IDPP_CUTOFF = 6.0
 """Ang: pairs farther apart than this in every image are left out; their weight d^-4 is below 1/1000 of a bond's."""
+_IDPP_NEAREST = 0.1
+"""Ang: two atoms that a straight line puts on one place feel a large but finite push."""
 _IDPP_SPRING = 0.1
 _IDPP_FMAX = 0.01
 _IDPP_STEPS = 500
@@ -33,26 +36,13 @@ def shift(path: Array, source: Array, target: Array) -> Array:
     return moved
 
 
-def _lattice_shifts(cell: Array, pbc: npt.NDArray[np.bool_], cutoff: float) -> Array:
-    """Return the lattice vectors (n, 3) in Ang that can bring a wrapped neighbour within ``cutoff``."""
-    reach = [0, 0, 0]
-    if pbc.any():
-        heights = abs(np.linalg.det(cell)) / np.linalg.norm(
-            np.cross(np.roll(cell, -1, axis=0), np.roll(cell, -2, axis=0)), axis=1
-        )
-        reach = [int(np.ceil(cutoff / h)) + 1 if p else 0 for h, p in zip(heights, pbc)]
-    grid = np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing='ij')
-    vectors: Array = np.stack(grid, axis=-1).reshape(-1, 3) @ cell
-    return vectors
-
-
 def _pairs(path: Array, cell: Array, pbc: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], ...]:
     """Return i, j and the index of the lattice vector of each pair (once) within the cutoff in either end.
 
     A pair keeps its lattice vector along the whole path: that is what makes the interpolated distances smooth across
     the periodic boundary, where a minimum image would jump.
     """
-    shifts = _lattice_shifts(cell, pbc, _IDPP_CUTOFF)
+    shifts = lattice_vectors(cell, pbc, _IDPP_CUTOFF, path)
     n = path.shape[1]
     near = np.zeros((n, n, len(shifts)), dtype=bool)
     for image in (path[0], path[len(path) // 2], path[-1]):
@@ -78,11 +68,11 @@ def idpp(source: Array, target: Array, n_images: int, cell: Array, pbc: npt.NDAr
     if n_images < 3:
         return path
     i, j, s = _pairs(path, cell, pbc)
-    shifts = _lattice_shifts(cell, pbc, _IDPP_CUTOFF)[s]
+    shifts = lattice_vectors(cell, pbc, _IDPP_CUTOFF, path)[s]
 
     def distances(image: Array) -> tuple[Array, Array]:
         vectors = image[j] + shifts - image[i]
-        return vectors, np.sqrt((vectors**2).sum(axis=1))
+        return vectors, np.sqrt((vectors**2).sum(axis=1)).clip(min=_IDPP_NEAREST)
 
     first, last = distances(path[0])[1], distances(path[-1])[1]
     fractions = np.linspace(0.0, 1.0, n_images)

@@ -59,13 +59,13 @@ def fire_step(state: FireState, force: Array) -> tuple[FireState, Array]:
 
 @dataclass(frozen=True)
 class LbfgsState:
-    """Curvature pairs: ``steps`` s and ``changes`` y = g' - g, newest last; ``curvature`` of the initial Hessian.
+    """Curvature pairs: ``steps`` s and ``changes`` y = g' - g of at most ``memory`` steps, newest last.
 
-    ``last_force`` is ``None`` before the first step. ``prior`` are pairs from elsewhere (the relaxed ends of a path),
-    which shape the initial Hessian of every image and are never forgotten.
+    ``inverse`` (n_blocks, n, n) in Ang^2/eV is the inverse of the initial Hessian by blocks (one an image), or a
+    number where it is a multiple of one. The last force and step are ``None`` before the first step.
     """
 
-    curvature: float
+    inverse: Array | float
     memory: int
     last_force: Array | None = None
     last_step: Array | None = None
@@ -73,12 +73,20 @@ class LbfgsState:
     changes: tuple[Array, ...] = field(default=())
 
 
-def lbfgs_step(state: LbfgsState, force: Array) -> tuple[LbfgsState, Array]:
-    """Return the next state and the step (n_dof,) in Ang of a limited-memory BFGS iteration without line search.
+def _initial_step(inverse: Array | float, force: Array) -> Array:
+    if isinstance(inverse, float):
+        return inverse * force
+    blocks = force.reshape(len(inverse), -1)
+    step: Array = np.einsum('bij,bj->bi', inverse, blocks).ravel()
+    return step
 
-    Two-loop recursion, J. Nocedal, Math. Comput. 35, 773 (1980); as a global optimiser of the whole band: D. Sheppard
-    et al., J. Chem. Phys. 128, 134106 (2008). A pair whose curvature is not positive is dropped: the band's force is
-    not the gradient of a function, and such a pair would turn the step uphill.
+
+def lbfgs_step(state: LbfgsState, force: Array) -> tuple[LbfgsState, Array, Array]:
+    """Return the next state, the step (n_dof,) in Ang and the full quasi-Newton step before it was shortened.
+
+    Two-loop recursion, J. Nocedal, Math. Comput. 35, 773 (1980), without line search; as a global optimiser of the
+    whole band: D. Sheppard et al., J. Chem. Phys. 128, 134106 (2008). A pair whose curvature is not positive is
+    dropped: the band's force is not the gradient of a function, and such a pair would turn the step uphill.
     """
     steps, changes = state.steps, state.changes
     if state.last_force is not None and state.last_step is not None:
@@ -92,10 +100,13 @@ def lbfgs_step(state: LbfgsState, force: Array) -> tuple[LbfgsState, Array]:
         a = np.vdot(s, direction) / np.vdot(s, y)
         coefficients.append(a)
         direction -= a * y
-    direction /= state.curvature
+    direction = _initial_step(state.inverse, direction)
+    if steps and not isinstance(state.inverse, float):
+        newest = changes[-1]
+        # where the model is too soft for what the last step has shown, it would overshoot for ever: stiffen it
+        direction *= min(1.0, np.vdot(steps[-1], newest) / np.vdot(newest, _initial_step(state.inverse, newest)))
     for s, y, a in zip(steps, changes, reversed(coefficients)):
         direction += (a - np.vdot(y, direction) / np.vdot(s, y)) * s
     longest = np.sqrt((direction.reshape(-1, 3) ** 2).sum(axis=1).max())
-    if longest > _MAX_STEP:
-        direction *= _MAX_STEP / longest
-    return replace(state, last_force=force, last_step=direction, steps=steps, changes=changes), direction
+    step = direction * min(1.0, _MAX_STEP / longest) if longest > 0.0 else direction
+    return replace(state, last_force=force, last_step=step, steps=steps, changes=changes), step, direction

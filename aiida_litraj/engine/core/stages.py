@@ -6,20 +6,22 @@ stop at any moment, and replay what it has received before: a stage is a functio
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ...contract.arrays import Array
 from ...contract.errors import BY_LABEL
-from ...contract.neb import BandParameters, NebParameters, RelaxParameters
+from ...contract.neb import BandParameters, RelaxParameters
 from .band import band_forces, highest_image, residual
+from .hessian import System, band_hessian, model_hessian
 from .optimisers import FireState, LbfgsState, fire_step, lbfgs_step
 
 _LBFGS_MEMORY = 100
 _LBFGS_CURVATURE = 70.0
 """eV/Ang^2: initial Hessian, the stiffness of a covalent bond seen by one atom; the value ASE uses."""
+_RUNAWAY = 4.0
 
 
 @dataclass(frozen=True)
@@ -60,18 +62,47 @@ def guard(evaluated: Evaluated, limit: float, phase: str) -> None:
 
 
 class _Stepper:
-    """One of the optimisers with its state, over arrays (..., 3)."""
+    """One of the optimisers with its state, over arrays (n_images, n_atoms, 3).
 
-    def __init__(self, name: str, prior: Sequence[tuple[Array, Array]] = ()) -> None:
+    L-BFGS has no line search (the force of a band is not the gradient of a function), so it can run away where the
+    landscape has kinks. When the residual has grown to ``_RUNAWAY`` times the smallest one, the stepper goes back to
+    where that was and carries on with FIRE: slower, and safe.
+
+    ``hessians`` (n_images, 3 n_atoms, 3 n_atoms) in eV/Ang^2 is only called for by ``lbfgs_model_hessian``.
+    """
+
+    def __init__(self, name: str, hessians: Callable[[], Array]) -> None:
         self._fire: FireState | None = FireState() if name == 'fire' else None
-        self._lbfgs = LbfgsState(_LBFGS_CURVATURE, _LBFGS_MEMORY)
+        inverse: Array | float = 1.0 / _LBFGS_CURVATURE
+        if name == 'lbfgs_model_hessian':
+            inverse = np.linalg.inv(hessians()).astype(np.float64)
+        self._lbfgs = LbfgsState(inverse, _LBFGS_MEMORY)
+        self._best: tuple[float, Array, Array] | None = None
+        self.gain: Array | None = None
+        """Energy (n_images,) in eV which a full quasi-Newton step would still change; ``None`` with FIRE."""
 
-    def __call__(self, forces: Array) -> Array:
+    def __call__(self, positions: Array, forces: Array, fmax: float) -> Array:
+        """Return the next positions from the present ones, the forces there and their residual."""
+        if self._fire is None:
+            if self._best is None or fmax < self._best[0]:
+                self._best = (fmax, positions, forces)
+            elif fmax > _RUNAWAY * self._best[0]:
+                _, positions, forces = self._best
+                self._fire, self.gain = FireState(), None
         if self._fire is not None:
             self._fire, step = fire_step(self._fire, forces.ravel())
         else:
-            self._lbfgs, step = lbfgs_step(self._lbfgs, forces.ravel())
-        return step.reshape(forces.shape)
+            self._lbfgs, step, full = lbfgs_step(self._lbfgs, forces.ravel())
+            self.gain = 0.5 * np.abs((forces * full.reshape(forces.shape)).sum(axis=(1, 2)))
+        return positions + step.reshape(forces.shape)
+
+    def forget_best(self) -> None:
+        """Start a new record of the smallest residual: the forces have changed their meaning."""
+        self._best = None
+
+    def settled(self, tolerance: float | None, image: int = 0) -> bool:
+        """Return whether the energy of ``image`` is within ``tolerance`` in eV, as far as can be told."""
+        return tolerance is None or self.gain is None or bool(self.gain[image] < tolerance)
 
 
 @dataclass(frozen=True)
@@ -86,14 +117,14 @@ class Relaxed:
 
 
 def relax(
-    positions: Array, parameters: RelaxParameters, free: Array, limit: float, phase: str
+    positions: Array, parameters: RelaxParameters, system: System, free: Array, limit: float, phase: str
 ) -> Generator[Demand, Evaluated, Relaxed]:
     """Return the configuration relaxed until its largest force is below the parameter, or out of steps.
 
     ``positions`` (n_atoms, 3) in Ang; ``free`` (n_atoms, 1), 0 where an atom is frozen; ``limit`` in eV/Ang.
     """
-    stepper, n_steps, fmax = _Stepper(parameters.optimizer), 0, None
-    positions = positions.copy()
+    positions, n_steps, fmax = positions.copy(), 0, None
+    stepper = _Stepper(parameters.optimizer, lambda: model_hessian(system, positions)[None])
     while True:
         evaluated = yield Demand(
             positions[None], phase, n_steps, parameters.max_steps, fmax, parameters.fmax_ev_per_ang
@@ -101,10 +132,11 @@ def relax(
         guard(evaluated, limit, phase)
         forces = evaluated.forces[0] * free
         fmax = residual(forces, parameters.criterion)
-        done = parameters.max_steps is not None and n_steps >= parameters.max_steps
-        if fmax < parameters.fmax_ev_per_ang or done:
+        following = stepper(positions[None], forces[None], fmax)[0]
+        converged = fmax < parameters.fmax_ev_per_ang and stepper.settled(parameters.energy_tolerance_ev)
+        if converged or (parameters.max_steps is not None and n_steps >= parameters.max_steps):
             return Relaxed(positions, float(evaluated.energies[0]), evaluated.forces[0], n_steps, n_steps + 1)
-        positions = positions + stepper(forces)
+        positions = np.where(free > 0, following, positions)
         n_steps += 1
 
 
@@ -123,7 +155,13 @@ class Band:
 
 
 def optimise_band(
-    path: Array, source: Relaxed, target: Relaxed, parameters: BandParameters, free: Array, limit: float
+    path: Array,
+    source: Relaxed,
+    target: Relaxed,
+    parameters: BandParameters,
+    system: System,
+    free: Array,
+    limit: float,
 ) -> Generator[Demand, Evaluated, Band]:
     """Return the band optimised from ``path`` (n_images, n_atoms, 3) between two relaxed ends.
 
@@ -135,7 +173,8 @@ def optimise_band(
     energies = np.empty(n_images)
     forces = np.empty_like(path)
     energies[0], energies[-1], forces[0], forces[-1] = source.energy, target.energy, source.forces, target.forces
-    stepper, n_steps, fmax, history = _Stepper(parameters.optimizer), 0, None, []
+    stepper = _Stepper(parameters.optimizer, lambda: _band_hessians(path, parameters, system))
+    n_steps, fmax, history = 0, None, []
     climb = parameters.climb and parameters.climb_below_ev_per_ang is None
     while True:
         evaluated = yield Demand(path[1:-1], 'band', n_steps, parameters.max_steps, fmax, parameters.fmax_ev_per_ang)
@@ -147,11 +186,15 @@ def optimise_band(
         waiting = parameters.climb and not climb
         if waiting and fmax < (parameters.climb_below_ev_per_ang or 0.0):
             climb = True
+            stepper.forget_best()
             felt = band_forces(path, energies, forces, parameters.spring_constant_ev_per_ang2, climb, free)
             fmax = residual(felt.forces, parameters.criterion)
-        if (fmax < parameters.fmax_ev_per_ang and climb == parameters.climb) or n_steps >= parameters.max_steps:
+        following = stepper(path[1:-1].copy(), felt.forces, fmax)
+        settled = stepper.settled(parameters.energy_tolerance_ev, felt.highest - 1)
+        converged = fmax < parameters.fmax_ev_per_ang and settled and climb == parameters.climb
+        if converged or n_steps >= parameters.max_steps:
             break
-        path[1:-1] += stepper(felt.forces)
+        path[1:-1] = np.where(free > 0, following, path[1:-1])
         n_steps += 1
     neb_forces = np.zeros_like(forces)
     neb_forces[1:-1] = felt.forces
@@ -159,6 +202,16 @@ def optimise_band(
     return Band(
         path, energies.copy(), forces.copy(), neb_forces, n_steps, calls, felt.highest if climb else None, history
     )
+
+
+def _band_hessians(path: Array, parameters: BandParameters, system: System) -> Array:
+    """Return the model Hessians (n_images - 2, 3 n_atoms, 3 n_atoms) of the inner images."""
+    blocks = []
+    for before, here, after in zip(path[:-2], path[1:-1], path[2:]):
+        length = np.linalg.norm(after - before)
+        along = (after - before) / length if length > 0.0 else np.zeros_like(here)
+        blocks.append(band_hessian(system, here, along, parameters.spring_constant_ev_per_ang2))
+    return np.array(blocks)
 
 
 def path_residuals(band: Band, free: Array) -> tuple[float, float]:
@@ -171,18 +224,3 @@ def path_residuals(band: Band, free: Array) -> tuple[float, float]:
 def top_image(band: Band) -> int:
     """Return the index of the highest image of the whole path."""
     return highest_image(band.energies) if len(band.energies) > 2 else int(np.argmax(band.energies))
-
-
-__all__ = (
-    'Band',
-    'Demand',
-    'Evaluated',
-    'NebParameters',
-    'Relaxed',
-    'StageFailed',
-    'guard',
-    'optimise_band',
-    'path_residuals',
-    'relax',
-    'top_image',
-)

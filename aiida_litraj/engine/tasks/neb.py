@@ -15,6 +15,7 @@ from ...contract.errors import BY_LABEL
 from ...contract.neb import NebItem, NebItemResult, NebJob, NebParameters
 from ..core.band import tangent
 from ..core.endpoints import Order, canonical, carry_over
+from ..core.hessian import System
 from ..core.interpolation import idpp, linear, shift
 from ..core.saddle import Modes, lowest_modes
 from ..core.stages import Band, Demand, Evaluated, Relaxed, StageFailed, optimise_band, path_residuals, relax, top_image
@@ -34,6 +35,11 @@ class PathInput:
     pbc: npt.NDArray[np.bool_]
     numbers: npt.NDArray[np.int64]
     fixed: npt.NDArray[np.bool_]
+
+    @property
+    def system(self) -> System:
+        """The atoms without their positions."""
+        return System(self.numbers, self.cell, self.pbc)
 
     @property
     def free(self) -> Array:
@@ -169,7 +175,9 @@ class NebTasks:
             cell=path.cell,
             pbc=path.pbc,
             fingerprint=self._print(path, which, positions),
-            start=lambda _: relax(positions, settings, path.free, self._parameters.max_force_ev_per_ang, which),
+            start=lambda _: relax(
+                positions, settings, path.system, path.free, self._parameters.max_force_ev_per_ang, which
+            ),
         )
 
     def _stage(self, path: PathInput, outcomes: Mapping[str, Any]) -> Generator[Demand, Evaluated, Outcome]:
@@ -183,7 +191,7 @@ class NebTasks:
         check_hop(path, source.positions, target.positions, parameters.hop_tolerance_ang)
         start = _initial(path, source.positions, target.positions, parameters.initial_path)
         limit = parameters.max_force_ev_per_ang
-        band = yield from optimise_band(start, source, target, parameters.band, free, limit)
+        band = yield from optimise_band(start, source, target, parameters.band, path.system, free, limit)
         check_hop(path, band.positions[0], band.positions[-1], parameters.hop_tolerance_ang)
         modes = None
         if parameters.verify_saddle is not None:
@@ -308,4 +316,3 @@ def _why(path: PathInput, outcome: Outcome, parameters: NebParameters, worst: fl
 def failed(name: str, failure: Failure) -> NebItemResult:
     """Return the entry of a path that was given up."""
     return NebItemResult(id=name, status='failed', converged=False, label=failure.label, reason=failure.reason)
-
