@@ -1,0 +1,314 @@
+"""Hops on analytic surfaces, and job folders as the plugin would write them."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ase
+import numpy as np
+import numpy.typing as npt
+import pytest
+from ase.calculators.calculator import Calculator, all_changes
+from ase.constraints import FixAtoms
+
+from aiida_litraj.contract import NebItem, NebJob, NebParameters, PotentialSpec, Runtime, files, unpack_arrays
+from aiida_litraj.contract.arrays import Array, pack_arrays
+from aiida_litraj.contract.neb import NebItemResult, NebResult
+from aiida_litraj.engine.core.stages import Demand, Evaluated
+from aiida_litraj.engine.models import Configuration, Evaluation, load
+from aiida_litraj.engine.run import run
+
+FCC_CONSTANT = 3.77
+"""Ang: within 0.01 of the lattice constant at which the toy Morse crystal has no pressure."""
+
+
+@dataclass(frozen=True)
+class Hop:
+    """A path as a job wants it; ``positions`` (n_images, n_atoms, 3) continuous, in Ang."""
+
+    numbers: npt.NDArray[np.int64]
+    positions: Array
+    cell: Array
+    pbc: npt.NDArray[np.bool_]
+    fixed: npt.NDArray[np.bool_]
+    mobile: int | None
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ('positions', 'cell', 'pbc', 'numbers', 'fixed')}
+
+    def replace(self, **changes: Any) -> Hop:
+        return dataclasses.replace(self, **changes)
+
+    def reversed(self) -> Hop:
+        return self.replace(positions=self.positions[::-1].copy())
+
+    def permuted(self, order: npt.NDArray[np.int64]) -> Hop:
+        """The same atoms, the k-th now being the old one ``order[k]``."""
+        mobile = None if self.mobile is None else int(np.flatnonzero(order == self.mobile)[0])
+        return Hop(
+            self.numbers[order], self.positions[:, order], self.cell, self.pbc, self.fixed[order], mobile
+        )
+
+    def translated(self, by: Array) -> Hop:
+        """Everything moved by ``by`` (3,), or each atom by its own vector (n_atoms, 3), in Ang."""
+        return self.replace(positions=self.positions + by)
+
+    def turned(self, rotation: Array) -> Hop:
+        return self.replace(positions=self.positions @ rotation.T, cell=self.cell @ rotation.T)
+
+    def configuration(self, image: int) -> Configuration:
+        return Configuration(self.numbers, self.positions[image], self.cell, self.pbc)
+
+
+def straight(source: Array, target: Array, n_images: int) -> Array:
+    return source + np.linspace(0.0, 1.0, n_images)[:, None, None] * (target - source)
+
+
+def _vacancy_hop(
+    n_cells: int = 2, n_images: int = 5, constant: float = FCC_CONSTANT, drop: tuple[int, ...] = (), noise: float = 0.0
+) -> Hop:
+    """A vacancy hop between nearest neighbours of an fcc crystal, along (0, a/2, a/2) from the origin.
+
+    ``drop``: further atoms to take away (which makes the two ends differ); ``noise`` in Ang on the atoms of both ends.
+    """
+    basis = constant * np.array([[0.0, 0.0, 0.0], [0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]])
+    corners = constant * np.stack(np.meshgrid(*[np.arange(n_cells)] * 3, indexing='ij'), axis=-1).reshape(-1, 3)
+    sites = (corners[:, None] + basis).reshape(-1, 3)  # site 0 is the origin, site 1 the vacancy
+    source = np.delete(sites, [1, *drop], axis=0)
+    target = source.copy()
+    target[0] = sites[1]
+    rattle = np.random.default_rng(0).normal(scale=noise, size=source.shape) if noise else 0.0
+    return Hop(
+        numbers=np.full(len(source), 3),
+        positions=straight(source + rattle, target + rattle, n_images),
+        cell=n_cells * constant * np.eye(3),
+        pbc=np.ones(3, dtype=bool),
+        fixed=np.zeros(len(source), dtype=bool),
+        mobile=0,
+    )
+
+
+def _surface_hop(source: tuple[float, ...], target: tuple[float, ...], n_images: int = 7) -> Hop:
+    """One atom, without a lattice, from one point of an analytic surface to another."""
+    return Hop(
+        numbers=np.array([3]),
+        positions=straight(np.array([source]), np.array([target]), n_images),
+        cell=np.eye(3),
+        pbc=np.zeros(3, dtype=bool),
+        fixed=np.zeros(1, dtype=bool),
+        mobile=0,
+    )
+
+
+def _parameters(**changes: Any) -> NebParameters:
+    """Tight parameters; a dictionary changes only the fields it names, for ``ends`` those of both."""
+    relax = {'optimizer': 'lbfgs', 'fmax_ev_per_ang': 1e-3, 'criterion': 'norm', 'max_steps': 500}
+    ends = changes.pop('ends', {})
+    values: dict[str, Any] = {
+        'source': relax | ends,
+        'target': relax | ends,
+        'initial_path': 'linear',
+        'band': {
+            'optimizer': 'lbfgs',
+            'fmax_ev_per_ang': 1e-3,
+            'criterion': 'norm',
+            'max_steps': 500,
+            'spring_constant_ev_per_ang2': 5.0,
+            'climb': True,
+            'climb_below_ev_per_ang': None,
+        },
+        'acceptance': {'fmax_ev_per_ang': 1e-2, 'criterion': 'norm'},
+        'hop_tolerance_ang': 1.0,
+        'max_force_ev_per_ang': 1000.0,
+        'dtype': 'native',
+        'verify_saddle': None,
+        'seed': 0,
+    }
+    for name, value in changes.items():
+        values[name] = values[name] | value if isinstance(values[name], dict) else value
+    return NebParameters.model_validate(values)
+
+
+def _write_job(
+    folder: Path,
+    hops: Mapping[str, Hop],
+    parameters: NebParameters | None = None,
+    potential: str = 'morse',
+    options: Mapping[str, float] | None = None,
+    runtime: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write ``job.json`` and ``arrays.npz`` into ``folder`` and return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    job = NebJob(
+        potential=PotentialSpec(family='toy', name=potential, options=dict(options or {})),
+        parameters=parameters or _parameters(),
+        runtime=Runtime(**(runtime or {})),
+        items=[NebItem(id=name, mobile=hop.mobile) for name, hop in hops.items()],
+    )
+    arrays = {f'{name}/{key}': value for name, hop in hops.items() for key, value in hop.arrays.items()}
+    (folder / files.JOB).write_text(job.model_dump_json(indent=1))
+    (folder / files.ARRAYS).write_bytes(pack_arrays(arrays))
+    return folder
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run has left behind."""
+
+    folder: Path
+    result: NebResult
+    arrays: dict[str, Any]
+
+    def __getitem__(self, name: str) -> NebItemResult:
+        return next(item for item in self.result.items if item.id == name)
+
+    def energies(self, name: str) -> Array:
+        found: Array = self.arrays[f'{name}/energies']
+        return found
+
+    def barrier(self, name: str) -> float:
+        energies = self.energies(name)
+        return float(energies.max() - energies[0])
+
+    @property
+    def calls(self) -> int:
+        assert self.result.audit is not None
+        return self.result.audit.model_calls
+
+    @property
+    def resumed_calls(self) -> int:
+        assert self.result.audit is not None
+        return self.result.audit.resumed_calls
+
+
+def _read(folder: Path) -> Ran:
+    result = NebResult.model_validate_json((folder / files.RESULT).read_bytes())
+    return Ran(folder, result, unpack_arrays(folder / files.RESULT_ARRAYS))
+
+
+def _drive(stage: Generator[Demand, Evaluated, Any], evaluate: Callable[[Array], Evaluation]) -> Any:
+    """Return the outcome of a stage whose every demand is answered by ``evaluate``, one image after the other."""
+    demand = next(stage)
+    while True:
+        answers = [evaluate(positions) for positions in demand.positions]
+        evaluated = Evaluated(np.array([a.energy for a in answers]), np.array([a.forces for a in answers]))
+        try:
+            demand = stage.send(evaluated)
+        except StopIteration as stop:
+            return stop.value
+
+
+@pytest.fixture(scope='session')
+def vacancy_hop() -> Callable[..., Hop]:
+    return _vacancy_hop
+
+
+@pytest.fixture(scope='session')
+def surface_hop() -> Callable[..., Hop]:
+    return _surface_hop
+
+
+@pytest.fixture(scope='session')
+def neb_parameters() -> Callable[..., NebParameters]:
+    return _parameters
+
+
+@pytest.fixture(scope='session')
+def write_job() -> Callable[..., Path]:
+    return _write_job
+
+
+@pytest.fixture(scope='session')
+def read_result() -> Callable[[Path], Ran]:
+    return _read
+
+
+@pytest.fixture(scope='session')
+def drive() -> Callable[..., Any]:
+    return _drive
+
+
+@pytest.fixture(scope='session')
+def toy() -> Callable[..., Callable[[Hop], Callable[[Array], Evaluation]]]:
+    """``toy(name, **options)(hop)(positions)`` is the evaluation of the atoms of a hop at other positions."""
+
+    def make(name: str = 'morse', **options: float) -> Callable[[Hop], Callable[[Array], Evaluation]]:
+        evaluator = load(PotentialSpec(family='toy', name=name, options=options), Path.cwd(), device='cpu')
+
+        def of(hop: Hop) -> Callable[[Array], Evaluation]:
+            return lambda p: evaluator.evaluate([Configuration(hop.numbers, p, hop.cell, hop.pbc)])[0]
+
+        return of
+
+    return make
+
+
+class ToyCalculator(Calculator):
+    """An analytic potential for ASE, which counts how often it was asked."""
+
+    implemented_properties = ('energy', 'forces')
+
+    def __init__(self, name: str, **options: float) -> None:
+        super().__init__()
+        self._evaluator = load(PotentialSpec(family='toy', name=name, options=options), Path.cwd(), device='cpu')
+        self.calls = 0
+
+    def calculate(self, atoms: Any = None, properties: Any = ('energy',), system_changes: Any = all_changes) -> None:
+        super().calculate(atoms, properties, system_changes)
+        self.calls += 1
+        asked = Configuration(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+        (answer,) = self._evaluator.evaluate([asked])
+        self.results = {'energy': answer.energy, 'forces': answer.forces}
+
+
+@pytest.fixture(scope='session')
+def ase_atoms() -> Callable[..., ase.Atoms]:
+    """``ase_atoms(hop, image, potential, **options)`` are the atoms of an image with a toy as their calculator."""
+
+    def make(hop: Hop, image: int, potential: str = 'morse', **options: float) -> ase.Atoms:
+        atoms = ase.Atoms(hop.numbers, positions=hop.positions[image], cell=hop.cell, pbc=hop.pbc)
+        atoms.set_constraint(FixAtoms(np.flatnonzero(hop.fixed)))
+        atoms.calc = ToyCalculator(potential, **options)
+        return atoms
+
+    return make
+
+
+@pytest.fixture
+def restored_signals() -> Iterator[None]:
+    """The engine takes over the signals of its process, which here is pytest's."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def job_folder(tmp_path: Path) -> Callable[..., Path]:
+    """``job_folder(hops, parameters, potential, options, runtime)`` is a new folder with that job."""
+    made = []
+
+    def make(hops: Mapping[str, Hop], *arguments: Any, **keywords: Any) -> Path:
+        made.append(tmp_path / f'job_{len(made)}')
+        return _write_job(made[-1], hops, *arguments, **keywords)
+
+    return make
+
+
+@pytest.fixture
+def run_job(job_folder: Callable[..., Path], restored_signals: None) -> Callable[..., Ran]:
+    """As ``job_folder``, and the job has run."""
+
+    def make(*arguments: Any, **keywords: Any) -> Ran:
+        folder = job_folder(*arguments, **keywords)
+        run(folder / files.JOB)
+        return _read(folder)
+
+    return make
