@@ -47,8 +47,9 @@ class Journal:
                 good = end
             with path.open('r+b') as handle:
                 handle.truncate(good)
-        elif content:
-            path.unlink()
+        else:
+            # an empty one too, left by a kill before the first write: it would be appended to without its header
+            path.unlink(missing_ok=True)
 
     def _records(self, content: bytes) -> Iterator[tuple[int, tuple[int, int, int], Evaluation]]:
         start = len(self._header)
