@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -34,7 +35,9 @@ def refusals(*more: type[Exception]) -> Iterator[None]:
     except SetupProblem as problem:
         raise Refusal(problem.message, problem.remedy) from problem
     except (*expected, *more) as error:
-        raise Refusal(str(error).strip() or type(error).__name__) from error
+        # AiiDA puts the name of the port before what a validator said; the message names the input itself.
+        message = re.sub(r"^Error occurred validating port '[^']*': ", '', str(error).strip())
+        raise Refusal(message or type(error).__name__) from error
 
 
 class Program(click.Group):

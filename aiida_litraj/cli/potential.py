@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..data import PotentialData
 
 
-@click.group()
+@click.group(short_help='Import, list and show potentials.')
 def potential() -> None:
     """Import potentials, list them, show one."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..contract.potential import ProbeReport
 
 
-@click.command()
+@click.command(short_help='Make profile, computer and codes, each proven by a probe.')
 @click.option('--name', metavar='NAME', help='Name of the code, for example that of its potential family.')
 @click.option(
     '--engine-python',

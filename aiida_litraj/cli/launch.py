@@ -1,0 +1,232 @@
+"""``aiida-litraj launch``: from a crystal and a hop to a barrier."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .console import emit_json
+from .errors import refusals
+from .options import json_option, parse_overrides, set_override, with_profile
+
+if TYPE_CHECKING:
+    from aiida.engine import ProcessBuilder
+    from aiida.orm import AbstractCode
+
+BARRIER = 'litraj.barrier'
+CACHED = 'aiida.calculations:litraj.*'
+
+
+@click.group(short_help='Compute a barrier.')
+def launch() -> None:
+    """Launch a calculation."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the options of ``launch barrier`` say."""
+
+    structure: str
+    hop: str | None
+    potential: str
+    protocol: str | None
+    supercell_min: float | None
+    images: int | None
+    code: str | None
+    final: str | None
+    mechanism: str | None
+    mobile: str
+    overrides: tuple[str, ...]
+    verify_saddle: bool
+    max_seconds: float | None
+    walltime: int | None
+    device: str | None
+    processes: int | None
+
+
+@launch.command(short_help='The migration barrier of a hop in a crystal.')
+@click.argument('structure')
+@click.option('--hop', metavar='SOURCE,TARGET,I,J,K', help='Site of the ion, site it goes to, and cell of the latter.')
+@click.option('--potential', required=True, metavar='NAME', help='Label, pk or uuid of an imported potential.')
+@click.option('--protocol', metavar='NAME', help='balanced, tight, litraj-2025, ...  [default: balanced]')
+@click.option('--supercell-min', type=float, metavar='ANG', help='Least distance of the ion to its periodic image.')
+@click.option('--images', type=int, metavar='N', help='Images of the path, both ends included.')
+@click.option('--code', metavar='NAME', help='Code to run.  [default: the one with the family of the potential]')
+@click.option('--final', metavar='STRUCTURE', help='Final structure of a path, instead of --hop.')
+@click.option('--mechanism', type=click.Choice(['vacancy', 'interstitial']), help='[default: as the hop is written]')
+@click.option('--mobile', default='Li', show_default=True, metavar='ELEMENT', help='Element that hops.')
+@click.option(
+    '--override', 'overrides', metavar='KEY.PATH=VALUE', multiple=True, help='Change one number of the protocol.'
+)
+@click.option('--verify-saddle', is_flag=True, help='Count the negative modes of the highest image.')
+@click.option('--max-seconds', type=click.FloatRange(min=0, min_open=True), help="The engine's own clock, per job.")
+@click.option(
+    '--walltime', type=click.IntRange(min=1), metavar='SECONDS', help='Wall time asked of the scheduler, per job.'
+)
+@click.option('--device', metavar='DEVICE', help='auto, cpu, cuda or cuda:N.')
+@click.option('--processes', type=click.IntRange(min=1), metavar='N', help='Worker processes on a CPU.')
+@click.option('--cache/--no-cache', default=None, help='Reuse an equal job of before.  [default: as the profile says]')
+@click.option('--daemon', is_flag=True, help='Leave it to the daemon and return at once.')
+@json_option
+@with_profile
+def barrier(cache: bool | None, daemon: bool, as_json: bool, **options: Any) -> None:
+    """Compute the migration barrier of a hop in STRUCTURE, a CIF, POSCAR or extended xyz file or a node.
+
+    The hop is written as source site, target site and the cell of the target, sites counted from 0 in the order of
+    the file; the ion at the source moves, that at the target is taken out. An interstitial hop is source site and
+    three fractional coordinates.
+
+    \b
+    Examples:
+      aiida-litraj launch barrier Li3PO4.cif --hop 0,6,0,0,0 --potential 7net-0
+      aiida-litraj launch barrier Li3PO4.cif --hop 0,6,0,0,0 --potential 7net-0 --protocol tight --images 9 --daemon
+      aiida-litraj launch barrier start.xyz --final end.xyz --potential 7net-0 --json
+      aiida-litraj launch barrier Li2S.cif --hop 0,3,0,0,0 --potential 7net-0 \\
+          --override parameters.band.fmax_ev_per_ang=0.03
+    """
+    request = Request(**options)
+    overrides = collect_overrides(request)
+    with refusals():
+        builder = prepare(request, overrides)
+    with _caching(cache):
+        if daemon:
+            _submit(builder, as_json)
+        else:
+            _run(builder, as_json)
+
+
+def collect_overrides(request: Request) -> dict[str, Any]:
+    """Return all that differs from the protocol, nested as in the protocol."""
+    overrides = parse_overrides(request.overrides)
+    if request.supercell_min is not None:
+        keys = ['geometry', 'min_image_distance_ang']
+        set_override(overrides, keys, request.supercell_min, f'--supercell-min {request.supercell_min:g}')
+    if request.images is not None:
+        set_override(overrides, ['geometry', 'n_images'], request.images, f'--images {request.images}')
+    return overrides
+
+
+def prepare(request: Request, overrides: dict[str, Any]) -> ProcessBuilder:
+    """Return the builder of the chain; everything about the request that is wrong is refused here or in the builder.
+
+    :raises click.UsageError: if hop and final structure don't go together or the hop does not parse.
+    """
+    from ..codes.choose import choose_code
+    from ..codes.potentials import load_potential
+    from .structures import load_structure
+
+    if (request.hop is None) == (request.final is None):
+        raise click.UsageError(
+            f'give either --hop or --final, not --hop {request.hop} and --final {request.final}: '
+            'the hop is either two sites or two structures'
+        )
+    hop = None if request.hop is None else _parse_hop(request)
+    structure = load_structure(request.structure)
+    potential = load_potential(request.potential)
+    code = choose_code(request.code, potential.family)
+    return build(request, overrides, code, structure, potential, hop)
+
+
+def build(
+    request: Request, overrides: dict[str, Any], code: AbstractCode, structure: Any, potential: Any, hop: Any
+) -> ProcessBuilder:
+    """Return the builder from nodes."""
+    from aiida.plugins import WorkflowFactory
+
+    from ..codes.choose import computer_of
+    from ..codes.register import OPTIONS
+    from .structures import load_structure
+
+    options = dict(code.base.extras.get(OPTIONS, {}))
+    asked = {
+        'max_seconds': request.max_seconds,
+        'max_wallclock_seconds': request.walltime,
+        'device': request.device,
+        'processes': request.processes,
+    }
+    options.update({key: value for key, value in asked.items() if value is not None})
+    if hop is not None:
+        crystal = {'structure': structure, 'hop': hop}
+    else:
+        crystal = {
+            'initial_structure': structure,
+            'final_structure': load_structure(str(request.final)),
+            'hop': {'mobile_element': request.mobile},
+        }
+    return WorkflowFactory(BARRIER).get_builder_from_protocol(
+        code=code,
+        potential=potential,
+        protocol=request.protocol,
+        overrides=overrides,
+        options=options,
+        computer=computer_of(code),
+        verify_saddle=request.verify_saddle,
+        **crystal,
+    )
+
+
+def _parse_hop(request: Request) -> dict[str, Any]:
+    from ..analysis.hops import parse_hop
+
+    try:
+        return parse_hop(str(request.hop), request.mechanism, request.mobile).model_dump(mode='json')  # type: ignore[arg-type]
+    except ValueError as error:
+        raise click.UsageError(f'--hop: {error}') from error
+
+
+@contextlib.contextmanager
+def _caching(wanted: bool | None) -> Iterator[None]:
+    """Reuse equal calculations, or not, if the command line says so."""
+    from aiida.manage.caching import disable_caching, enable_caching
+
+    if wanted is None:
+        yield
+        return
+    with enable_caching(identifier=CACHED) if wanted else disable_caching(identifier=CACHED):
+        yield
+
+
+def _run(builder: ProcessBuilder, as_json: bool) -> None:
+    """Run the chain here, with a progress bar, and print its barrier."""
+    from .foreground import instantiate, run_with_progress
+    from .processes import failure_of, result_of
+    from .show import print_result
+
+    with refusals():
+        process = instantiate(builder)
+    if not as_json:
+        click.echo(f'Chain {process.pid}. From elsewhere: aiida-litraj status {process.pid}', err=True)
+    chain = run_with_progress(process)
+    result = result_of(chain)
+    if result is None:
+        raise failure_of(chain)
+    if as_json:
+        emit_json(result)
+    else:
+        print_result(result)
+        click.echo(f'Next, a picture: aiida-litraj plot {chain.pk}')
+    if chain.exit_status:
+        click.echo(f'Ended with [{chain.exit_status}]: {chain.exit_message}', err=True)
+        click.get_current_context().exit(1)
+
+
+def _submit(builder: ProcessBuilder, as_json: bool) -> None:
+    """Hand the chain to the daemon, which is started if it does not run, and say what to type next."""
+    from aiida.engine import submit
+
+    from ..codes.daemon import ensure_daemon
+
+    with refusals():
+        state = ensure_daemon()
+        chain = submit(builder)
+    if as_json:
+        emit_json({'uuid': chain.uuid, 'pk': chain.pk, 'state': 'submitted', 'daemon': state})
+        return
+    if state == 'started':
+        click.echo('Started the daemon.')
+    click.echo(f'Submitted chain {chain.pk}.')
+    click.echo(f'Next: aiida-litraj status {chain.pk}; when it has ended: aiida-litraj show {chain.pk}')

@@ -1,0 +1,130 @@
+"""The state of a running job, as its engine writes it every few seconds into the working directory."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from ..contract.files import PROGRESS
+from ..contract.neb import ActiveItem, Progress
+
+if TYPE_CHECKING:
+    from aiida.orm import CalcJobNode, ProcessNode
+
+_PHASES = {'source': 'relaxing the source', 'target': 'relaxing the target', 'band': 'band', 'saddle': 'saddle check'}
+
+
+def running_job(process: ProcessNode) -> CalcJobNode | None:
+    """Return the job of a process that is on a computer now, ``None`` if there is none."""
+    from .processes import jobs_of
+
+    for job in reversed(jobs_of(process)):
+        if not job.is_terminated and job.get_remote_workdir() is not None:
+            return job
+    return None
+
+
+def read_progress(job: CalcJobNode) -> Progress | None:
+    """Return what the engine of a job last wrote, through the computer's transport; ``None`` if nothing yet."""
+    place = _place(job)
+    with job.get_transport() as transport:
+        if not transport.isfile(place):
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder, PROGRESS)
+            transport.getfile(place, str(copy))
+            return _parse(copy)
+
+
+async def read_progress_through(transport: Any, job: CalcJobNode) -> Progress | None:
+    """Return the same through a transport that is open already, without blocking the event loop."""
+    place = _place(job)
+    if not await transport.isfile_async(place):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, PROGRESS)
+        await transport.getfile_async(place, str(copy))
+        return _parse(copy)
+
+
+def _place(job: CalcJobNode) -> str:
+    return str(PurePosixPath(job.get_remote_workdir()) / PROGRESS)
+
+
+def _parse(path: Path) -> Progress | None:
+    try:
+        return Progress.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def describe(progress: Progress) -> str:
+    """Return the state in one line: paths done, phase, step, residual force and what is asked for."""
+    parts = []
+    if progress.n_items > 1:
+        parts.append(f'{progress.n_finished} of {progress.n_items} paths done')
+    if progress.active:
+        parts.append(describe_item(slowest(progress), named=progress.n_items > 1))
+    elif progress.n_finished < progress.n_items:
+        parts.append('starting')
+    parts.append(f'{progress.model_calls} model calls')
+    return ', '.join(parts)
+
+
+def describe_item(item: ActiveItem, named: bool = False) -> str:
+    """Return phase, step and residual force of one path."""
+    phase = _PHASES.get(item.phase, item.phase)
+    text = f'{item.id}: {phase}' if named else phase
+    text += f' step {item.step}' + (f' of at most {item.max_steps}' if item.max_steps else '')
+    if item.fmax_ev_per_ang is not None:
+        text += f', residual force {item.fmax_ev_per_ang:.3f}'
+        text += f' → {item.target_ev_per_ang:g} eV/Å' if item.target_ev_per_ang else ' eV/Å'
+    return text
+
+
+def slowest(progress: Progress) -> ActiveItem:
+    """Return the path under way that is farthest from its end."""
+    return max(progress.active, key=_distance)
+
+
+def _distance(item: ActiveItem) -> float:
+    """Return how many times the residual force is above what is asked for, as a logarithm."""
+    if not item.fmax_ev_per_ang or not item.target_ev_per_ang:
+        return math.inf
+    return max(math.log(item.fmax_ev_per_ang / item.target_ev_per_ang), 0.0)
+
+
+class Gauge:
+    """How far a job has come, between 0 and 1, never going back.
+
+    Paths that are done count fully. Of those under way counts the residual force, on a logarithmic scale from where
+    a phase began to what is asked for; the relaxation of each end is worth a fifth of a path.
+    """
+
+    _END, _ALMOST = 0.2, 0.98
+
+    def __init__(self) -> None:
+        self._start: dict[tuple[str, str], float] = {}
+        self._reached: dict[tuple[str, str], float] = {}
+        self._value = 0.0
+
+    def update(self, progress: Progress) -> float:
+        """Return the value after ``progress``."""
+        for item in progress.active:
+            key, distance = (item.id, item.phase), _distance(item)
+            if not math.isinf(distance):
+                start = self._start.setdefault(key, max(distance, 1e-9))
+                self._reached[key] = max(self._reached.get(key, 0.0), min(max(1.0 - distance / start, 0.0), 1.0))
+        under_way = sum(self._path(name) for name in {item.id for item in progress.active})
+        self._value = max(self._value, min((progress.n_finished + under_way) / max(progress.n_items, 1), 1.0))
+        return self._value
+
+    def _path(self, name: str) -> float:
+        if (name, 'saddle') in self._start:
+            return self._ALMOST
+        if (name, 'band') in self._start:
+            ends = 2 * self._END
+            return min(ends + (1.0 - ends) * self._reached[name, 'band'], self._ALMOST)
+        return self._END * sum(self._reached.get((name, end), 0.0) for end in ('source', 'target'))

@@ -1,0 +1,68 @@
+"""``aiida-litraj plot``: the energy along a path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .console import emit_json
+from .errors import refusals
+from .options import json_option, with_profile
+
+if TYPE_CHECKING:
+    from aiida.orm import WorkChainNode
+
+
+@click.command(short_help='Draw the energy profile of a barrier.')
+@click.argument('pk')
+@click.option(
+    '-o',
+    '--output',
+    type=click.Path(dir_okay=False, path_type=Path),
+    help='File to write: .png, .svg or .pdf.  [default: barrier-PK.png]',
+)
+@json_option
+@with_profile
+def plot(pk: str, output: Path | None, as_json: bool) -> None:
+    """Draw the energy profile of the barrier PK: images, and the spline through them with their forces as slopes.
+
+    \b
+    Examples:
+      aiida-litraj plot 123
+      aiida-litraj plot 123 -o hop.svg
+    """
+    with refusals():
+        from .processes import load_barrier
+
+        chain = load_barrier(pk)
+        written = save_energy_profile(chain, output or Path(f'barrier-{chain.pk}.png'))
+    if as_json:
+        emit_json({'uuid': chain.uuid, 'picture': str(written)})
+    else:
+        click.echo(f'Wrote {written}')
+
+
+def save_energy_profile(chain: WorkChainNode, output: Path) -> Path:
+    """Draw the energy profile of a chain's barrier into a file and return its path.
+
+    :raises Refusal: if the chain has no barrier yet, or none at all.
+    :raises ValueError: if the format of the picture is not known.
+    """
+    import numpy as np
+
+    from ..analysis.barriers import energy_profile, measure_barrier
+    from ..report.captions import barrier_caption
+    from ..report.energy_profile import draw_energy_profile
+    from ..report.style import check_format, save_figure
+    from .processes import finished_result
+
+    check_format(output)
+    result = finished_result(chain)
+    path, potential = chain.outputs.path, chain.inputs.potential
+    crystal = chain.inputs.structure if 'structure' in chain.inputs else chain.inputs.initial_structure
+    symbols = [crystal.get_kind(site.kind_name).symbol for site in crystal.sites]
+    caption = barrier_caption(symbols, path.labels, (potential.family, potential.label), result)
+    profile = energy_profile(path.get_positions(), np.asarray(path.energies), path.image_forces)
+    return save_figure(draw_energy_profile(profile, measure_barrier(profile), caption), output)

@@ -1,0 +1,128 @@
+"""Chains, their jobs and their results, found from any node that belongs to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import Refusal
+
+if TYPE_CHECKING:
+    from aiida.orm import CalcJobNode, Node, ProcessNode, WorkChainNode
+
+BARRIER = 'litraj.barrier'
+KEYS = (
+    'uuid', 'converged', 'barrier_ev', 'reverse_barrier_ev', 'reaction_energy_ev', 'range_ev', 'model_calls',
+    'n_images', 'profile_ev', 'natoms', 'potential_sha256', 'warnings',
+)  # fmt: skip
+"""What ``--json`` of a barrier has at least."""
+
+
+def load_any(text: str) -> Node:
+    """Return the node with this pk or uuid.
+
+    :raises Refusal: if there is none, or several uuids begin so.
+    """
+    from aiida.common.exceptions import MultipleObjectsError, NotExistent
+    from aiida.orm import load_node
+
+    try:
+        return load_node(text)
+    except (NotExistent, MultipleObjectsError, ValueError) as error:
+        raise Refusal(
+            f'there is no node with the pk or uuid {text!r}', 'List what ran with: verdi process list -a'
+        ) from error
+
+
+def load_process(text: str) -> ProcessNode:
+    """Return the process with this pk or uuid, or the one that made that node.
+
+    :raises Refusal: if there is none.
+    """
+    from aiida.orm import ProcessNode
+
+    node = load_any(text)
+    process = node if isinstance(node, ProcessNode) else getattr(node, 'creator', None)
+    if process is None:
+        raise Refusal(
+            f'node {text} is a {type(node).__name__} that no process made', 'Give the pk that a launch printed.'
+        )
+    return process
+
+
+def load_barrier(text: str) -> WorkChainNode:
+    """Return the chain of the barrier that the node with this pk or uuid belongs to.
+
+    :raises Refusal: if it belongs to none.
+    """
+    process = load_process(text)
+    chain: Any = process
+    while chain is not None and entry_point(chain) != BARRIER:
+        chain = chain.caller
+    if chain is None:
+        raise Refusal(
+            f'process {process.pk} ({entry_point(process) or process.process_label}) does not belong to a barrier',
+            'Give the pk that aiida-litraj launch barrier printed.',
+        )
+    return chain
+
+
+def entry_point(process: ProcessNode) -> str | None:
+    """Return the name of the entry point of a process, for example ``litraj.barrier``."""
+    kind = process.process_type or ''
+    return kind.partition(':')[2] or None
+
+
+def jobs_of(process: ProcessNode) -> list[CalcJobNode]:
+    """Return the calculation jobs of a process, itself included, in the order in which they were made."""
+    from aiida.orm import CalcJobNode
+
+    every = [process, *process.called_descendants]
+    return sorted((node for node in every if isinstance(node, CalcJobNode)), key=lambda node: node.pk)
+
+
+def result_of(chain: WorkChainNode) -> dict[str, Any] | None:
+    """Return the barrier as ``--json`` prints it, or ``None`` if the chain has none."""
+    barrier = getattr(chain.outputs, 'barrier', None) if 'barrier' in chain.outputs else None
+    if barrier is None:
+        return None
+    content = barrier.get_dict()
+    ordered = {'uuid': chain.uuid, 'pk': chain.pk, **{key: content.get(key) for key in KEYS[1:]}}
+    return {**ordered, **content, 'exit_status': chain.exit_status}
+
+
+def failure_of(process: ProcessNode) -> Refusal:
+    """Return what to say of a process that ended without a result."""
+    reason = process.exit_message or process.exception or f'it was {_state(process)}'
+    code = f' [{process.exit_status}]' if process.exit_status else ''
+    return Refusal(
+        f'process {process.pk} ended without a barrier{code}: {str(reason).strip().rstrip(".")}',
+        f'Its log: verdi process report {process.pk}',
+        pk=process.pk,
+        uuid=process.uuid,
+        exit_status=process.exit_status,
+    )
+
+
+def _state(process: ProcessNode) -> str:
+    return process.process_state.value if process.process_state is not None else 'lost'
+
+
+def unfinished(process: ProcessNode) -> Refusal:
+    """Return what to say of a process whose result is asked for before it has ended."""
+    return Refusal(
+        f'process {process.pk} has not ended yet, it is {_state(process)}',
+        f'Its progress: aiida-litraj status {process.pk}',
+        pk=process.pk,
+        uuid=process.uuid,
+    )
+
+
+def finished_result(chain: WorkChainNode) -> dict[str, Any]:
+    """Return the barrier of a chain.
+
+    :raises Refusal: if it has not ended, or ended without one.
+    """
+    result = result_of(chain)
+    if result is not None:
+        return result
+    raise failure_of(chain) if chain.is_terminated else unfinished(chain)

@@ -1,0 +1,65 @@
+"""``aiida-litraj show``: the barrier of a chain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .console import emit_json, print_pairs, print_table
+from .errors import refusals
+from .options import json_option, with_profile
+
+
+@click.command(short_help='The barrier of a chain.')
+@click.argument('pk')
+@json_option
+@with_profile
+def show(pk: str, as_json: bool) -> None:
+    """Show the barrier of the chain PK (or of the chain that node PK belongs to).
+
+    \b
+    Examples:
+      aiida-litraj show 123
+      aiida-litraj show 123 --json
+    """
+    with refusals():
+        from .processes import finished_result, load_barrier
+
+        result = finished_result(load_barrier(pk))
+    if as_json:
+        emit_json(result)
+    else:
+        print_result(result)
+
+
+def print_result(result: dict[str, Any]) -> None:
+    """Print a barrier as a table and its warnings."""
+    energies = result['profile_ev'] or []
+    highest = max(range(len(energies)), key=energies.__getitem__) if energies else None
+    print_pairs(
+        [
+            ('barrier', _ev(result['barrier_ev'])),
+            ('reverse barrier', _ev(result['reverse_barrier_ev'])),
+            ('reaction energy', _ev(result['reaction_energy_ev'])),
+            ('highest - lowest', _ev(result['range_ev'])),
+            ('converged', 'yes' if result['converged'] else f'NO [{result["exit_status"]}]'),
+            ('atoms', result['natoms']),
+            ('images', result['n_images']),
+            ('model calls', result['model_calls']),
+            ('potential', f'sha256 {result["potential_sha256"]}'),
+            ('chain', f'pk {result["pk"]}, uuid {result["uuid"]}'),
+        ]
+    )
+    coordinate = result.get('distance_ang') or [None] * len(energies)
+    rows = [
+        (index, None if at is None else f'{at:.3f}', f'{energy:.4f}', '← saddle' if index == highest else '')
+        for index, (at, energy) in enumerate(zip(coordinate, energies))
+    ]
+    print_table(None, ('>image', '>path / Å', '>energy / eV', ''), rows)
+    for warning in result['warnings'] or []:
+        click.echo(click.style(f'Warning: {warning}', fg='yellow'), err=True)
+
+
+def _ev(value: float | None) -> str | None:
+    return None if value is None else f'{value:.4f} eV'

@@ -1,0 +1,139 @@
+"""``aiida-litraj status``: how far a chain or a job is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .console import emit_json, print_pairs, print_table
+from .errors import refusals
+from .options import json_option, with_profile
+
+if TYPE_CHECKING:
+    from aiida.orm import CalcJobNode, ProcessNode
+
+    from ..contract.neb import Progress
+
+
+@click.command(short_help='How far a chain or a job is.')
+@click.argument('pk')
+@json_option
+@with_profile
+def status(pk: str, as_json: bool) -> None:
+    """Show how far the chain or job PK is: paths done, steps, residual force.
+
+    Of a running job this is what its engine wrote last, read from the computer where it runs.
+
+    \b
+    Examples:
+      aiida-litraj status 123
+      aiida-litraj status 123 --json
+    """
+    with refusals():
+        from .processes import load_process
+
+        process = load_process(pk)
+        content, progress = _state(process)
+    if as_json:
+        emit_json(content)
+    else:
+        _print(process, content, progress)
+
+
+def _state(process: ProcessNode) -> tuple[dict[str, Any], Progress | None]:
+    """Return the state of a process as ``--json`` prints it, and the progress of its running job."""
+    from .live import running_job
+    from .processes import BARRIER, entry_point, jobs_of, result_of
+
+    jobs = jobs_of(process)
+    content: dict[str, Any] = {
+        'uuid': process.uuid,
+        'pk': process.pk,
+        'process': entry_point(process) or process.process_label,
+        'state': process.process_state.value if process.process_state else None,
+        'finished': process.is_terminated,
+        'exit_status': process.exit_status,
+        'exit_message': process.exit_message or None,
+        'jobs': [_job(job) for job in jobs],
+        'progress': None,
+        'progress_problem': None,
+        'result': None,
+    }
+    progress = None
+    job = None if process.is_terminated else running_job(process)
+    if job is not None:
+        progress, content['progress_problem'] = _look(job)
+        content['progress'] = None if progress is None else progress.model_dump(mode='json')
+    if process.is_terminated and entry_point(process) == BARRIER:
+        content['result'] = result_of(process)
+    return content, progress
+
+
+def _look(job: CalcJobNode) -> tuple[Progress | None, str | None]:
+    """Return the progress of a job, or why it can't be had now."""
+    from .live import read_progress
+
+    try:
+        return read_progress(job), None
+    except Exception as error:
+        # A connection that fails now is worth a word and no more: the job goes on.
+        return None, f'{job.computer.label} cannot be asked: {error or type(error).__name__}'
+
+
+def _job(job: CalcJobNode) -> dict[str, Any]:
+    scheduler_state = job.get_scheduler_state()
+    return {
+        'pk': job.pk,
+        'computer': job.computer.label if job.computer else None,
+        'job_id': job.get_job_id(),
+        'state': job.process_state.value if job.process_state else None,
+        'scheduler_state': scheduler_state.value if scheduler_state is not None else None,
+        'exit_status': job.exit_status,
+        'exit_message': job.exit_message or None,
+        'from_cache': bool(job.base.caching.is_created_from_cache),
+    }
+
+
+def _print(process: ProcessNode, content: dict[str, Any], progress: Progress | None) -> None:
+    from .live import describe, describe_item
+
+    print_pairs(
+        [
+            ('process', f'{content["pk"]} ({content["process"]})'),
+            ('state', content['state'] + ('' if content['exit_status'] is None else f' [{content["exit_status"]}]')),
+            ('message', content['exit_message']),
+            ('progress', None if progress is None else describe(progress)),
+            ('', content['progress_problem']),
+        ]
+    )
+    if progress is not None and len(progress.active) > 1:
+        for item in progress.active:
+            click.echo(f'  {describe_item(item, named=True)}')
+    if content['jobs']:
+        rows = [
+            (
+                job['pk'],
+                job['computer'],
+                job['job_id'],
+                'from the cache' if job['from_cache'] else job['scheduler_state'] or job['state'],
+                job['exit_status'],
+            )
+            for job in content['jobs']
+        ]
+        print_table(None, ('>job', 'computer', 'id there', 'state', '>exit'), rows)
+    click.echo(_next(process, content))
+
+
+def _next(process: ProcessNode, content: dict[str, Any]) -> str:
+    """Return what to type next."""
+    if content['result'] is not None:
+        result = content['result']
+        mark = '' if result['converged'] else ' (not converged)'
+        return (
+            f'Barrier {result["barrier_ev"]:.3f} eV{mark}. '
+            f'All of it: aiida-litraj show {process.pk}; picture: aiida-litraj plot {process.pk}'
+        )
+    if content['finished']:
+        return f'Log: verdi process report {process.pk}'
+    return f'Again: aiida-litraj status {process.pk}; log: verdi process report {process.pk}'

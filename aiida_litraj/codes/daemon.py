@@ -1,0 +1,37 @@
+"""The daemon, which runs what was submitted."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .problems import SetupProblem
+
+
+def ensure_daemon() -> str:
+    """Return ``running`` if the daemon runs, or start it and return ``started``.
+
+    :raises SetupProblem: if the profile has no broker, or the daemon does not start.
+    """
+    from aiida.manage.configuration import get_profile
+
+    profile = get_profile()
+    if profile is None or profile.process_control_backend is None:
+        name = profile.name if profile else '(none)'
+        raise SetupProblem(
+            f'the profile {name!r} has no broker, so that nothing can be submitted',
+            'Launch without --daemon, or give it one: verdi profile configure-broker core.zeromq',
+        )
+    # The client looks for verdi in PATH, where it isn't if this program was called by its full path.
+    os.environ['PATH'] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get('PATH', '')])
+    from aiida.common.exceptions import AiidaException
+    from aiida.engine.daemon.client import DaemonException, get_daemon_client
+
+    try:
+        client = get_daemon_client(profile.name)
+        if client.is_daemon_running:
+            return 'running'
+        client.start_daemon()
+    except (AiidaException, DaemonException, OSError) as error:
+        raise SetupProblem(f'the daemon does not start: {error}', 'Start it by hand: verdi daemon start') from error
+    return 'started'

@@ -1,0 +1,1 @@
+"""Figures: they draw what the analysis and the graph say and compute nothing."""
