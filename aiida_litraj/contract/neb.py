@@ -95,7 +95,8 @@ class NebParameters(Model):
     hop_tolerance_ang: PositiveFloat | None
     max_force_ev_per_ang: PositiveFloat
     """A path with a larger force has exploded and is given up."""
-    dtype: Literal['native', 'float32', 'float64']
+    dtype: Literal['native', 'highest', 'float32', 'float64']
+    """``highest``: float64 where the potential offers it, else its native type."""
     verify_saddle: SaddleParameters | None
     seed: NonNegativeInt
 

@@ -22,6 +22,9 @@ _LBFGS_MEMORY = 100
 _LBFGS_CURVATURE = 70.0
 """eV/Ang^2: initial Hessian, the stiffness of a covalent bond seen by one atom; the value ASE uses."""
 _RUNAWAY = 4.0
+_RUNAWAY_FORCE = 1.0
+"""eV/Ang: below it a growing residual is the way over a ridge, not a runaway."""
+_PATIENCE = 30
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,8 @@ class _Stepper:
     """One of the optimisers with its state, over arrays (n_images, n_atoms, 3).
 
     L-BFGS has no line search (the force of a band is not the gradient of a function), so it can run away where the
-    landscape has kinks. When the residual has grown to ``_RUNAWAY`` times the smallest one, the stepper goes back to
-    where that was and carries on with FIRE: slower, and safe.
+    landscape has kinks, or wander. When the residual has grown to ``_RUNAWAY`` times the smallest one, or that one is
+    ``_PATIENCE`` steps old, the stepper goes back to it and carries on with FIRE: slower, and safe.
 
     ``hessians`` (n_images, 3 n_atoms, 3 n_atoms) in eV/Ang^2 is only called for by ``lbfgs_model_hessian``.
     """
@@ -78,15 +81,17 @@ class _Stepper:
             inverse = np.linalg.inv(hessians()).astype(np.float64)
         self._lbfgs = LbfgsState(inverse, _LBFGS_MEMORY)
         self._best: tuple[float, Array, Array] | None = None
+        self._waited = 0
         self.gain: Array | None = None
         """Energy (n_images,) in eV which a full quasi-Newton step would still change; ``None`` with FIRE."""
 
     def __call__(self, positions: Array, forces: Array, fmax: float) -> Array:
         """Return the next positions from the present ones, the forces there and their residual."""
         if self._fire is None:
+            self._waited += 1
             if self._best is None or fmax < self._best[0]:
-                self._best = (fmax, positions, forces)
-            elif fmax > _RUNAWAY * self._best[0]:
+                self._best, self._waited = (fmax, positions, forces), 0
+            elif fmax > max(_RUNAWAY_FORCE, _RUNAWAY * self._best[0]) or self._waited > _PATIENCE:
                 _, positions, forces = self._best
                 self._fire, self.gain = FireState(), None
         if self._fire is not None:
@@ -98,7 +103,7 @@ class _Stepper:
 
     def forget_best(self) -> None:
         """Start a new record of the smallest residual: the forces have changed their meaning."""
-        self._best = None
+        self._best, self._waited = None, 0
 
     def settled(self, tolerance: float | None, image: int = 0) -> bool:
         """Return whether the energy of ``image`` is within ``tolerance`` in eV, as far as can be told."""
@@ -204,14 +209,18 @@ def optimise_band(
     )
 
 
+def _chords(path: Array) -> Array:
+    """Return the unit vectors (n_images - 2, n_atoms, 3) from the image before to the image after each inner one."""
+    chords = path[2:] - path[:-2]
+    lengths = np.sqrt((chords**2).sum(axis=(1, 2), keepdims=True))
+    result: Array = chords / np.where(lengths > 0.0, lengths, 1.0)
+    return result
+
+
 def _band_hessians(path: Array, parameters: BandParameters, system: System) -> Array:
     """Return the model Hessians (n_images - 2, 3 n_atoms, 3 n_atoms) of the inner images."""
-    blocks = []
-    for before, here, after in zip(path[:-2], path[1:-1], path[2:]):
-        length = np.linalg.norm(after - before)
-        along = (after - before) / length if length > 0.0 else np.zeros_like(here)
-        blocks.append(band_hessian(system, here, along, parameters.spring_constant_ev_per_ang2))
-    return np.array(blocks)
+    spring = parameters.spring_constant_ev_per_ang2
+    return np.array([band_hessian(system, x, along, spring) for x, along in zip(path[1:-1], _chords(path))])
 
 
 def path_residuals(band: Band, free: Array) -> tuple[float, float]:

@@ -106,11 +106,20 @@ def load(
 ) -> Evaluator:
     """Return the potential ``spec``, ready to evaluate on ``device``.
 
+    ``dtype`` may be ``highest``: float64 where the potential offers it, else its own.
+
     A checkpoint lies in ``directory`` and is unpickled only once its bytes have the sha256 of ``spec``.
 
     :raises LitrajError: ``ERROR_FAMILY_MISSING``, ``ERROR_ENVIRONMENT``, ``ERROR_POTENTIAL_NOT_LOADED``,
         ``ERROR_POTENTIAL_CHECKSUM``, ``ERROR_DTYPE``, ``ERROR_DEVICE`` or ``ERROR_KERNELS``.
     """
+    if dtype == 'highest':
+        try:
+            return load(spec, directory, device, 'float64', kernels)
+        except LitrajError as error:
+            if error.code.label != 'ERROR_DTYPE':
+                raise
+            return load(spec, directory, device, 'native', kernels)
     family = get_family(spec.family)
     resolved = resolve_device(device, family.devices)
     path = None
