@@ -11,7 +11,7 @@ import pytest
 
 from aiida_litraj.contract import PotentialSpec
 
-from .neb_with_ase import barrier, hop_in, neb_with_ase, neb_with_engine, parameters
+from .neb_with_ase import Protocols, barrier, hop_in, neb_with_ase, neb_with_engine, parameters
 
 pytestmark = [pytest.mark.sevennet, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -78,18 +78,10 @@ def test_the_hop_keeps_its_direction_and_its_saddle_is_of_first_order(tmp_path: 
     """The other way round the cell is a saddle too, of 0.596 eV: the hop of 3.017 Ang must stay the one asked for."""
     path = hop_in('Li3PO4_gamma', *CRYSTALS['Li3PO4_gamma'])
     assert np.linalg.norm(path.displacement) == pytest.approx(3.0167, abs=1e-4)
-    chosen = parameters('balanced', verify_saddle=_saddle_check())
+    chosen = parameters('balanced', verify_saddle=Protocols.get_protocol_inputs()['saddle'])
     result, _ = neb_with_engine(tmp_path, {'hop': path}, SEVENNET_0, chosen)
     item = result.items[0]
     assert np.dot(item.hop_displacement_ang, path.displacement) > 0.9 * np.dot(path.displacement, path.displacement)
     assert item.negative_modes == 1
     assert item.lowest_curvatures_ev_per_ang2[0] == pytest.approx(-0.55, abs=0.05)
 
-
-def _saddle_check() -> dict[str, Any]:
-    import yaml
-
-    from aiida_litraj.workflows import protocols
-
-    content = (Path(protocols.__path__[0]) / 'neb.yaml').read_text(encoding='utf-8')
-    return dict(yaml.safe_load(content)['verify_saddle'])
