@@ -41,6 +41,7 @@ TABLE: tuple[ExitCode, ...] = (
     ExitCode(332, 'ERROR_ENVIRONMENT', 'the environment of the code cannot run the engine: {reason}'),
     ExitCode(400, 'ERROR_OUT_OF_TIME', '{n_done} of {n_total} paths finished before the time ran out or a signal came'),
     ExitCode(410, 'ERROR_DEVICE_MEMORY', 'out of memory on {device} even with one configuration of {atoms} atoms'),
+    ExitCode(411, 'ERROR_ITEM_OUT_OF_TIME', 'given up after {seconds} s in {phase}, step {step}: max_item_seconds'),
     ExitCode(500, 'ERROR_NOT_CONVERGED', 'residual force {fmax} eV/Ang after {steps} steps, asked for {target}'),
     ExitCode(501, 'ERROR_PARTIAL', '{n_converged} of {n_total} paths converged'),
     ExitCode(502, 'ERROR_ENDPOINT_NOT_CONVERGED', 'the {end} did not relax: {fmax} eV/Ang after {steps} steps'),

@@ -17,6 +17,7 @@ class Runtime(Model):
     ``processes=None`` lets the engine choose: one worker process per available core on a CPU, one on a GPU.
     ``batch_atoms=None`` lets the engine fill the GPU's memory; on a CPU there is one graph per call.
     ``max_seconds`` is the engine's own clock: it checkpoints and ends before the scheduler kills it.
+    ``max_item_seconds``: a path that takes longer than this in one run is given up, so that the others can go on.
     """
 
     device: str = Field(default='auto', pattern=r'^(auto|cpu|cuda(:\d+)?)$')
@@ -24,4 +25,5 @@ class Runtime(Model):
     threads_per_process: PositiveInt | None = None
     batch_atoms: PositiveInt | None = None
     max_seconds: PositiveFloat | None = None
+    max_item_seconds: PositiveFloat | None = None
     kernels: Kernels = 'plain'

@@ -25,7 +25,7 @@ from ..contract import files
 from ..contract.arrays import AnyArray, Array, pack_arrays, unpack_arrays, write_atomic
 from ..contract.audit import Audit
 from ..contract.base import SCHEMA_VERSION
-from ..contract.errors import BY_LABEL, LitrajError
+from ..contract.errors import BY_LABEL, SUCCESS, LitrajError
 from ..contract.neb import ActiveItem, ExitReport, NebItemResult, NebJob, NebResult, Progress
 from ..contract.verdict import exit_report, judge
 from .core.stages import StageFailed
@@ -108,7 +108,9 @@ class NebRun:
         self._clock = time.monotonic()
         self._started_at = datetime.now(timezone.utc).isoformat(timespec='seconds')
         self._progress_at = 0.0
-        self._scheduler = Scheduler(pool, folder.checkpoint, self._on_done, stop.keep_running, self._on_tick)
+        self._scheduler = Scheduler(
+            pool, folder.checkpoint, self._on_done, stop.keep_running, self._on_tick, job.runtime.max_item_seconds
+        )
 
     def run(self) -> NebResult:
         """Drive all items; the result and what is finished are on disk when it returns."""
@@ -263,7 +265,7 @@ def run(job_file: Path) -> NebResult:
         sys.stderr.write(f'{type(error).__name__}: {error}\n')
         _give_up(folder, exit_report('ERROR_ENGINE_CRASHED', reason=f'{type(error).__name__}: {_short(error)}'))
         raise
-    if result.exit.label != 'ERROR_OUT_OF_TIME':
+    if result.exit.status == SUCCESS.status or result.exit.status >= 500:  # nothing is left that could be resumed
         shutil.rmtree(folder.checkpoint, ignore_errors=True)
     return result
 

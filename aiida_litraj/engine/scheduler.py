@@ -6,6 +6,7 @@ those that need its outcome.
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..contract.arrays import Array
+from ..contract.errors import BY_LABEL
 from .core.stages import Demand, Evaluated, StageFailed
 from .journal import Journal
 from .models.interface import Configuration, Evaluation
@@ -77,6 +79,7 @@ class _Active:
     stage: Generator[Demand, Evaluated, Any]
     journal: Journal
     demand: Demand
+    since: float = field(default_factory=time.monotonic)
     number: int = 0
     answers: list[Evaluation | None] = field(default_factory=list)
 
@@ -93,7 +96,8 @@ class Scheduler:
     """Runs tasks to their outcomes.
 
     ``on_done(id, value or Failure)`` is called once a task, as soon as it is done and before its checkpoint goes;
-    ``keep_running()`` is asked between evaluations; ``on_tick()`` is called at the same rate.
+    ``keep_running()`` is asked between evaluations; ``on_tick()`` is called at the same rate. A task that takes longer
+    than ``task_seconds`` fails.
     """
 
     def __init__(
@@ -103,9 +107,11 @@ class Scheduler:
         on_done: Callable[[str, Any], None],
         keep_running: Callable[[], bool],
         on_tick: Callable[[Scheduler], None],
+        task_seconds: float | None = None,
     ) -> None:
         self._pool, self._folder = pool, folder
         self._on_done, self._keep_running, self._on_tick = on_done, keep_running, on_tick
+        self._task_seconds = task_seconds
         self._active: dict[str, _Active] = {}
         self._tickets: dict[int, tuple[str, int]] = {}
         self._next_ticket = 0
@@ -178,6 +184,12 @@ class Scheduler:
 
     def _advance(self, active: _Active) -> bool:
         """Hand the answers to the stage; return whether it asks for more."""
+        taken = time.monotonic() - active.since
+        if self._task_seconds is not None and taken > self._task_seconds:
+            code, demand = BY_LABEL['ERROR_ITEM_OUT_OF_TIME'], active.demand
+            reason = code.message.format(seconds=f'{taken:.0f}', phase=demand.phase, step=demand.step)
+            self._close(active, Failure(code.label, reason))
+            return False
         answers = [answer for answer in active.answers if answer is not None]
         evaluated = Evaluated(
             np.array([answer.energy for answer in answers], dtype=np.float64),

@@ -69,8 +69,7 @@ def main() -> None:
     if len(chosen.hops) > 1:
         for atoms in chosen.cells:
             paths = {
-                f'hop{k}': hop_in('Li3PO4_gamma', hop, CELLS[atoms], chosen.images)
-                for k, hop in enumerate(chosen.hops)
+                f'hop{k}': hop_in('Li3PO4_gamma', hop, CELLS[atoms], chosen.images) for k, hop in enumerate(chosen.hops)
             }
             _together(paths, atoms, chosen.potential, chosen.processes)
 

@@ -51,9 +51,7 @@ class CountingCalculator(Calculator):
         super().__init__()
         self._inner, self._counter = inner, counter
 
-    def calculate(
-        self, atoms: Atoms | None = None, properties: Any = None, system_changes: Any = all_changes
-    ) -> None:
+    def calculate(self, atoms: Atoms | None = None, properties: Any = None, system_changes: Any = all_changes) -> None:
         super().calculate(atoms, properties, system_changes)
         self._inner.calculate(atoms, ['energy', 'forces'], all_changes)
         self._counter[0] += 1

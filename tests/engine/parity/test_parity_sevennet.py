@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -84,4 +83,3 @@ def test_the_hop_keeps_its_direction_and_its_saddle_is_of_first_order(tmp_path: 
     assert np.dot(item.hop_displacement_ang, path.displacement) > 0.9 * np.dot(path.displacement, path.displacement)
     assert item.negative_modes == 1
     assert item.lowest_curvatures_ev_per_ang2[0] == pytest.approx(-0.55, abs=0.05)
-
