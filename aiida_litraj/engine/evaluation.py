@@ -131,16 +131,21 @@ class Pool:
     """Asynchronous evaluation of configurations with one potential; a context manager.
 
     :param directory: where the checkpoint lies, if the potential is a file.
-    :param dtype: ``native``, ``float32`` or ``float64``.
+    :param dtype: ``native``, ``highest``, ``float32`` or ``float64``.
+    :param useful: how many configurations there can be at once: more worker processes are not started unasked.
     :raises LitrajError: what :func:`aiida_litraj.engine.models.load` raises.
     """
 
-    def __init__(self, spec: PotentialSpec, directory: Path, runtime: Runtime, dtype: str) -> None:
+    def __init__(
+        self, spec: PotentialSpec, directory: Path, runtime: Runtime, dtype: str, useful: int | None = None
+    ) -> None:
         family = get_family(spec.family)
         device = resolve_device(runtime.device, family.devices)
         self.processes = 1
         if device == 'cpu':
-            self.processes = runtime.processes or (1 if family.light else available_cores())
+            self.processes = runtime.processes or (
+                1 if family.light else min(available_cores(), useful or available_cores())
+            )
         threads = runtime.threads_per_process
         if self.processes == 1:
             evaluator = load(spec, directory, device, dtype, runtime.kernels)

@@ -256,7 +256,7 @@ def run(job_file: Path) -> NebResult:
     stop = Stop(None if limit is None else time.monotonic() + limit)
     stop.listen()
     try:
-        with Pool(job.potential, folder.path, job.runtime, job.parameters.dtype) as pool:
+        with Pool(job.potential, folder.path, job.runtime, job.parameters.dtype, _at_once(job, arrays)) as pool:
             result = NebRun(job, folder, arrays, pool, stop).run()
     except LitrajError as error:
         return _give_up(folder, ExitReport(status=error.code.status, label=error.code.label, message=str(error)))
@@ -268,6 +268,12 @@ def run(job_file: Path) -> NebResult:
     if result.exit.status == SUCCESS.status or result.exit.status >= 500:  # nothing is left that could be resumed
         shutil.rmtree(folder.checkpoint, ignore_errors=True)
     return result
+
+
+def _at_once(job: NebJob, arrays: Mapping[str, AnyArray]) -> int:
+    """Return how many configurations of a job can be evaluated at the same time: its ends, or its inner images."""
+    paths = [arrays.get(f'{item.id}/positions') for item in job.items]
+    return sum(max(2, len(path) - 2) for path in paths if path is not None and path.ndim == 3) or 1
 
 
 def _short(error: Exception) -> str:
