@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pytest
 from ase.calculators.calculator import Calculator, all_changes
 from ase.constraints import FixAtoms
+from scipy.optimize import minimize
 
 from aiida_litraj.contract import NebItem, NebJob, NebParameters, PotentialSpec, Runtime, files, unpack_arrays
 from aiida_litraj.contract.arrays import Array, pack_arrays
@@ -51,9 +52,7 @@ class Hop:
     def permuted(self, order: npt.NDArray[np.int64]) -> Hop:
         """The same atoms, the k-th now being the old one ``order[k]``."""
         mobile = None if self.mobile is None else int(np.flatnonzero(order == self.mobile)[0])
-        return Hop(
-            self.numbers[order], self.positions[:, order], self.cell, self.pbc, self.fixed[order], mobile
-        )
+        return Hop(self.numbers[order], self.positions[:, order], self.cell, self.pbc, self.fixed[order], mobile)
 
     def translated(self, by: Array) -> Hop:
         """Everything moved by ``by`` (3,), or each atom by its own vector (n_atoms, 3), in Ang."""
@@ -247,6 +246,48 @@ def toy() -> Callable[..., Callable[[Hop], Callable[[Array], Evaluation]]]:
         return of
 
     return make
+
+
+@dataclass(frozen=True)
+class Saddle:
+    """What is known of a vacancy hop without any band: ``positions`` (n_atoms, 3), ``barrier`` in eV."""
+
+    hop: Hop
+    minimum: Array
+    positions: Array
+    barrier: float
+
+
+def _minimise(evaluate: Callable[[Array], Evaluation], start: Array, held: Array) -> tuple[Array, float]:
+    """Return the minimum across the direction ``held`` (n_atoms, 3; a unit vector or zero), by scipy."""
+
+    def energy_and_gradient(x: Array) -> tuple[float, Array]:
+        answer = evaluate(x.reshape(-1, 3))
+        gradient = -answer.forces
+        return answer.energy, (gradient - np.vdot(gradient, held) * held).ravel()
+
+    found = minimize(
+        energy_and_gradient, start.ravel(), jac=True, method='L-BFGS-B', options={'gtol': 1e-6, 'ftol': 0.0}
+    )
+    return found.x.reshape(-1, 3), float(found.fun)
+
+
+@pytest.fixture(scope='session')
+def vacancy_saddle(toy: Any) -> Saddle:
+    """The saddle of the Morse vacancy hop, by symmetry: the ion half way, everything else relaxed around it.
+
+    The mirror plane half way makes the force along the hop vanish there, and it stays in the plane while the rest
+    is minimised, so this needs neither a band nor a saddle search.
+    """
+    hop = _vacancy_hop(n_images=5)
+    evaluate = toy('morse')(hop)
+    along = np.zeros_like(hop.positions[0])
+    along[0] = hop.positions[-1, 0] - hop.positions[0, 0]
+    along /= np.linalg.norm(along)
+    minimum, lowest = _minimise(evaluate, hop.positions[0], np.zeros_like(along))
+    positions, highest = _minimise(evaluate, hop.positions[2], along)
+    assert np.abs(evaluate(positions).forces).max() < 1e-5
+    return Saddle(hop, minimum, positions, highest - lowest)
 
 
 class ToyCalculator(Calculator):

@@ -186,7 +186,6 @@ def test_stopped_anywhere_it_resumes_to_the_same_outcomes(tmp_path: Path) -> Non
             run = Run(folder, FakePool(seed=runs), evaluations=known + every)
             complete = run.scheduler.run(tasks())
             assert run.scheduler.resumed_calls == known  # nothing answered before is asked again
-            assert run.scheduler.calls == known + run.scheduler.calls - run.scheduler.resumed_calls
             asked += run.scheduler.calls - known
             known, runs = run.scheduler.calls, runs + 1
             if complete:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,77 +11,91 @@ from ...contract.arrays import Array
 from ...contract.neb import SaddleParameters
 from .stages import Demand, Evaluated, guard
 
+_DEPENDENT = 1e-6
+"""Part of a vector outside the space searched so far below which it is round-off, and says nothing new."""
+
 
 @dataclass(frozen=True)
 class Modes:
-    """``curvatures`` (n_modes,) in eV/Ang^2, lowest first, and unit ``vectors`` (n_modes, n_atoms, 3)."""
+    """``curvatures`` (n_modes,) in eV/Ang^2, lowest first, and unit ``vectors`` (n_modes, n_atoms, 3).
+
+    Each curvature is within ``tolerance`` in eV/Ang^2 of a true one if the search ``converged``.
+    """
 
     curvatures: Array
     vectors: Array
     calls: int
     converged: bool
+    tolerance: float
 
     @property
     def n_negative(self) -> int:
-        """Number of directions in which the energy falls."""
-        return int((self.curvatures < 0.0).sum())
+        """Number of directions in which the energy falls, beyond what the tolerance leaves open."""
+        return int((self.curvatures < -self.tolerance).sum())
 
 
 def lowest_modes(
     positions: Array, start: Array, parameters: SaddleParameters, free: Array, periodic: bool, seed: int, limit: float
 ) -> Generator[Demand, Evaluated, Modes]:
-    """Return the lowest eigenpairs of the Hessian at ``positions`` (n_atoms, 3), by Lanczos iteration.
+    """Return the lowest eigenpairs of the Hessian at ``positions`` (n_atoms, 3), by block Lanczos iteration.
 
     C. Lanczos, J. Res. Natl. Bur. Stand. 45, 255 (1950), with full reorthogonalisation; the Hessian acts on a vector
-    through a central difference of forces, two model calls an iteration. ``start`` (n_atoms, 3), the tangent, plus
-    seeded noise, so that a mode orthogonal to the tangent by symmetry is found too. Uniform translations are
-    projected out where no atom is frozen. Done when the residual bound of each wanted mode is below the tolerance.
+    through a central difference of forces, two model calls. The block has as many vectors as modes are wanted: from a
+    single one, modes of one curvature (a top of threefold symmetry has two) would be found only once. The first is
+    ``start`` (n_atoms, 3), the tangent, with seeded noise, the others are noise, so that modes orthogonal to the
+    tangent by symmetry are found too. Uniform translations are projected out where no atom is frozen. Done when the
+    residual norm of each wanted mode, which bounds the error of its curvature, is below the tolerance.
     """
     shape, step = positions.shape, parameters.displacement_ang
-    mask = np.broadcast_to(free, shape).ravel()
-    translations = np.tile(np.eye(3), (shape[0], 1)).T / np.sqrt(shape[0])
-    frozen = bool((free == 0).any())
-
-    def project(vector: Array) -> Array:
-        vector = vector * mask
-        return vector if frozen or not periodic else vector - translations.T @ (translations @ vector)
-
-    noise = np.random.default_rng(seed).standard_normal(mask.size)
-    vector = project(start.ravel() / np.linalg.norm(start) + 0.3 * noise / np.linalg.norm(noise))
-    vector /= np.linalg.norm(vector)
-    basis: list[Array] = []
-    alphas: list[float] = []
-    betas: list[float] = []
-    n_free = int(mask.sum()) - (0 if frozen or not periodic else 3)
+    project, n_free = _projection(free, shape, periodic)
     n_modes = min(parameters.n_modes, n_free)
-    calls, converged = 0, False
-    values, weights = np.empty(0), np.empty((0, 0))
-    for iteration in range(min(parameters.max_iterations, n_free)):
-        basis.append(vector)
-        displacement = step * vector.reshape(shape)
-        evaluated = yield Demand(
-            np.stack([positions + displacement, positions - displacement]),
-            'saddle',
-            iteration,
-            parameters.max_iterations,
-        )
+    block = np.random.default_rng(seed).standard_normal((n_modes, positions.size))
+    block *= 0.3 / np.linalg.norm(block, axis=1, keepdims=True)
+    block[:1] += start.ravel() / max(float(np.linalg.norm(start)), 1e-300)
+    basis = np.empty((0, positions.size))
+    products = np.empty((0, positions.size))
+    values, vectors = np.empty(0), np.empty((0, positions.size))
+    calls, converged = 0, n_modes == 0
+    for iteration in range(parameters.max_iterations):
+        block = _orthonormal(block, basis, project)[: n_free - len(basis)]
+        if converged or not len(block):
+            break
+        moves = step * np.concatenate([block, -block]).reshape(-1, *shape)
+        evaluated = yield Demand(positions + moves, 'saddle', iteration, parameters.max_iterations)
         guard(evaluated, limit, 'saddle')
-        calls += 2
-        product = project(-(evaluated.forces[0] - evaluated.forces[1]).ravel() / (2.0 * step))
-        alphas.append(float(vector @ product))
-        matrix = np.array(basis)
+        calls += len(moves)
+        up, down = np.split(evaluated.forces.reshape(len(moves), -1), 2)
+        basis = np.concatenate([basis, block])
+        products = np.concatenate([products, np.array([project(change) for change in (down - up) / (2.0 * step)])])
+        matrix = basis @ products.T
+        values, weights = np.linalg.eigh(0.5 * (matrix + matrix.T))
+        values, weights = values[:n_modes], weights[:, :n_modes].T
+        vectors = weights @ basis
+        residuals = weights @ products - values[:, None] * vectors
+        left = np.linalg.norm(residuals, axis=1) >= parameters.tolerance_ev_per_ang2
+        converged = len(values) == n_modes and not left.any()
+        block = residuals[left]
+    return Modes(values, vectors.reshape(-1, *shape), calls, converged, parameters.tolerance_ev_per_ang2)
+
+
+def _projection(free: Array, shape: tuple[int, ...], periodic: bool) -> tuple[Callable[[Array], Array], int]:
+    """Return what takes frozen atoms and rigid translations out of a vector (n_dof,), and how many dimensions stay."""
+    mask = np.broadcast_to(free, shape).ravel()
+    if not periodic or not mask.all():
+        return lambda vector: vector * mask, int(mask.sum())
+    translations = np.tile(np.eye(3), (shape[0], 1)).T / np.sqrt(shape[0])
+    return lambda vector: vector - translations.T @ (translations @ vector), mask.size - 3
+
+
+def _orthonormal(block: Array, basis: Array, project: Callable[[Array], Array]) -> Array:
+    """Return the directions (n, n_dof) that ``block`` adds to the orthonormal ``basis``, as unit vectors."""
+    known, n_known = basis, len(basis)
+    for vector in block:
+        length = np.linalg.norm(vector)
         for _ in range(2):  # once is not enough in floating point (Parlett, The Symmetric Eigenvalue Problem)
-            product = product - matrix.T @ (matrix @ product)
-        beta = float(np.linalg.norm(product))
-        tridiagonal = np.diag(alphas) + np.diag(betas, 1) + np.diag(betas, -1)
-        values, weights = np.linalg.eigh(tridiagonal)
-        if len(alphas) >= n_modes:
-            bounds = np.abs(beta * weights[-1, :n_modes])
-            if (bounds < parameters.tolerance_ev_per_ang2).all() or beta < 1e-10:
-                converged = True
-                break
-        betas.append(beta)
-        vector = product / beta
-    wanted = weights[:, : min(n_modes, len(values))]
-    vectors = (np.array(basis).T @ wanted).T.reshape(-1, *shape)
-    return Modes(values[: len(vectors)], vectors, calls, converged or len(values) == n_free)
+            vector = project(vector)
+            vector = vector - known.T @ (known @ vector)
+        rest = np.linalg.norm(vector)
+        if rest > _DEPENDENT * length:
+            known = np.concatenate([known, vector[None] / rest])
+    return known[n_known:]

@@ -69,7 +69,8 @@ def _pairs(configuration: Configuration, cutoff: float) -> tuple[npt.NDArray[np.
         fractional = np.linalg.solve(cell.T, positions.T).T
         fractional[:, pbc] -= np.floor(fractional[:, pbc])
         positions = fractional @ cell
-    reach = [int(np.ceil(cutoff / height)) + 1 if periodic else 0 for height, periodic in zip(heights, pbc)]
+    # fractional coordinates of two wrapped atoms differ by less than one
+    reach = [int(cutoff / height) + 1 if periodic else 0 for height, periodic in zip(heights, pbc)]
     shifts = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing='ij'), axis=-1).reshape(-1, 3)
     vectors = positions[None, :, None, :] + (shifts @ cell)[None, None, :, :] - positions[:, None, None, :]
     squared = (vectors**2).sum(axis=-1)

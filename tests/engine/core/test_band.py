@@ -19,7 +19,9 @@ SPRING = 5.0
 def random_band(seed: int, n_images: int = 6, n_atoms: int = 4) -> tuple[Array, Array, Array]:
     """Positions of a bent path with uneven steps, energies without order, forces without sense."""
     rng = np.random.default_rng(seed)
-    positions = 2.0 * rng.normal(size=(n_atoms, 3)) + np.cumsum(rng.normal(scale=0.3, size=(n_images, n_atoms, 3)), axis=0)
+    positions = 2.0 * rng.normal(size=(n_atoms, 3)) + np.cumsum(
+        rng.normal(scale=0.3, size=(n_images, n_atoms, 3)), axis=0
+    )
     return positions, rng.normal(size=n_images), rng.normal(size=positions.shape)
 
 
@@ -60,13 +62,13 @@ def test_equal_steps_on_a_line_feel_no_spring() -> None:
     """A straight, evenly spaced band without a potential stays where it is; an uneven one is drawn to even spacing."""
     line = np.linspace(0.0, 1.0, 5)[:, None, None] * np.array([[1.0, 2.0, -0.5]])
     nothing, free = np.zeros_like(line), np.ones((1, 1))
-    np.testing.assert_allclose(
-        band_forces(line, np.zeros(5), nothing, SPRING, False, free).forces, 0.0, atol=ROUND_OFF
-    )
+    np.testing.assert_allclose(band_forces(line, np.zeros(5), nothing, SPRING, False, free).forces, 0.0, atol=ROUND_OFF)
     step = line[1] - line[0]
     line[2] += 0.1 * step
     felt = band_forces(line, np.arange(5.0), nothing, SPRING, False, free).forces
-    np.testing.assert_allclose(felt, SPRING * np.array([[0.1 * step], [-0.2 * step], [0.1 * step]])[:, 0], atol=ROUND_OFF)
+    np.testing.assert_allclose(
+        felt, SPRING * np.array([[0.1 * step], [-0.2 * step], [0.1 * step]])[:, 0], atol=ROUND_OFF
+    )
 
 
 def test_forces_leave_the_tangent_to_springs_and_turn_it_round_where_the_band_climbs() -> None:

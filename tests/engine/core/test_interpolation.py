@@ -49,7 +49,9 @@ def of_cluster(n_images: int, free: Array | None = None) -> Array:
 
 
 def of_hop(hop: Any) -> Array:
-    return idpp(hop.positions[0], hop.positions[-1], len(hop.positions), hop.cell, hop.pbc, np.ones((len(hop.numbers), 1)))
+    return idpp(
+        hop.positions[0], hop.positions[-1], len(hop.positions), hop.cell, hop.pbc, np.ones((len(hop.numbers), 1))
+    )
 
 
 def test_linear_is_straight_and_evenly_spaced() -> None:
@@ -81,9 +83,7 @@ def test_shift_of_a_straight_path_is_the_straight_path_between_the_new_ends() ->
 def test_idpp_is_a_stationary_band_of_ases_objective(n_images: int) -> None:
     """The residual of our path on the image dependent pair potential as ASE implements it."""
     path = of_cluster(n_images)
-    first, last = (
-        np.linalg.norm(path[k][:, None] - path[k][None, :], axis=-1) for k in (0, -1)
-    )
+    first, last = (np.linalg.norm(path[k][:, None] - path[k][None, :], axis=-1) for k in (0, -1))
     images = []
     for k, positions in enumerate(path):
         atoms = ase.Atoms('Li7', positions=positions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -106,7 +107,7 @@ def test_negative_curvature_does_not_turn_lbfgs_uphill() -> None:
     """From the top of a barrier, where every pair has negative curvature, each step still goes along the force."""
     force = lambda p: 5.0 * np.tanh(3.0 * p)  # noqa: E731  uphill nowhere: the energy falls away from the origin
     path = run_lbfgs(np.array([[0.01, -0.02, 0.0]]), force, 20)
-    for before, after in zip(path, path[1:]):
+    for before, after in itertools.pairwise(path):
         assert np.vdot(force(before), after - before) > 0.0
 
 
