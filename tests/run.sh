@@ -1,0 +1,235 @@
+#!/usr/bin/env bash
+# Check everything: style, types, import rules, documentation, and all tests on SQLite and PostgreSQL, in the AiiDA
+# environment and in each engine environment.
+#
+#   tests/run.sh             all sections
+#   tests/run.sh --list      their names
+#   tests/run.sh NAME...     only these
+#
+# Every section runs even if an earlier one failed; a summary comes last and the exit status is 1 if any failed. What
+# a section needs is set up first: environments (examples/environment.sh), and PostgreSQL and graphviz from the
+# system's packages where this may install them. Logs of the sections stay in build/tests/.
+# shellcheck disable=SC2046  # folders and process numbers are meant to be split
+set -u
+cd "$(dirname "$0")/.." || exit 2
+ROOT=$PWD
+LOGS=$ROOT/build/tests
+PY=$ROOT/.venv/bin/python
+export OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+export PYTEST_ADDOPTS="-p no:cacheprovider --color=no"
+# What a person has set up for AiiDA has no say here.
+unset AIIDA_PATH AIIDA_PROFILE LITRAJ_PYTHON
+
+# Two lanes run at the same time, for two cores; what measures time or keeps both busy comes after them, alone.
+LANE_1=(ruff mypy imports docs unit postgresql)
+LANE_2=(engine sevennet mace chgnet)
+ALONE=(e2e examples)
+SECTIONS=(system environments "${LANE_1[@]}" "${LANE_2[@]}" "${ALONE[@]}")
+
+about() {
+  case $1 in
+    system) echo 'packages of the system: PostgreSQL, graphviz' ;;
+    environments) echo '.venv, .venv-sevennet, .venv-mace, .venv-chgnet' ;;
+    ruff) echo 'style and format' ;;
+    mypy) echo 'types of contract, engine and analysis' ;;
+    imports) echo 'import rules between the rooms' ;;
+    docs) echo 'documentation, warnings are errors' ;;
+    unit) echo 'contract, analysis, report, command line and AiiDA rooms, on SQLite' ;;
+    postgresql) echo 'the AiiDA rooms on PostgreSQL' ;;
+    engine) echo 'the engine on analytic potentials, where there is no aiida' ;;
+    sevennet | mace | chgnet) echo "the engine with the family $1, where there is no aiida" ;;
+    e2e) echo 'real processes, real engine, real daemon' ;;
+    examples) echo 'quickstart and example scripts with SevenNet-0 on one unit cell' ;;
+  esac
+}
+
+# Folders below tests/ that exist; a test folder that is not listed anywhere else belongs to "unit".
+folders() { for name in "$@"; do [ ! -e "tests/$name" ] || echo "tests/$name"; done; }
+AIIDA_ROOMS=(data calculations parsers workflows codes)
+
+section_ruff() { .venv/bin/ruff check . && .venv/bin/ruff format --check .; }
+section_mypy() { .venv/bin/mypy; }
+section_imports() { .venv/bin/lint-imports --no-cache; }
+section_docs() {
+  "$PY" docs/generate_reference.py --check && "$PY" -m sphinx -W --keep-going -q -b html docs/source build/docs &&
+    echo "pages: $(find build/docs -name '*.html' | wc -l), in build/docs/index.html"
+}
+section_unit() {
+  "$PY" -m pytest tests --ignore=tests/engine --ignore=tests/e2e --ignore=tests/benchmarks -m 'not e2e'
+}
+section_postgresql() {
+  "$PY" -m pytest --storage postgresql -m 'not e2e' $(folders "${AIIDA_ROOMS[@]}")
+}
+# The environments of the engines have no aiida, on purpose; test_imports.py holds there too.
+section_engine() { engine sevennet 'not sevennet and not mace and not chgnet' tests/engine tests/test_imports.py; }
+section_sevennet() { engine sevennet sevennet tests/engine; }
+section_mace() { engine mace mace tests/engine; }
+section_chgnet() { engine chgnet chgnet tests/engine; }
+engine() {
+  local environment=$1 marker=$2
+  shift 2
+  if ".venv-$environment/bin/python" -c 'import aiida' 2>/dev/null; then
+    echo "error: .venv-$environment has aiida: the test would prove nothing. Remove the folder and run this again."
+    return 1
+  fi
+  ".venv-$environment/bin/python" -m pytest -m "($marker) and not gpu" "$@"
+}
+section_e2e() { "$PY" -m pytest -m 'not gpu' $(folders e2e); }
+section_examples() {
+  local place
+  # A profile of its own: nothing of it may come from an earlier run.
+  place=$(mktemp -d)
+  QUICKSTART_AIIDA_PATH=$place/.aiida ./examples/quickstart.sh --supercell-min 4.8 --images 5 &&
+    AIIDA_PATH=$place/.aiida .venv/bin/verdi run examples/02_query_provenance.py
+  local code=$?
+  AIIDA_PATH=$place/.aiida .venv/bin/verdi daemon stop >/dev/null 2>&1
+  rm -rf "$place"
+  return $code
+}
+
+section_system() {
+  local missing=() as_root=
+  have_postgresql || missing+=(postgresql)
+  command -v dot >/dev/null || missing+=(graphviz)
+  if [ ${#missing[@]} -eq 0 ]; then
+    echo 'PostgreSQL and graphviz are there'
+    return 0
+  fi
+  if [ "$(id -u)" -ne 0 ]; then as_root='sudo -n'; fi
+  if ! command -v apt-get >/dev/null || { [ -n "$as_root" ] && ! sudo -n true 2>/dev/null; }; then
+    echo "cannot install ${missing[*]} here (that needs apt-get, and root or sudo without a password)"
+    return 0
+  fi
+  # Without an update a fresh system knows no package; a server of PostgreSQL must not start on its own.
+  $as_root apt-get -qq update &&
+    DEBIAN_FRONTEND=noninteractive $as_root apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null &&
+    echo "installed ${missing[*]}"
+}
+have_postgresql() { command -v pg_ctl >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/pg_ctl' >/dev/null; }
+
+# pip is a matter of downloads and of one core each, so two at a time.
+section_environments() {
+  local code=0
+  examples/environment.sh aiida --tests & local first=$!
+  examples/environment.sh sevennet --tests || code=1
+  wait "$first" || code=1
+  examples/environment.sh mace --tests & first=$!
+  examples/environment.sh chgnet --tests || code=1
+  wait "$first" || code=1
+  return $code
+}
+
+# Why a section cannot run here, or nothing.
+left_out() {
+  case $1 in
+    postgresql) have_postgresql || echo 'no PostgreSQL on this machine' ;;
+    e2e) [ -n "$(folders e2e)" ] || echo 'there are no such tests' ;;
+  esac
+}
+
+run_section() {
+  local name=$1 reason start=$SECONDS state=ok
+  reason=$(left_out "$name")
+  if [ -n "$reason" ]; then
+    echo "$reason" >"$LOGS/$name.log"
+    state='left out'
+  else
+    guarded "$name" >"$LOGS/$name.log" 2>&1 </dev/null || state=FAILED
+  fi
+  echo "$state;$((SECONDS - start))" >"$LOGS/$name.result"
+}
+# A section that hangs must not keep the others from being reported.
+guarded() {
+  local command=("$BASH" "$ROOT/tests/run.sh" --section "$1") code=0
+  ! command -v timeout >/dev/null || command=(timeout --kill-after=30 1500 "${command[@]}")
+  "${command[@]}" &
+  echo $! >"$LOGS/$1.pid"
+  wait $! || code=$?
+  rm -f "$LOGS/$1.pid"
+  [ $code -ne 124 ] || echo 'error: given up after 1500 s'
+  return $code
+}
+run_lane() { for name in "$@"; do ! wanted "$name" || run_section "$name"; done; }
+wanted() { [[ " ${CHOSEN[*]} " == *" $1 "* ]]; }
+
+heading() { printf '\n=== %s: %s\n' "$1" "$(about "$1")"; }
+# Wait for the given sections and show each one's log when it has ended, in the order in which they are listed.
+show() {
+  for name in "$@"; do
+    wanted "$name" || continue
+    heading "$name"
+    until [ -f "$LOGS/$name.result" ]; do sleep 1; done
+    cat "$LOGS/$name.log"
+  done
+}
+
+# Numbers of the closing line of a pytest run, as "passed failed skipped".
+counts() {
+  awk '/^=+ .*(passed|failed|error|skipped|no tests ran).* in [0-9.]+s/ { line = $0 }
+    END { n = split(line, word, /[ ,]+/)
+      for (i = 2; i <= n; i++) {
+        if (word[i] == "passed") passed = word[i-1]
+        if (word[i] == "failed") failed += word[i-1]
+        if (word[i] ~ /^errors?$/) failed += word[i-1]
+        if (word[i] == "skipped") skipped = word[i-1]
+      }
+      print passed + 0, failed + 0, skipped + 0 }' "$1"
+}
+
+summary() {
+  local name state seconds passed failed skipped total_passed=0 total_failed=0 total_skipped=0 bad=0
+  printf '\n=== Summary\n%-14s %-9s %8s  %s\n' section result seconds tests
+  for name in "${CHOSEN[@]}"; do
+    IFS=';' read -r state seconds <"$LOGS/$name.result"
+    read -r passed failed skipped < <(counts "$LOGS/$name.log")
+    # A section that failed outside pytest, or before it could count, is one failure.
+    if [ "$state" = FAILED ]; then bad=1; [ "$failed" -gt 0 ] || failed=1; fi
+    local words=
+    if [ $((passed + failed + skipped)) -gt 0 ]; then words="$passed passed, $failed failed, $skipped skipped"; fi
+    [ "$state" != 'left out' ] || words=$(cat "$LOGS/$name.log")
+    printf '%-14s %-9s %8s  %s\n' "$name" "$state" "$seconds" "$words"
+    total_passed=$((total_passed + passed)) total_failed=$((total_failed + failed))
+    total_skipped=$((total_skipped + skipped))
+  done
+  cat <<'END'
+
+Not run here, for want of what it needs:
+  a GPU            batches of images, halving on out-of-memory, faster kernels: pytest -m gpu in an engine environment
+  downloads        MACE foundation models by name; their place is taken by a small model trained on the spot
+  Slurm over ssh   a cluster; the transport and the scheduler are AiiDA's own
+END
+  printf '\n%s s in all\n' "$SECONDS"
+  echo "$total_passed passed, $total_failed failed, $total_skipped skipped"
+  return $bad
+}
+
+case ${1:-} in
+  --list)
+    for name in "${SECTIONS[@]}"; do printf '%-14s %s\n' "$name" "$(about "$name")"; done
+    exit 0 ;;
+  --section) # one section in the foreground, as the lanes start it
+    for bin in /usr/lib/postgresql/*/bin; do [ ! -d "$bin" ] || PATH=$PATH:$bin; done
+    "section_$2"
+    exit $? ;;
+  -*)
+    sed -n '2,12s/^# \{0,1\}//p' tests/run.sh >&2
+    exit 2 ;;
+esac
+CHOSEN=("$@")
+[ $# -gt 0 ] || CHOSEN=("${SECTIONS[@]}")
+for name in "${CHOSEN[@]}"; do
+  [ -n "$(about "$name")" ] || { echo "unknown section $name; known are: ${SECTIONS[*]}" >&2; exit 2; }
+done
+
+mkdir -p "$LOGS" && rm -f "$LOGS"/*.log "$LOGS"/*.result "$LOGS"/*.pid
+# On an interruption the lanes go too, each with what it runs.
+stop() {
+  trap - INT TERM
+  kill $(jobs -p) $(cat "$LOGS"/*.pid 2>/dev/null) 2>/dev/null
+  exit 130
+}
+trap stop INT TERM
+run_lane system environments & show system environments; wait
+run_lane "${LANE_1[@]}" & run_lane "${LANE_2[@]}" & show "${LANE_1[@]}" "${LANE_2[@]}"; wait
+run_lane "${ALONE[@]}" & show "${ALONE[@]}"; wait
+summary
