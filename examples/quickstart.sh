@@ -37,13 +37,12 @@ PATH=$PWD/.venv/bin:$PATH
 export PATH
 
 step 2 "AiiDA profile, computer and code, in $AIIDA_PATH"
-aiida-litraj setup --name sevennet --engine-python .venv-sevennet/bin/python | sed 's/^/      /'
+aiida-litraj setup --name sevennet --engine-python .venv-sevennet/bin/python
 
 step 3 'Potential: SevenNet-0, packaged with SevenNet'
-aiida-litraj potential import --family sevennet --name 7net-0 | sed 's/^/      /'
+aiida-litraj potential import --family sevennet --name 7net-0
 
-step 4 'Barrier of the lithium hop (examples/01_barrier_li3po4.py). Minutes; watch it from another terminal with'
-printf '      AIIDA_PATH=%s .venv/bin/aiida-litraj status\n\n' "$AIIDA_PATH"
+step 4 'Barrier of the lithium hop (examples/01_barrier_li3po4.py). About ten minutes on two cores.'
 verdi run examples/01_barrier_li3po4.py "$@"
 
 printf '\nDone after %s s. Go on in this folder with\n' $(($(date +%s) - start))
