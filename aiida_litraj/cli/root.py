@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 
 import click
 
@@ -46,4 +47,6 @@ def main(ctx: click.Context, profile: str | None) -> None:
       aiida-litraj potential import --family sevennet --name 7net-0
       aiida-litraj launch barrier Li3PO4.cif --hop 0,6,0,0,0 --potential 7net-0
     """
+    # Importing aiida makes its folder and warns of it; a new profile is reported by setup.
+    warnings.filterwarnings('ignore', message='Creating AiiDA configuration folder')
     ctx.obj = profile

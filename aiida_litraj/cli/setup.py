@@ -127,6 +127,7 @@ class _Report:
         self._as_json = as_json
         self._content: dict[str, Any] = {'profile': None, 'computers': [], 'codes': []}
         self._real: list[str] = []
+        self._meant: list[str] = []
 
     def _say(self, text: str) -> None:
         if not self._as_json:
@@ -153,7 +154,9 @@ class _Report:
     def code(self, registration: Registration, environment: Environment, answer: ProbeReport) -> None:
         code = registration.code
         available = [family for family in answer.families if family.available]
+        # A code that is called after a family is what was asked for, even if that is only an analytic one.
         self._real += [family.family for family in available if family.family not in ('toy', 'ase')]
+        self._meant += [family.family for family in available if family.family == environment.name]
         self._content['codes'].append(
             {
                 'name': environment.name,
@@ -184,14 +187,14 @@ class _Report:
             return
         if not self._content['codes']:
             self._say('\nNext, a code: aiida-litraj setup --name sevennet --engine-python .venv-sevennet/bin/python')
-        elif not self._real:
+        elif not self._real and not self._meant:
             click.echo(
                 '\nWarning: no environment has a potential beyond the analytic ones. Install a package there, '
                 'for example sevenn, mace-torch or chgnet, and run this command again.',
                 err=True,
             )
         else:
-            family = self._real[0]
+            family = (self._meant or self._real)[0]
             names = next((code['names'][family] for code in self._content['codes'] if code['names'].get(family)), [])
             name = f'--name {names[0]}' if names else '--file CHECKPOINT'
             self._say(f'\nNext, a potential: aiida-litraj potential import --family {family} {name}')

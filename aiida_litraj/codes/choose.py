@@ -57,6 +57,8 @@ def families_of(code: AbstractCode) -> list[str]:
 def choose_code(name: str | None, family: str | None) -> AbstractCode:
     """Return the code called ``name``, or the one whose environment has the family.
 
+    Of several with the family it is the one that is called after it.
+
     :raises SetupProblem: if there is none, several fit, or the named one lacks the family.
     """
     codes = list_codes()
@@ -77,8 +79,9 @@ def choose_code(name: str | None, family: str | None) -> AbstractCode:
         _check_family(code, family)
         return code
     fitting = codes if family is None else [code for code in codes if family in families_of(code)]
-    if len(fitting) == 1:
-        return fitting[0]
+    named_after = [code for code in fitting if code.label == family]
+    if len(fitting) == 1 or named_after:
+        return (named_after or fitting)[0]
     if not fitting:
         wanted = 'a code' if family is None else f'a code with the family {family!r}'
         raise SetupProblem(

@@ -62,8 +62,8 @@ def _load(code: AbstractCode, spec: PotentialSpec, file: Path | None) -> Potenti
     title = spec.name or (file.name if file else spec.file)
     if report.error is not None or report.potential is None:
         raise SetupProblem(
-            f'the potential {title} was refused by the engine of {code.label!r}: {report.error or "no reason given"}',
-            f'Check the family ({spec.family}), the name or the file.',
+            f'{report.error or f"the potential {title} did not load"} (said the engine of the code {code.label!r})',
+            f'Check the family ({spec.family}) and the {"name" if file is None else "file"}.',
         )
     if spec.sha256 is not None and report.potential.sha256 not in (None, spec.sha256):
         raise SetupProblem(

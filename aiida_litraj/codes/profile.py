@@ -31,12 +31,10 @@ def load_or_create(name: str | None = None) -> ProfileState:
     """
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # says that it makes the folder: so does the report of this command
-        from aiida.manage.configuration import get_config
+        from aiida.manage.configuration import get_config, get_profile
 
         config = get_config(create=True)
-    from aiida.manage.manager import get_manager
-
-    loaded = get_manager().get_profile()
+    loaded = get_profile()
     if loaded is not None and name in (None, loaded.name):
         return ProfileState(loaded.name, False, str(config.dirpath))
     created = False
@@ -56,7 +54,10 @@ def load(name: str | None = None) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         from aiida.common.exceptions import AiidaException
-        from aiida.manage.configuration import get_config, load_profile
+        from aiida.manage.configuration import get_config, get_profile, load_profile
+    loaded = get_profile()
+    if loaded is not None and name in (None, loaded.name):
+        return str(loaded.name)
     try:
         config = get_config(create=False)
         known = config.profile_names
@@ -67,7 +68,7 @@ def load(name: str | None = None) -> str:
     if name is not None and name not in known:
         raise SetupProblem(
             f'there is no AiiDA profile {name!r}',
-            f'The profiles are {", ".join(known)}; or make one: aiida-litraj setup',
+            f'There are: {", ".join(known)}. Make it with: aiida-litraj --profile {name} setup',
         )
     try:
         return str(load_profile(name, allow_switch=True).name)
@@ -81,6 +82,7 @@ def _create(name: str | None) -> None:
     from aiida.cmdline.commands.cmd_verdi import verdi
     from aiida.manage.configuration import get_config
 
+    earlier = get_config().default_profile_name
     arguments = ['presto', '--non-interactive', '--use-zeromq']
     if name is not None:
         arguments += ['--profile-name', name]
@@ -94,4 +96,6 @@ def _create(name: str | None) -> None:
     config = get_config()
     made = name or config.default_profile_name
     config.set_option('caching.enabled_for', [CACHED], scope=made)
+    if earlier is not None:  # presto makes its profile the default one; that is not ours to decide
+        config.set_default_profile(earlier, overwrite=True)
     config.store()

@@ -1,0 +1,97 @@
+"""One code per environment: reused while nothing changes, replaced when something does, revived when it comes back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from aiida_litraj.codes import SetupProblem, choose, register
+from aiida_litraj.codes.bundle import engine_files
+
+pytestmark = pytest.mark.usefixtures('aiida_profile_clean')
+
+
+def test_same_settings_give_the_same_code(environment: Any, report: Any) -> None:
+    first = register.register(environment, report)
+    again = register.register(environment, report)
+    assert (first.state, again.state) == ('new', 'same')
+    assert again.code.uuid == first.code.uuid
+    assert again.hidden_label is None
+
+
+def test_code_ships_exactly_the_engine(environment: Any, report: Any) -> None:
+    code = register.register(environment, report).code
+    assert register.shipped_files(code) == engine_files()
+    assert str(code.filepath_executable) == 'litraj-engine'
+    assert code.prepend_text == f'export LITRAJ_PYTHON="{environment.engine_python}"'
+
+
+def test_what_the_probe_found_stays_with_the_code(environment: Any, report: Any) -> None:
+    code = register.register(replace(environment, options={'queue_name': 'gpu'}), report).code
+    assert choose.report_of(code) == report
+    assert choose.families_of(code) == ['toy']
+    assert choose.computer_of(code).label == environment.computer
+    assert code.base.extras.get(register.OPTIONS) == {'queue_name': 'gpu'}
+
+
+@pytest.mark.parametrize('change', ['shell', 'engine'])
+def test_change_gives_a_new_code_under_the_same_name(
+    environment: Any, report: Any, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aiida.orm import load_code
+
+    old = register.register(environment, report).code
+    if change == 'shell':
+        environment = replace(environment, prepend_text='module load cuda')
+    else:
+        monkeypatch.setattr(
+            register, 'engine_files', lambda: {**engine_files(), 'aiida_litraj/engine/cli.py': b'# new\n'}
+        )
+    changed = register.register(environment, report)
+    assert changed.state == 'replaced'
+    assert changed.hidden_label == old.label != 'toy'
+    assert load_code('toy').uuid == changed.code.uuid != old.uuid
+    assert old.is_hidden
+    assert [code.uuid for code in choose.list_codes()] == [changed.code.uuid]
+
+
+def test_going_back_revives_the_old_code(environment: Any, report: Any) -> None:
+    old = register.register(environment, report).code
+    other = register.register(replace(environment, prepend_text='module load cuda'), report).code
+    back = register.register(environment, report)
+    assert (back.state, back.code.uuid, back.code.label, back.code.is_hidden) == ('replaced', old.uuid, 'toy', False)
+    assert other.is_hidden
+
+
+def test_installed_engine(environment: Any, report: Any) -> None:
+    installed = replace(environment, engine_python=None, installed='/opt/litraj-engine')
+    first = register.register(installed, report)
+    assert str(first.code.filepath_executable) == '/opt/litraj-engine'
+    assert register.register(installed, report).code.uuid == first.code.uuid
+    assert register.register(replace(installed, installed='/usr/bin/litraj-engine'), report).state == 'replaced'
+    assert choose.computer_of(first.code).label == environment.computer
+
+
+def test_choosing_a_code(environment: Any, report: Any) -> None:
+    with pytest.raises(SetupProblem, match=r"no code with the family 'toy' \(codes: none yet\)"):
+        choose.choose_code(None, 'toy')
+    first = register.register(replace(environment, name='one'), report).code
+    assert choose.choose_code(None, 'toy').uuid == first.uuid
+    register.register(replace(environment, name='two', prepend_text='true'), report)
+    with pytest.raises(SetupProblem, match=r'several codes fit: one, two\. Choose one with --code'):
+        choose.choose_code(None, 'toy')
+    named_after = register.register(replace(environment, prepend_text=':'), report).code
+    assert choose.choose_code(None, 'toy').uuid == named_after.uuid
+    assert choose.choose_code('one', 'toy').uuid == first.uuid
+
+
+def test_choosing_a_code_without_the_family_says_what_to_install(environment: Any, report: Any) -> None:
+    register.register(environment, report)
+    with pytest.raises(SetupProblem, match='/envs/toy/bin/python -m pip install sevenn'):
+        choose.choose_code('toy', 'sevennet')
+    with pytest.raises(SetupProblem, match="does not know the family 'nequip'"):
+        choose.choose_code('toy', 'nequip')
+    with pytest.raises(SetupProblem, match=r"no code 'nix' \(there are: toy\)"):
+        choose.choose_code('nix', 'toy')
