@@ -49,7 +49,8 @@ def _changed(configuration: Configuration, positions: Array, cell: Array | None 
 def _rotation(seed: int) -> Array:
     """Return a random proper rotation, (3, 3)."""
     q, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))
-    return q * np.sign(np.linalg.det(q))
+    turn: Array = q * np.sign(np.linalg.det(q))
+    return turn
 
 
 def assert_same(found: Evaluation, expected: Evaluation, tolerance: float) -> None:

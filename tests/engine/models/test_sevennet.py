@@ -134,7 +134,7 @@ def test_packaged_checkpoint_that_is_another_one_is_refused() -> None:
 def test_file_that_is_no_potential_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / 'model.pth').write_bytes(content)
     spec = PotentialSpec(family='sevennet', file='model.pth', sha256=hashlib.sha256(content).hexdigest())
-    with pytest.raises(LitrajError, match='model.pth') as caught:
+    with pytest.raises(LitrajError, match=r'model\.pth') as caught:
         load(spec, tmp_path, device='cpu')
     assert caught.value.code.label == 'ERROR_POTENTIAL_NOT_LOADED'
 
