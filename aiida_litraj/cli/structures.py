@@ -98,6 +98,6 @@ def _find_or_store(atoms: Atoms) -> StructureData:
 
     node = StructureData(ase=atoms)
     node.label = atoms.get_chemical_formula(mode='hill')
-    same = {'extras._aiida_hash': node.base.caching.compute_hash()}
+    same = {'extras._aiida_hash': node.base.caching._compute_hash()}
     found = QueryBuilder().append(StructureData, filters=same).limit(1).all(flat=True)
     return found[0] if found else node.store()

@@ -1,0 +1,66 @@
+"""What a person types: overrides and options, and what doesn't parse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import pytest
+
+from aiida_litraj.cli.launch import Request, collect_overrides
+from aiida_litraj.cli.options import parse_overrides
+from aiida_litraj.cli.potential import _parse_options
+
+
+@pytest.mark.parametrize(
+    ('texts', 'expected'),
+    [
+        ((), {}),
+        (('parameters.band.fmax_ev_per_ang=0.02',), {'parameters': {'band': {'fmax_ev_per_ang': 0.02}}}),
+        (('parameters.band.fmax_ev_per_ang=2e-2',), {'parameters': {'band': {'fmax_ev_per_ang': 0.02}}}),
+        (('parameters.initial_path=linear',), {'parameters': {'initial_path': 'linear'}}),
+        (('parameters.band.climb=false', 'parameters.seed=3'), {'parameters': {'band': {'climb': False}, 'seed': 3}}),
+        (('parameters.source.max_steps=null',), {'parameters': {'source': {'max_steps': None}}}),
+        (('geometry={n_images: 9}',), {'geometry': {'n_images': 9}}),
+    ],
+)
+def test_overrides(texts: tuple[str, ...], expected: dict[str, Any]) -> None:
+    assert parse_overrides(texts) == expected
+
+
+@pytest.mark.parametrize(
+    ('texts', 'message'),
+    [
+        (('parameters.seed',), "'parameters.seed' does not parse"),
+        (('=3',), "'=3' does not parse"),
+        (('parameters..seed=3',), "'parameters..seed=3' does not parse"),
+        (('parameters.seed=[1',), 'the value does not parse'),
+        (('parameters.seed=1', 'parameters.seed=2'), 'parameters.seed is set twice'),
+        (('parameters=1', 'parameters.seed=2'), "'parameters' is set to a value by another override"),
+    ],
+)
+def test_override_that_does_not_parse_is_named(texts: tuple[str, ...], message: str) -> None:
+    with pytest.raises(click.UsageError) as caught:
+        parse_overrides(texts)
+    assert message in caught.value.format_message()
+
+
+def request(**changes: Any) -> Request:
+    values: dict[str, Any] = dict.fromkeys(Request.__dataclass_fields__)
+    return Request(**{**values, 'structure': 'a.cif', 'potential': 'p', 'mobile': 'Li', 'overrides': (), **changes})
+
+
+def test_geometry_has_options_of_its_own() -> None:
+    overrides = collect_overrides(request(supercell_min=9.5, images=5, overrides=('parameters.seed=1',)))
+    assert overrides == {'geometry': {'min_image_distance_ang': 9.5, 'n_images': 5}, 'parameters': {'seed': 1}}
+
+
+def test_option_and_override_of_one_number_exclude_each_other() -> None:
+    with pytest.raises(click.UsageError, match=r'--images 5: geometry\.n_images is set twice'):
+        collect_overrides(request(images=5, overrides=('geometry.n_images=7',)))
+
+
+def test_options_of_a_family() -> None:
+    assert _parse_options(('modal=PBE', 'height=0.4')) == {'modal': 'PBE', 'height': 0.4}
+    with pytest.raises(click.UsageError, match=r"--option 'modal' does not parse"):
+        _parse_options(('modal',))

@@ -1,0 +1,99 @@
+"""The program as a whole: quick to start, helpful, and honest in its exit status."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from aiida_litraj.cli import main
+from aiida_litraj.cli.errors import Program, Refusal
+
+COMMANDS = [
+    ('setup',), ('potential',), ('potential', 'import'), ('potential', 'list'), ('potential', 'show'), ('launch',),
+    ('launch', 'barrier'), ('status',), ('show',), ('plot',),
+]  # fmt: skip
+START_SECONDS = 0.3
+HEAVY = ('aiida', 'ase', 'matplotlib', 'numpy', 'pydantic', 'rich', 'scipy', 'torch')
+
+
+def test_help_starts_quickly_and_imports_nothing_heavy() -> None:
+    program = (
+        'import sys, click, aiida_litraj.cli.root as root\n'
+        "print(root.main.get_help(click.Context(root.main, info_name='aiida-litraj')))\n"
+        f'print([name for name in {HEAVY!r} if name in sys.modules])\n'
+    )
+    out = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True).stdout
+    assert out.splitlines()[-1] == '[]'
+    # The best of five: what else the machine does is not the program's fault.
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, '-m', 'aiida_litraj.cli', '--help'], capture_output=True, check=True)
+        times.append(time.perf_counter() - began)
+    assert min(times) < START_SECONDS
+
+
+@pytest.mark.parametrize('command', COMMANDS, ids=' '.join)
+def test_every_command_helps(command: Sequence[str]) -> None:
+    result = CliRunner().invoke(main, [*command, '--help'])
+    assert result.exit_code == 0
+    is_group = command in (('potential',), ('launch',))
+    assert is_group or f'aiida-litraj {" ".join(command)}' in result.output.split('Example')[1]
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['lunch'], "No such command 'lunch'"),
+        (['show'], "Missing argument 'PK'"),
+        (['launch', 'barrier', 'a.cif'], "Missing option '--potential'"),
+        (['setup', '--name', 'a'], "the code 'a' needs --engine-python"),
+        (['setup', '--engine-python', 'b'], "--engine-python 'b' describes a code: give its name with --name"),
+        (['setup', '--config', '/nowhere.yml'], "'/nowhere.yml' does not exist"),
+    ],
+)
+def test_command_line_that_does_not_parse(arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stdout == ''
+    as_json = CliRunner().invoke(main, [*arguments, '--json'])
+    if '--json' not in as_json.stderr:  # a group or a command line that lacks the option altogether
+        assert as_json.exit_code == 2
+        assert message in json.loads(as_json.stdout)['error']['message']
+
+
+def test_refusal_is_a_sentence_or_an_object() -> None:
+    @click.group(cls=Program)
+    def program() -> None:
+        pass
+
+    @program.command()
+    @click.option('--json', 'as_json', is_flag=True)
+    def refuse(as_json: bool) -> None:
+        raise Refusal('the value is 3', 'Make it 4.', pk=7)
+
+    said = CliRunner().invoke(program, ['refuse'])
+    assert (said.exit_code, said.stdout, said.stderr) == (1, '', 'Error: the value is 3.\nMake it 4.\n')
+    as_json = CliRunner().invoke(program, ['refuse', '--json'])
+    assert as_json.exit_code == 1
+    assert json.loads(as_json.stdout) == {
+        'error': {'message': 'the value is 3', 'remedy': 'Make it 4.', 'exit_code': 1, 'pk': 7}
+    }
+
+
+def test_template_is_printed_as_it_is() -> None:
+    from pathlib import Path
+
+    import aiida_litraj
+
+    template = Path(aiida_litraj.__file__).parent / 'cli' / 'templates' / 'cluster.yml'
+    result = CliRunner().invoke(main, ['setup', '--template'])
+    assert result.stdout == template.read_text()
