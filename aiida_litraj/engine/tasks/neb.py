@@ -259,7 +259,8 @@ def summarise(
     norm, component = path_residuals(band, path.free)
     acceptance = parameters.acceptance
     worst = component if acceptance.criterion == 'component' else norm
-    converged = worst < acceptance.fmax_ev_per_ang
+    climbed = band.climbing is not None or not parameters.band.climb
+    converged = climbed and worst < acceptance.fmax_ev_per_ang
     shared = {which: ends[which].owner for which in _ENDS if ends[which].task != f'{name}.{which}'}
     own = {'source': outcome.source, 'target': outcome.target}
     label = reason = None
@@ -310,6 +311,8 @@ def _why(path: PathInput, outcome: Outcome, parameters: NebParameters, worst: fl
             return code.label, code.message.format(end=which, fmax=f'{left:.4f}', steps=end.n_steps)
     code = BY_LABEL['ERROR_NOT_CONVERGED']
     target = f'{acceptance.fmax_ev_per_ang:g} ({acceptance.criterion})'
+    if worst < acceptance.fmax_ev_per_ang:  # however small the forces, the top of such a band is no saddle
+        target = f'{parameters.band.climb_below_ev_per_ang:g} before it climbs'
     return code.label, code.message.format(fmax=f'{worst:.4f}', steps=outcome.band.n_steps, target=target)
 
 
