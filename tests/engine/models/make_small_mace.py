@@ -22,7 +22,7 @@ os.environ.setdefault('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
 FRAMES = Path(__file__).with_name('li3po4_frames.npz')
 SPECIES = (3, 8, 15)
 CUTOFF_ANG = 4.0
-EPOCHS = 25
+EPOCHS = 18
 BATCH = 4
 LEARNING_RATE = 0.02
 SEED = 3
@@ -41,10 +41,10 @@ def untrained(dtype: str = 'float64') -> Any:
             r_max=CUTOFF_ANG,
             num_bessel=8,
             num_polynomial_cutoff=5,
-            max_ell=2,
+            max_ell=1,
             interaction_cls=modules.interaction_classes['RealAgnosticResidualInteractionBlock'],
             interaction_cls_first=modules.interaction_classes['RealAgnosticInteractionBlock'],
-            num_interactions=1,
+            num_interactions=2,
             num_elements=len(SPECIES),
             hidden_irreps=o3.Irreps('16x0e'),
             MLP_irreps=o3.Irreps('16x0e'),
@@ -53,6 +53,7 @@ def untrained(dtype: str = 'float64') -> Any:
             atomic_numbers=list(SPECIES),
             correlation=2,
             gate=torch.nn.functional.silu,
+            radial_MLP=[32, 32],
             pair_repulsion=True,
             atomic_inter_scale=1.0,
             atomic_inter_shift=[0.0],
@@ -94,7 +95,7 @@ def train(model: Any) -> float:
             force_error = torch.nn.functional.huber_loss(output['forces'], force, delta=1.0)
             energy_error = ((output['energy'] - energy) / 31).square().mean()
             optimizer.zero_grad()
-            (force_error + 10.0 * energy_error).backward()
+            (force_error + 100.0 * energy_error).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
             optimizer.step()
             schedule.step()
@@ -116,6 +117,7 @@ def make(path: Path) -> float:
 
 
 if __name__ == '__main__':
+    sys.path.insert(0, str(Path(__file__).parents[3]))  # the engine need not be installed beside mace
     target = Path(sys.argv[1])
     rmse = make(target)
     print(f'{hashlib.sha256(target.read_bytes()).hexdigest()}  {target}  force error {rmse:.3f} eV/Ang')
