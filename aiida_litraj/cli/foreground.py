@@ -32,7 +32,8 @@ def instantiate(builder: ProcessBuilder) -> Process:
     """
     from aiida.manage.manager import get_manager
 
-    return get_manager().get_runner().instantiate_process(builder)
+    # Like aiida.engine.run: without the broker, which comes with the daemon and need not run.
+    return get_manager().create_runner(communicator=None).instantiate_process(builder)
 
 
 def run_with_progress(process: Process, title: str = 'Barrier') -> ProcessNode:
@@ -83,7 +84,8 @@ def _display(title: str) -> Iterator[Show]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn('{task.description}'), BarColumn(24), TimeElapsedColumn(), TextColumn('{task.fields[state]}'))
-    with Progress(*columns, console=screen) as bar:
+    # Twice a second is enough to see it move, and leaves the cores to the calculation.
+    with Progress(*columns, console=screen, refresh_per_second=2) as bar:
         task = bar.add_task(title, total=None, state='')
 
         def show(fraction: float, text: str) -> None:

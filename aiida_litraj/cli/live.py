@@ -67,8 +67,8 @@ def describe(progress: Progress) -> str:
         parts.append(f'{progress.n_finished} of {progress.n_items} paths done')
     if progress.active:
         parts.append(describe_item(slowest(progress), named=progress.n_items > 1))
-    elif progress.n_finished < progress.n_items:
-        parts.append('starting')
+    else:
+        parts.append('starting' if progress.n_finished < progress.n_items else 'all done')
     parts.append(f'{progress.model_calls} model calls')
     return ', '.join(parts)
 
