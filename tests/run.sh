@@ -47,7 +47,7 @@ about() {
 folders() { for name in "$@"; do [ ! -e "tests/$name" ] || echo "tests/$name"; done; }
 AIIDA_ROOMS=(data calculations parsers workflows codes)
 
-section_ruff() { .venv/bin/ruff check . && .venv/bin/ruff format --check .; }
+section_ruff() { .venv/bin/ruff check --output-format concise . && .venv/bin/ruff format --check .; }
 section_mypy() { .venv/bin/mypy; }
 section_imports() { .venv/bin/lint-imports --no-cache; }
 section_docs() {
