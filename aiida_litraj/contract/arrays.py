@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
@@ -14,6 +15,17 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 AnyArray = npt.NDArray[np.generic]
+
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    KeyError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+)
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -42,8 +54,18 @@ def unpack_arrays(source: Path | IO[bytes]) -> dict[str, AnyArray]:
 
     :raises ValueError: if it is not one, is truncated, or holds pickled objects.
     """
+    name = source.name if isinstance(source, Path) else 'the stream'
     try:
-        with np.load(source, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
-        raise ValueError(f'not a readable array file: {error}') from error
+        archive = np.load(source, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError('one array, not an archive of them')
+        with archive:
+            arrays = {member: archive[member] for member in archive.files}
+        for member, value in arrays.items():
+            if not isinstance(value, np.ndarray):  # numpy hands out the bytes of a member that is no array
+                raise ValueError(f'{member} is no array')
+    except _UNREADABLE as error:
+        # numpy takes what it does not know for a pickle, and advises to load it unsafely
+        reason = 'no archive, or with pickled objects' if 'pickle' in str(error) else error
+        raise ValueError(f'{name} is not a readable array file: {reason}') from error
+    return arrays

@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -60,6 +60,14 @@ class Stop:
         return self.reason is None
 
 
+class Kept(NamedTuple):
+    """An item that an earlier run has finished, and the evaluations it has cost, by task."""
+
+    result: NebItemResult
+    arrays: dict[str, AnyArray]
+    calls: dict[str, int]
+
+
 class Folder:
     """The files of a job on disk."""
 
@@ -70,24 +78,30 @@ class Folder:
         self.items.mkdir(exist_ok=True)
         self.checkpoint.mkdir(exist_ok=True)
 
-    def keep(self, result: NebItemResult, arrays: Mapping[str, Array], fingerprint: str) -> None:
-        """Put a finished item on disk: arrays, then entry, then the mark that it need not be done again."""
+    def keep(
+        self, result: NebItemResult, arrays: Mapping[str, Array], fingerprint: str, calls: Mapping[str, int]
+    ) -> None:
+        """Put a finished item on disk: arrays, then entry, then the mark that it need not be done again.
+
+        ``calls``: how many evaluations it and the tasks it needs have cost.
+        """
         if arrays:
             write_atomic(self.items / f'{result.id}.npz', pack_arrays(arrays))
         write_atomic(self.items / f'{result.id}.json', result.model_dump_json().encode())
-        write_atomic(self.checkpoint / f'{result.id}.done', fingerprint.encode())
+        mark = json.dumps({'fingerprint': fingerprint, 'calls': dict(calls)})
+        write_atomic(self.checkpoint / f'{result.id}.done', mark.encode())
         (self.checkpoint / f'{result.id}.journal').unlink(missing_ok=True)
 
-    def kept(self, name: str, fingerprint: str) -> tuple[NebItemResult, dict[str, AnyArray]] | None:
+    def kept(self, name: str, fingerprint: str) -> Kept | None:
         """Return an item finished by an earlier run of the same path with the same parameters and potential."""
-        mark = self.checkpoint / f'{name}.done'
-        if not mark.exists() or mark.read_text() != fingerprint:
-            return None
         try:
+            mark = json.loads((self.checkpoint / f'{name}.done').read_bytes())
+            if mark['fingerprint'] != fingerprint:
+                return None
             result = NebItemResult.model_validate_json((self.items / f'{name}.json').read_bytes())
-            arrays = self.items / f'{name}.npz'
-            return result, unpack_arrays(arrays) if arrays.exists() else {}
-        except (OSError, ValueError):
+            arrays = unpack_arrays(self.items / f'{name}.npz') if result.status == 'finished' else {}
+            return Kept(result, arrays, {str(task): int(calls) for task, calls in mark['calls'].items()})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def write_result(self, result: NebResult, arrays: Mapping[str, AnyArray]) -> None:
@@ -104,7 +118,7 @@ class NebRun:
         self._results: dict[str, NebItemResult] = {}
         self._result_arrays: dict[str, dict[str, Any]] = {}
         salt = f'{pool.report.sha256} {pool.report.family} {pool.report.name} {pool.dtype} {job.potential.options}'
-        self._tasks = NebTasks(job, salt)
+        self._tasks = NebTasks(job, salt, folder.checkpoint)
         self._clock = time.monotonic()
         self._started_at = datetime.now(timezone.utc).isoformat(timespec='seconds')
         self._progress_at = 0.0
@@ -115,11 +129,12 @@ class NebRun:
     def run(self) -> NebResult:
         """Drive all items; the result and what is finished are on disk when it returns."""
         tasks: list[Task] = []
+        paid: dict[str, int] = {}
         for item in self._job.items:
             try:
                 path = read_path(item, self._arrays, self._pool.report.elements)
             except StageFailed as error:
-                self._settle(failed(item.id, Failure(error.label, str(error))), {}, None)
+                self._settle(failed(item.id, Failure(error.label, str(error))), {})
                 continue
             added = self._tasks.tasks(path)
             kept = self._folder.kept(item.id, self._tasks.fingerprint(item.id))
@@ -128,9 +143,12 @@ class NebRun:
             else:
                 # its ends stay: another path may need them; they are only relaxed if so
                 tasks.extend(added[:-1])
-                self._settle(*kept, None)
+                paid |= kept.calls
+                self._settle(kept.result, kept.arrays)
         needed = {need for task in tasks for need in task.needs}
-        self._scheduler.run([task for task in tasks if task.needs or task.id in needed])
+        tasks = [task for task in tasks if task.needs or task.id in needed]
+        self._scheduler.credit(sum(calls for name, calls in paid.items() if name not in {task.id for task in tasks}))
+        self._scheduler.run(tasks)
         self._write_progress([])
         return self._finish()
 
@@ -138,20 +156,21 @@ class NebRun:
         path = self._tasks.paths.get(name)
         if path is None:  # the end of a path, not a path
             return
-        fingerprint = self._tasks.fingerprint(name)
         if isinstance(outcome, Failure):
+            result, arrays = failed(name, outcome), dict[str, Array]()
             again = BY_LABEL[outcome.label].status < 500
-            self._settle(failed(name, outcome), {}, None if again else fingerprint)
-            return
-        assert isinstance(outcome, Outcome)
-        result, arrays = summarise(path, outcome, self._tasks.ends[name], self._job.parameters)
-        self._settle(result, arrays, fingerprint)
+        else:
+            assert isinstance(outcome, Outcome)
+            result, arrays = summarise(path, outcome, self._tasks.uses[name], self._job.parameters)
+            again = False
+        self._settle(result, arrays)
+        if not again:
+            calls = {task: self._scheduler.spent[task] for task in (name, *self._tasks.needs(name))}
+            self._folder.keep(result, arrays, self._tasks.fingerprint(name), calls)
 
-    def _settle(self, result: NebItemResult, arrays: Mapping[str, Any], fingerprint: str | None) -> None:
+    def _settle(self, result: NebItemResult, arrays: Mapping[str, Any]) -> None:
         self._results[result.id] = result
         self._result_arrays[result.id] = dict(arrays)
-        if fingerprint is not None:
-            self._folder.keep(result, arrays, fingerprint)
 
     def _on_tick(self, scheduler: Scheduler) -> None:
         now = time.monotonic()
@@ -160,7 +179,7 @@ class NebRun:
             self._write_progress(
                 [
                     ActiveItem(
-                        id=standing.id,
+                        id=self._tasks.titles[standing.id],
                         phase=standing.demand.phase,
                         step=standing.demand.step,
                         max_steps=standing.demand.max_steps,
@@ -185,26 +204,31 @@ class NebRun:
         )
         write_atomic(self._folder.path / files.PROGRESS, progress.model_dump_json().encode())
 
+    def finished(self) -> tuple[list[NebItemResult], dict[str, AnyArray]]:
+        """Return the entries and the arrays of the items that are done so far, in the order of the job."""
+        done = [self._results[item.id] for item in self._job.items if item.id in self._results]
+        arrays = {
+            f'{entry.id}/{name}': value for entry in done for name, value in self._result_arrays[entry.id].items()
+        }
+        return done, arrays
+
     def _finish(self) -> NebResult:
-        results: list[NebItemResult] = []
-        arrays: dict[str, Any] = {}
-        for item in self._job.items:
-            entry = self._results.get(item.id)
-            if entry is None:
-                entry = NebItemResult(
-                    id=item.id,
-                    status='unfinished',
-                    converged=False,
-                    label='ERROR_OUT_OF_TIME',
-                    reason=f'cut off by {self._stop.reason}; resumes from the checkpoint',
-                )
-            results.append(entry)
-            arrays |= {f'{item.id}/{name}': value for name, value in self._result_arrays.get(item.id, {}).items()}
-        result = NebResult(exit=judge(results), items=results, audit=self._audit())
+        done, arrays = self.finished()
+        by_id = {entry.id: entry for entry in done}
+        cut_off = f'cut off by {self._stop.reason}; resumes from the checkpoint'
+        items = [
+            by_id.get(item.id)
+            or NebItemResult(
+                id=item.id, status='unfinished', converged=False, label='ERROR_OUT_OF_TIME', reason=cut_off
+            )
+            for item in self._job.items
+        ]
+        result = NebResult(exit=judge(items), items=items, audit=self.audit())
         self._folder.write_result(result, arrays)
         return result
 
-    def _audit(self) -> Audit:
+    def audit(self) -> Audit:
+        """Return what ran, where, and at which cost so far."""
         pool, runtime = self._pool, self._job.runtime
         usage = resource.getrusage(resource.RUSAGE_SELF)
         return Audit(
@@ -255,15 +279,19 @@ def run(job_file: Path) -> NebResult:
     limit = job.runtime.max_seconds
     stop = Stop(None if limit is None else time.monotonic() + limit)
     stop.listen()
+    under_way: NebRun | None = None
     try:
         with Pool(job.potential, folder.path, job.runtime, job.parameters.dtype, _at_once(job, arrays)) as pool:
-            result = NebRun(job, folder, arrays, pool, stop).run()
+            under_way = NebRun(job, folder, arrays, pool, stop)
+            result = under_way.run()
     except LitrajError as error:
-        return _give_up(folder, ExitReport(status=error.code.status, label=error.code.label, message=str(error)))
+        ended = ExitReport(status=error.code.status, label=error.code.label, message=str(error))
+        return _give_up(folder, ended, under_way)
     except Exception as error:
         # what is finished stays in items/ and the journals; the traceback goes to the log of the job
         sys.stderr.write(f'{type(error).__name__}: {error}\n')
-        _give_up(folder, exit_report('ERROR_ENGINE_CRASHED', reason=f'{type(error).__name__}: {_short(error)}'))
+        ended = exit_report('ERROR_ENGINE_CRASHED', reason=f'{type(error).__name__}: {_short(error)}')
+        _give_up(folder, ended, under_way)
         raise
     if result.exit.status == SUCCESS.status or result.exit.status >= 500:  # nothing is left that could be resumed
         shutil.rmtree(folder.checkpoint, ignore_errors=True)
@@ -284,19 +312,13 @@ def _short(error: Exception) -> str:
     return str(error).strip()[:500]
 
 
-def _give_up(folder: Folder, ended: ExitReport) -> NebResult:
-    """Write a result without items of its own; those finished before are added, so that nothing is lost."""
-    items: list[NebItemResult] = []
-    arrays: dict[str, AnyArray] = {}
-    for entry in sorted(folder.items.glob('*.json')):
-        try:
-            items.append(NebItemResult.model_validate_json(entry.read_bytes()))
-            stored = entry.with_suffix('.npz')
-            if stored.exists():
-                arrays |= {f'{entry.stem}/{name}': value for name, value in unpack_arrays(stored).items()}
-        except ValueError:
-            continue
-    result = NebResult(exit=ended, items=items)
+def _give_up(folder: Folder, ended: ExitReport, under_way: NebRun | None = None) -> NebResult:
+    """Write a result for a job that cannot go on, with what it has finished, so that nothing is lost.
+
+    Before the potential is loaded nothing is known to be of this job: what lies in ``items/`` may be of another.
+    """
+    items, arrays = under_way.finished() if under_way is not None else ([], {})
+    result = NebResult(exit=ended, items=items, audit=None if under_way is None else under_way.audit())
     folder.write_result(result, arrays)
     return result
 

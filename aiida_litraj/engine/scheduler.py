@@ -116,6 +116,8 @@ class Scheduler:
         self._tickets: dict[int, tuple[str, int]] = {}
         self._next_ticket = 0
         self._outcomes: dict[str, Any] = {}
+        self.spent: dict[str, int] = {}
+        """Evaluations that each task has had, those of earlier runs included."""
         self.calls = 0
         self.resumed_calls = 0
 
@@ -123,6 +125,11 @@ class Scheduler:
     def standing(self) -> list[Standing]:
         """The tasks under way."""
         return [Standing(active.task.id, active.demand) for active in self._active.values()]
+
+    def credit(self, calls: int) -> None:
+        """Count evaluations of tasks that earlier runs have finished."""
+        self.calls += calls
+        self.resumed_calls += calls
 
     def run(self, tasks: Iterable[Task]) -> bool:
         """Drive all tasks; return whether they all came to an outcome (not stopped by ``keep_running``).
@@ -139,6 +146,8 @@ class Scheduler:
                 self._start(task)
             if not self._keep_running():
                 break
+            if waiting and not self._active:
+                raise RuntimeError(f'{waiting[0].id} waits for what no task gives: {", ".join(waiting[0].needs)}')
             if self._active:
                 for ticket, evaluation in self._pool.collect(timeout=_WAIT_SECONDS):
                     self._deliver(ticket, evaluation)
@@ -149,6 +158,7 @@ class Scheduler:
         return complete
 
     def _start(self, task: Task) -> None:
+        self.spent[task.id] = 0
         lacking = [self._outcomes[need] for need in task.needs if isinstance(self._outcomes[need], Failure)]
         if lacking:
             self._finish(task.id, lacking[0])
@@ -169,8 +179,8 @@ class Scheduler:
             positions = active.demand.positions
             active.answers = [active.journal.recall(active.number, k, p) for k, p in enumerate(positions)]
             known = sum(answer is not None for answer in active.answers)
-            self.resumed_calls += known
-            self.calls += known
+            self.credit(known)
+            self.spent[active.task.id] += known
             if known < len(positions):
                 break
             if not self._advance(active):
@@ -210,6 +220,7 @@ class Scheduler:
         name, k = self._tickets.pop(ticket)
         active = self._active[name]
         self.calls += 1
+        self.spent[name] += 1
         active.answers[k] = evaluation
         active.journal.append(active.number, k, active.demand.positions[k], evaluation)
         if all(answer is not None for answer in active.answers) and self._advance(active):

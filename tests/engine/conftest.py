@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,16 +141,18 @@ def _parameters(**changes: Any) -> NebParameters:
 def _write_job(
     folder: Path,
     hops: Mapping[str, Hop],
-    parameters: NebParameters | None = None,
+    parameters: NebParameters | Mapping[str, Any] | None = None,
     potential: str = 'morse',
     options: Mapping[str, float] | None = None,
     runtime: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write ``job.json`` and ``arrays.npz`` into ``folder`` and return it."""
+    """Write ``job.json`` and ``arrays.npz`` into ``folder`` and return it; ``parameters`` may be changes alone."""
+    if not isinstance(parameters, NebParameters):
+        parameters = _parameters(**(parameters or {}))
     folder.mkdir(parents=True, exist_ok=True)
     job = NebJob(
         potential=PotentialSpec(family='toy', name=potential, options=dict(options or {})),
-        parameters=parameters or _parameters(),
+        parameters=parameters,
         runtime=Runtime(**(runtime or {})),
         items=[NebItem(id=name, mobile=hop.mobile) for name, hop in hops.items()],
     )
@@ -216,16 +222,6 @@ def surface_hop() -> Callable[..., Hop]:
 @pytest.fixture(scope='session')
 def neb_parameters() -> Callable[..., NebParameters]:
     return _parameters
-
-
-@pytest.fixture(scope='session')
-def write_job() -> Callable[..., Path]:
-    return _write_job
-
-
-@pytest.fixture(scope='session')
-def read_result() -> Callable[[Path], Ran]:
-    return _read
 
 
 @pytest.fixture(scope='session')
@@ -321,20 +317,38 @@ def ase_atoms() -> Callable[..., ase.Atoms]:
     return make
 
 
-@pytest.fixture
-def restored_signals() -> Iterator[None]:
+@contextlib.contextmanager
+def _restored_signals() -> Iterator[None]:
     """The engine takes over the signals of its process, which here is pytest's."""
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
     before = {number: signal.getsignal(number) for number in numbers}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Rerun:
+    """``rerun(folder)`` runs the job there in this process and reads what it left; ``rerun.read`` only reads."""
+
+    read = staticmethod(_read)
+
+    def __call__(self, folder: Path) -> Ran:
+        with _restored_signals():
+            run(folder / files.JOB)
+        return _read(folder)
+
+
+@pytest.fixture(scope='session')
+def rerun() -> Rerun:
+    return Rerun()
 
 
 @pytest.fixture
 def job_folder(tmp_path: Path) -> Callable[..., Path]:
     """``job_folder(hops, parameters, potential, options, runtime)`` is a new folder with that job."""
-    made = []
+    made: list[Path] = []
 
     def make(hops: Mapping[str, Hop], *arguments: Any, **keywords: Any) -> Path:
         made.append(tmp_path / f'job_{len(made)}')
@@ -344,12 +358,38 @@ def job_folder(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def run_job(job_folder: Callable[..., Path], restored_signals: None) -> Callable[..., Ran]:
+def run_job(job_folder: Callable[..., Path], rerun: Rerun) -> Callable[..., Ran]:
     """As ``job_folder``, and the job has run."""
+    return lambda *arguments, **keywords: rerun(job_folder(*arguments, **keywords))
 
-    def make(*arguments: Any, **keywords: Any) -> Ran:
-        folder = job_folder(*arguments, **keywords)
-        run(folder / files.JOB)
-        return _read(folder)
 
-    return make
+@pytest.fixture(scope='session')
+def run_elsewhere(tmp_path_factory: pytest.TempPathFactory, rerun: Rerun) -> Callable[..., Ran]:
+    """The same for references that several tests share."""
+    return lambda *arguments, **keywords: rerun(_write_job(tmp_path_factory.mktemp('job'), *arguments, **keywords))
+
+
+@pytest.fixture
+def run_engine() -> Iterator[Callable[[Path], subprocess.Popen[bytes]]]:
+    """``run_engine(folder)`` starts the engine's program there; what still runs at the end of the test is killed."""
+    started: list[subprocess.Popen[bytes]] = []
+    root = str(Path(__file__).resolve().parents[2])
+    paths = os.pathsep.join(filter(None, [root, os.environ.get('PYTHONPATH')]))
+
+    def start(folder: Path) -> subprocess.Popen[bytes]:
+        started.append(
+            subprocess.Popen(
+                [sys.executable, '-m', 'aiida_litraj.engine.cli', 'run', files.JOB],
+                cwd=folder,
+                env={**os.environ, 'PYTHONPATH': paths},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()

@@ -211,3 +211,8 @@ def test_tells_what_is_under_way(tmp_path: Path) -> None:
     steps = [step for _, step in seen]
     assert steps == sorted(steps)
     assert set(steps) <= set(range(N_STEPS))
+
+
+def test_waiting_for_nobody_is_an_error_and_no_endless_loop(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match='path waits for what no task gives: end'):
+        Run(tmp_path).scheduler.run([task('other', lambda _: walk(0.0)), task('path', lambda _: walk(0.0), ('end',))])

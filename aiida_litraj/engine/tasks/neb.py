@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,17 +12,18 @@ import numpy.typing as npt
 
 from ...contract.arrays import AnyArray, Array
 from ...contract.errors import BY_LABEL
-from ...contract.neb import NebItem, NebItemResult, NebJob, NebParameters
+from ...contract.neb import NebItem, NebItemResult, NebJob, NebParameters, RelaxParameters
 from ..core.band import tangent
-from ..core.endpoints import Order, canonical, carry_over
 from ..core.hessian import System
 from ..core.interpolation import idpp, linear, shift
 from ..core.saddle import Modes, lowest_modes
 from ..core.stages import Band, Demand, Evaluated, Relaxed, StageFailed, optimise_band, path_residuals, relax, top_image
-from ..models.elements import symbols_of
+from ..ends import End, Ends, Use, fingerprint, mask_of
+from ..models.elements import SYMBOLS, symbols_of
 from ..scheduler import Failure, Task
 
-_ENDS = ('source', 'target')
+_ENDS = {'source': 0, 'target': -1}
+"""The ends and their images."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +45,12 @@ class PathInput:
     @property
     def free(self) -> Array:
         """1 for each atom that may move, 0 for a frozen one, (n_atoms, 1)."""
-        mask: Array = (~self.fixed).astype(np.float64)[:, None]
-        return mask
+        return mask_of(self.fixed)
 
-
-@dataclass(frozen=True)
-class End:
-    """An end of one or more paths: the task that relaxes it, and how the atoms of that task are ordered."""
-
-    task: str
-    owner: str
-    order: Order
-    owner_order: Order
-    owner_start: Array
+    def end(self, which: str) -> End:
+        """Return the source or the target as it came."""
+        positions = self.positions[_ENDS[which]]
+        return End('', self.item.id, which, self.numbers, positions, self.cell, self.pbc, self.fixed)
 
 
 @dataclass(frozen=True)
@@ -79,21 +73,25 @@ def read_path(item: NebItem, arrays: Mapping[str, AnyArray], elements: list[str]
     def invalid(reason: str) -> StageFailed:
         return StageFailed('ERROR_ITEM_INVALID', reason=f'{item.id}: {reason}')
 
-    try:
-        raw = {name: arrays[f'{item.id}/{name}'] for name in ('positions', 'cell', 'pbc', 'numbers', 'fixed')}
-    except KeyError as error:
-        raise invalid(f'the array {error} is missing') from error
-    positions = np.array(raw['positions'], dtype=np.float64)
-    if positions.ndim != 3 or positions.shape[2] != 3 or positions.shape[0] < 3:
+    def read(name: str, kind: npt.DTypeLike) -> npt.NDArray[Any]:
+        raw = arrays.get(f'{item.id}/{name}')
+        if raw is None:
+            raise invalid(f'the array {name} is missing')
+        if not np.can_cast(raw.dtype, kind, casting='same_kind'):
+            raise invalid(f'{name} of type {raw.dtype}, not {np.dtype(kind)}')
+        return raw.astype(kind)
+
+    positions = read('positions', np.float64)
+    if positions.ndim != 3 or positions.shape[2] != 3 or positions.shape[0] < 3 or not positions.shape[1]:
         raise invalid(f'positions of shape {positions.shape}, not (at least 3 images, atoms, 3)')
     n_atoms = positions.shape[1]
     path = PathInput(
         item,
         positions,
-        np.array(raw['cell'], dtype=np.float64),
-        np.array(raw['pbc'], dtype=bool),
-        np.array(raw['numbers'], dtype=np.int64),
-        np.array(raw['fixed'], dtype=bool),
+        read('cell', np.float64),
+        read('pbc', np.bool_),
+        read('numbers', np.int64),
+        read('fixed', np.bool_),
     )
     shapes = {'cell': (3, 3), 'pbc': (3,), 'numbers': (n_atoms,), 'fixed': (n_atoms,)}
     for name, shape in shapes.items():
@@ -103,6 +101,8 @@ def read_path(item: NebItem, arrays: Mapping[str, AnyArray], elements: list[str]
         raise invalid('positions or cell are not finite')
     if path.pbc.any() and abs(np.linalg.det(path.cell)) < 1e-6:
         raise invalid('the cell has no volume')
+    if not ((path.numbers > 0) & (path.numbers < len(SYMBOLS))).all():
+        raise invalid(f'atomic numbers from {path.numbers.min()} to {path.numbers.max()}')
     if item.mobile is not None and item.mobile >= n_atoms:
         raise invalid(f'mobile ion {item.mobile} of {n_atoms} atoms')
     if elements is not None:
@@ -112,82 +112,67 @@ def read_path(item: NebItem, arrays: Mapping[str, AnyArray], elements: list[str]
     return path
 
 
-def _fingerprint(*parts: object) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        content = np.ascontiguousarray(part).tobytes() if isinstance(part, np.ndarray) else repr(part).encode()
-        digest.update(len(content).to_bytes(8, 'little') + content)
-    return digest.hexdigest()
-
-
 class NebTasks:
-    """The tasks of a job: an end shared by several paths is relaxed once, by the path that comes first."""
+    """The tasks of a job: an end shared by several paths is relaxed once, by the path that comes first.
 
-    def __init__(self, job: NebJob, salt: str) -> None:
+    ``salt`` says which potential evaluates; ``folder`` is that of the checkpoint.
+    """
+
+    def __init__(self, job: NebJob, salt: str, folder: Path) -> None:
         self._parameters: NebParameters = job.parameters
-        self._salt = _fingerprint(salt, job.parameters.model_dump_json())
-        self._known: dict[tuple[str, str], End] = {}
-        self.ends: dict[str, dict[str, End]] = {}
+        self._salt = fingerprint(salt, job.parameters.model_dump_json())
+        self._ends = Ends(folder, self._salt)
+        self.uses: dict[str, dict[str, Use]] = {}
         self.paths: dict[str, PathInput] = {}
+        self.titles: dict[str, str] = {}
+        """What a task is called before people."""
 
     def tasks(self, path: PathInput) -> list[Task]:
         """Return the tasks for one more path, ends first."""
         name = path.item.id
-        self.paths[name] = path
-        self.ends[name] = {}
+        self.paths[name], self.uses[name], self.titles[name] = path, {}, name
         made = []
-        for which, positions in zip(_ENDS, (path.positions[0], path.positions[-1])):
-            settings = getattr(self._parameters, which)
-            key, order = canonical(path.numbers, positions, path.cell, path.pbc, path.fixed)
-            known = self._known.get((key, settings.model_dump_json()))
-            if known is None:
-                known = End(f'{name}.{which}', name, order, order, positions)
-                self._known[key, settings.model_dump_json()] = known
-                made.append(self._end_task(known.task, path, which, positions))
-            self.ends[name][which] = End(known.task, known.owner, order, known.owner_order, known.owner_start)
-        needs = tuple(dict.fromkeys(self.ends[name][which].task for which in _ENDS))
+        for which in _ENDS:
+            settings: RelaxParameters = getattr(self._parameters, which)
+            use, first = self._ends.use(path.end(which), settings.model_dump_json())
+            self.uses[name][which] = use
+            if first:
+                self.titles[use.end.task] = f'{name}.{which}'
+                made.append(self._end_task(use.end, which, settings))
         made.append(
             Task(
                 id=name,
                 numbers=path.numbers,
                 cell=path.cell,
                 pbc=path.pbc,
-                fingerprint=self._print(path, 'band', path.positions),
+                fingerprint=self.fingerprint(name),
                 start=lambda outcomes: self._stage(path, outcomes),
-                needs=needs,
+                needs=self.needs(name),
             )
         )
         return made
 
+    def needs(self, name: str) -> tuple[str, ...]:
+        """Return the tasks of a path's ends, one if they are the same configuration."""
+        return tuple(dict.fromkeys(use.end.task for use in self.uses[name].values()))
+
     def fingerprint(self, name: str) -> str:
         """Return what the result of a path depends on, as a hash."""
         path = self.paths[name]
-        return self._print(path, 'band', path.positions)
+        return fingerprint(self._salt, path.positions, path.cell, path.pbc, path.numbers, path.fixed, path.item.mobile)
 
-    def _print(self, path: PathInput, phase: str, positions: Array) -> str:
-        return _fingerprint(self._salt, phase, positions, path.cell, path.pbc, path.numbers, path.fixed)
+    def _end_task(self, end: End, phase: str, settings: RelaxParameters) -> Task:
+        limit = self._parameters.max_force_ev_per_ang
 
-    def _end_task(self, task: str, path: PathInput, which: str, positions: Array) -> Task:
-        settings = getattr(self._parameters, which)
-        return Task(
-            id=task,
-            numbers=path.numbers,
-            cell=path.cell,
-            pbc=path.pbc,
-            fingerprint=self._print(path, which, positions),
-            start=lambda _: relax(
-                positions, settings, path.system, path.free, self._parameters.max_force_ev_per_ang, which
-            ),
-        )
+        def start(_: Mapping[str, Any]) -> Generator[Demand, Evaluated, Relaxed]:
+            self._ends.note(end)
+            return relax(end.positions, settings, end.system, end.free, limit, phase)
+
+        return Task(end.task, end.numbers, end.cell, end.pbc, end.fingerprint, start)
 
     def _stage(self, path: PathInput, outcomes: Mapping[str, Any]) -> Generator[Demand, Evaluated, Outcome]:
         parameters, free = self._parameters, path.free
-        source, target = (
-            _own(outcomes[end.task], end, start)
-            for end, start in zip(
-                (self.ends[path.item.id][which] for which in _ENDS), (path.positions[0], path.positions[-1])
-            )
-        )
+        source, target = (use.own(outcomes[use.end.task]) for use in self.uses[path.item.id].values())
         check_hop(path, source.positions, target.positions, parameters.hop_tolerance_ang)
         start = _initial(path, source.positions, target.positions, parameters.initial_path)
         limit = parameters.max_force_ev_per_ang
@@ -207,13 +192,6 @@ class NebTasks:
                 limit,
             )
         return Outcome(source, target, band, modes)
-
-
-def _own(relaxed: Relaxed, end: End, start: Array) -> Relaxed:
-    """Return a relaxed end in the atom order and the lattice images of the path that asks for it."""
-    moved = carry_over(relaxed.positions - end.owner_start, end.owner_order, end.order)
-    forces = carry_over(relaxed.forces, end.owner_order, end.order)
-    return Relaxed(start + moved, relaxed.energy, forces, relaxed.n_steps, relaxed.calls)
 
 
 def _initial(path: PathInput, source: Array, target: Array, kind: str) -> Array:
@@ -252,7 +230,7 @@ def check_hop(path: PathInput, source: Array, target: Array, tolerance: float | 
 
 
 def summarise(
-    path: PathInput, outcome: Outcome, ends: Mapping[str, End], parameters: NebParameters
+    path: PathInput, outcome: Outcome, uses: Mapping[str, Use], parameters: NebParameters
 ) -> tuple[NebItemResult, dict[str, Array]]:
     """Return the item's entry in the result and its arrays (keys without the id)."""
     band, name = outcome.band, path.item.id
@@ -261,7 +239,7 @@ def summarise(
     worst = component if acceptance.criterion == 'component' else norm
     climbed = band.climbing is not None or not parameters.band.climb
     converged = climbed and worst < acceptance.fmax_ev_per_ang
-    shared = {which: ends[which].owner for which in _ENDS if ends[which].task != f'{name}.{which}'}
+    shared = {which: use.end.owner for which, use in uses.items() if (use.end.owner, use.end.which) != (name, which)}
     own = {'source': outcome.source, 'target': outcome.target}
     label = reason = None
     if not converged:
