@@ -20,7 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest='command', required=True)
     run_parser = commands.add_parser('run', help='run a job; its result goes beside it')
-    run_parser.add_argument('job', type=Path, help='job.json, with arrays.npz and the checkpoint of the potential beside it')
+    run_parser.add_argument(
+        'job', type=Path, help='job.json, with arrays.npz and the checkpoint of the potential beside it'
+    )
     probe_parser = commands.add_parser('probe', help='say as JSON what this environment can do')
     probe_parser.add_argument('--potential', type=Path, help='JSON file with a potential to load and report on')
     probe_parser.add_argument('--device', default='auto', help='where to load it: auto, cpu, cuda or cuda:N')

@@ -21,6 +21,7 @@ from .interface import Configuration, Evaluation, Evaluator, Family, LoadRequest
 from .kernels import verified
 from .memory import torch_memory
 from .refusal import not_loaded, resolve_dtype, resolve_kernels, verify_checksum
+from .sevennet_compiled import build_compiled
 
 DTYPES = ('float32',)
 """What sevenn 0.13 evaluates in: its embedding of edges is float32 whatever the weights are."""
@@ -208,7 +209,7 @@ def load(request: LoadRequest) -> Evaluator:
     :raises LitrajError: see :func:`aiida_litraj.engine.models.load`.
     """
     resolve_dtype(request, DTYPES)
-    kernels = resolve_kernels(request, ('plain', *_ACCELERATORS))
+    kernels = resolve_kernels(request, ('plain', 'compiled', *_ACCELERATORS))
     path = _checkpoint_of(request)
     sha256 = verify_checksum(request.spec, path)
 
@@ -231,7 +232,7 @@ def load(request: LoadRequest) -> Evaluator:
     )
 
     def build(kernels: str) -> SevenNetEvaluator:
-        model = checkpoint.build_model(**_flags_of(kernels))
+        model = build_compiled(checkpoint) if kernels == 'compiled' else checkpoint.build_model(**_flags_of(kernels))
         return SevenNetEvaluator(model, modal, report, request.device, batched=request.device != 'cpu')
 
     if kernels == 'plain':
