@@ -141,12 +141,12 @@ run_section() {
 # A section that hangs must not keep the others from being reported.
 guarded() {
   local command=("$BASH" "$ROOT/tests/run.sh" --section "$1") code=0
-  ! command -v timeout >/dev/null || command=(timeout --kill-after=30 1500 "${command[@]}")
+  ! command -v timeout >/dev/null || command=(timeout --kill-after=30 2000 "${command[@]}")
   "${command[@]}" &
   echo $! >"$LOGS/$1.pid"
   wait $! || code=$?
   rm -f "$LOGS/$1.pid"
-  [ $code -ne 124 ] || echo 'error: given up after 1500 s'
+  [ $code -ne 124 ] || echo 'error: given up after 2000 s'
   return $code
 }
 run_lane() { for name in "$@"; do ! wanted "$name" || run_section "$name"; done; }
