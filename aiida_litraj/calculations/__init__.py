@@ -1,0 +1,1 @@
+"""Calculation jobs that run the engine, and calculation functions."""

@@ -1,0 +1,67 @@
+"""From a crystal and a hop to the path the band starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiida.engine import calcfunction
+from aiida.orm import Dict, StructureData
+from pydantic import ValidationError
+
+from ...analysis import hops
+from ...data.path import PathData
+from ...data.structures import to_atoms
+from ..validation import explain
+
+
+@calcfunction
+def build_hop(structure: StructureData, hop: Dict, geometry: Dict) -> PathData:
+    """Return the straight path of a hop in its supercell, both ends unrelaxed.
+
+    :param hop: the fields of ``analysis.Hop``: source, target, offset, mechanism, mobile_element.
+    :param geometry: the fields of ``analysis.Geometry``: min_image_distance_ang, n_images, site_tolerance_ang.
+    """
+    return path_of_hop(structure, hop.get_dict(), geometry.get_dict())
+
+
+def path_of_hop(structure: StructureData, hop: Mapping[str, Any], geometry: Mapping[str, Any]) -> PathData:
+    """Return the same without provenance; what the validators of the chain call, before anything is stored.
+
+    :raises ValueError: if structure, hop or geometry cannot be used, naming value and remedy.
+    """
+    return to_path(hops.build_hop(to_atoms(structure), read_hop(hop), read_geometry(geometry)))
+
+
+def to_path(built: hops.HopPath) -> PathData:
+    """Return a path as a node, not stored."""
+    return PathData.from_arrays(
+        symbols=built.to_images()[0].get_chemical_symbols(),
+        positions=built.positions,
+        cell=built.cell,
+        pbc=built.pbc,
+        mobile=built.mobile,
+        labels=built.labels,
+    )
+
+
+def read_hop(values: Mapping[str, Any]) -> hops.Hop:
+    """Return a hop from its fields.
+
+    :raises ValueError: naming each field that is missing, not known or malformed.
+    """
+    try:
+        return hops.Hop.model_validate(dict(values))
+    except ValidationError as error:
+        raise ValueError(explain(error, 'hop')) from error
+
+
+def read_geometry(values: Mapping[str, Any]) -> hops.Geometry:
+    """Return a geometry from its fields.
+
+    :raises ValueError: naming each field that is missing, not known or out of range.
+    """
+    try:
+        return hops.Geometry.model_validate(dict(values))
+    except ValidationError as error:
+        raise ValueError(explain(error, 'geometry')) from error

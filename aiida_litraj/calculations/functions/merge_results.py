@@ -1,0 +1,52 @@
+"""One account of what several jobs did to the same paths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aiida.engine import calcfunction
+from aiida.orm import Dict
+
+from ...contract.neb import NebItemResult
+from ...contract.verdict import judge
+
+_SUMS = ('model_seconds', 'cpu_seconds', 'wall_seconds', 'out_of_memory_halvings')
+
+
+@calcfunction
+def merge_results(**iterations: Dict) -> Dict:
+    """Return the results of jobs that resumed each other as one, in the order of their names."""
+    return Dict(merge([iterations[name].get_dict() for name in sorted(iterations)]))
+
+
+def merge(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the results of one chain of jobs as those of one job.
+
+    Of each path the last word counts, unless a later job did not get to it. The audit is the last there is, with the
+    costs of all jobs that left one; model calls are summed over the paths, so that none resumed is counted twice.
+    """
+    items: dict[str, dict[str, Any]] = {}
+    for result in results:
+        for name, entry in result['items'].items():
+            if name not in items or entry['status'] != 'unfinished':
+                items[name] = entry
+    audits = [result['audit'] for result in results if result['audit'] is not None]
+    audit = None
+    if audits:
+        calls = sum(entry[key] for entry in items.values() for key in ('band_calls', 'endpoint_calls', 'saddle_calls'))
+        audit = {
+            **audits[-1],
+            **{key: sum(each[key] for each in audits) for key in _SUMS},
+            'peak_memory_mb': max(each['peak_memory_mb'] for each in audits),
+            'started_at': audits[0]['started_at'],
+            'model_calls': max(calls, audits[-1]['model_calls']),
+        }
+    ended = judge([NebItemResult(id=name, **entry) for name, entry in items.items()])
+    return {
+        **results[-1],
+        'exit': ended.model_dump(mode='json'),
+        'items': items,
+        'audit': audit,
+        'n_jobs': len(results),
+    }

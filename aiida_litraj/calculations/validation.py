@@ -1,0 +1,174 @@
+"""Refusing bad input before anything is queued: plain functions that raise, and their use as validators of ports."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from aiida.common.links import LinkType
+from pydantic import ValidationError
+
+from ..analysis.crystals import closest_pair
+from ..analysis.hops import MIN_IMAGES
+from ..contract.neb import NebParameters
+from ..contract.potential import ProbeReport
+
+if TYPE_CHECKING:
+    from aiida.orm import AbstractCode, RemoteData
+
+    from ..data.path import PathData
+    from ..data.potential import PotentialData
+
+Validator = Callable[[Any, Any], str | None]
+PROBE_EXTRA = 'litraj_probe'
+"""Extra of a code with what ``litraj-engine probe`` found in its environment."""
+ITEM_LABEL = re.compile(r'[A-Za-z0-9]+(_[A-Za-z0-9]+)*')
+OVERLAP_ANG = 0.3
+"""No two nuclei of a condensed phase come this close (H2: 0.74 Ang): two atoms of a path that do are on one place."""
+
+
+def refuse(check: Callable[[Any], Any], before: Validator | None = None) -> Validator:
+    """Return ``check``, which raises ``ValueError``, as a validator of a port; one ``before`` it is asked first."""
+
+    @functools.wraps(check)
+    def validator(value: Any, port: Any) -> str | None:
+        message = before(value, port) if before else None
+        if message:
+            return message
+        try:
+            check(value)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    return validator
+
+
+def explain(error: ValidationError, name: str) -> str:
+    """Return in one line what a model refused: path of each field below ``name``, value and reason."""
+    lines = []
+    for problem in error.errors():
+        place = '.'.join([name, *(str(part) for part in problem['loc'])])
+        value = '' if problem['type'] in ('missing', 'extra_forbidden') else f' = {problem["input"]!r}'
+        reason = {'missing': 'is missing', 'extra_forbidden': 'is not known'}.get(problem['type'], problem['msg'])
+        lines.append(f'{place}{value}: {reason.removeprefix("Value error, ")}')
+    return '; '.join(lines)
+
+
+def check_parameters(values: Mapping[str, Any]) -> NebParameters:
+    """Return the parameters of a ``neb`` job.
+
+    :raises ValueError: naming each field that is missing, not known or out of range.
+    """
+    try:
+        return NebParameters.model_validate(dict(values))
+    except ValidationError as error:
+        raise ValueError(f'{explain(error, "parameters")}; get_builder_from_protocol gives a full set') from error
+
+
+def check_path(path: PathData, name: str) -> None:
+    """Refuse a path that cannot be optimised.
+
+    :raises ValueError: if it has fewer than three images, an unknown element, or two atoms on one place.
+    """
+    if path.n_images < MIN_IMAGES:
+        raise ValueError(f'{name}: {path.n_images} images; a path needs at least {MIN_IMAGES}, both ends included')
+    unknown = sorted({symbol for symbol, number in zip(path.symbols, path.numbers) if number < 1})
+    if unknown:
+        raise ValueError(f'{name}: {", ".join(unknown)} is no element; replace or remove it')
+    pbc = np.array(path.pbc)
+    for image in (0, -1):
+        pair = closest_pair(path.get_positions()[image], path.cell, pbc, below=OVERLAP_ANG)
+        if pair:
+            raise ValueError(
+                f'{name}: in the {"last" if image else "first"} image atoms {pair[0]} and {pair[1]} are on one place '
+                f'({pair[2]:.3f} Ang apart); remove one of them'
+            )
+
+
+def check_paths(paths: Mapping[str, PathData]) -> None:
+    """Refuse paths that cannot be optimised, or whose name cannot be that of a node's link.
+
+    :raises ValueError: naming the first that is at fault.
+    """
+    if not paths:
+        raise ValueError('paths: none given; give at least one PathData under a name')
+    for name, path in paths.items():
+        if not ITEM_LABEL.fullmatch(name):
+            raise ValueError(f'paths.{name}: the name may have letters, digits and single underscores between them')
+        check_path(path, f'paths.{name}')
+
+
+def check_elements(potential: PotentialData, symbols: Iterable[str]) -> None:
+    """Refuse a potential that does not cover the elements.
+
+    :raises ValueError: naming those it lacks.
+    """
+    lacking = potential.covers(list(symbols))
+    if lacking:
+        raise ValueError(
+            f'potential {potential.label!r} does not cover {", ".join(lacking)}, only '
+            f'{", ".join(potential.elements or [])}; choose another potential'
+        )
+
+
+def check_family(code: AbstractCode, potential: PotentialData) -> None:
+    """Refuse a code whose environment lacks the potential's family, as far as it has been probed.
+
+    :raises ValueError: saying which package to install.
+    """
+    stored = code.base.extras.get(PROBE_EXTRA, None)
+    if stored is None:
+        return
+    try:
+        report = ProbeReport.model_validate(stored)
+    except ValidationError:  # of another version of the engine: the job itself will tell
+        return
+    found = {family.family: family for family in report.families}
+    family = found.get(potential.family)
+    if family is not None and family.available:
+        return
+    able = ', '.join(name for name, entry in found.items() if entry.available) or 'none'
+    remedy = f'pip install {family.package} there' if family is not None else 'install a package that offers it there'
+    raise ValueError(
+        f'code {code.label!r}: its environment ({report.python}) lacks the potential family {potential.family!r} '
+        f'(it has: {able}); {remedy} and run aiida-litraj setup again, or use another code'
+    )
+
+
+def check_parent(parent: RemoteData, inputs: Mapping[str, Any]) -> None:
+    """Refuse to resume a job that computed something else: its checkpoint would be of no use.
+
+    :raises ValueError: naming the input that differs.
+    """
+    creator = parent.creator
+    if creator is None or creator.process_type != 'aiida.calculations:litraj.neb':
+        return
+    before = creator.base.links.get_incoming(link_type=LinkType.INPUT_CALC).nested()
+    for name in ('potential', 'parameters'):
+        if name in inputs and _hash(before[name]) != _hash(inputs[name]):
+            raise ValueError(f'parent_folder: job {creator.pk} had other {name}; resume with the same, or leave it out')
+    for name, path in inputs.get('paths', {}).items():
+        if name in before['paths'] and _hash(before['paths'][name]) != _hash(path):
+            raise ValueError(f'parent_folder: job {creator.pk} had another path {name}; rename it, or leave it out')
+
+
+def _hash(node: Any) -> str | None:
+    return node.base.caching._compute_hash()
+
+
+def check_inputs(inputs: Mapping[str, Any]) -> None:
+    """Refuse inputs of a ``neb`` job that do not go together; those that are not there are not judged.
+
+    :raises ValueError: naming input and remedy.
+    """
+    potential, paths = inputs.get('potential', None), inputs.get('paths', None)
+    if potential is not None and paths:
+        check_elements(potential, {symbol for path in paths.values() for symbol in path.symbols})
+    if potential is not None and inputs.get('code', None) is not None:
+        check_family(inputs['code'], potential)
+    if inputs.get('parent_folder', None) is not None:
+        check_parent(inputs['parent_folder'], inputs)

@@ -1,0 +1,1 @@
+"""Chains: restarting NEB jobs, and from a crystal to a barrier."""

@@ -1,0 +1,237 @@
+"""Restarting chain of NEB jobs: brings every path to its end, across walltimes, lost jobs and full memories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aiida.common import AttributeDict
+from aiida.common.links import LinkType
+from aiida.engine import BaseRestartWorkChain, ExitCode, ProcessHandlerReport, process_handler, while_
+from aiida.orm import AbstractCode, CalcJobNode, Computer, Dict
+from pydantic import ValidationError
+
+from ..calculations.base import register_exit_codes
+from ..calculations.functions.merge_results import merge, merge_results
+from ..calculations.neb import NebCalculation
+from ..calculations.validation import check_inputs, check_parameters, check_paths
+from ..contract import files
+from ..contract.errors import BY_LABEL
+from ..contract.neb import Progress
+from ..data.path import PathData
+from ..data.potential import PotentialData
+from .protocols import ProtocolMixin
+
+MAX_IDLE_JOBS = 3
+"""Jobs in a row that were lost without a single new evaluation: then it is not bad luck."""
+EXIT_CODES = NebCalculation.exit_codes
+NODE_FAILURES = (EXIT_CODES.ERROR_SCHEDULER_OUT_OF_WALLTIME, EXIT_CODES.ERROR_SCHEDULER_NODE_FAILURE)
+
+
+class NebBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
+    """Optimises paths; resubmits those that were cut off, from their checkpoint, and gathers what is finished.
+
+    What a potential says of a path is not repeated: a path that was given up or did not converge is kept as it is,
+    and the chain ends with the exit code that the engine would have given, had it run in one go.
+    """
+
+    _process_class = NebCalculation
+    protocol_file = 'neb.yaml'
+
+    @classmethod
+    def define(cls, spec: Any) -> None:
+        """Define inputs, outline and outputs."""
+        super().define(spec)
+        spec.expose_inputs(NebCalculation, namespace='neb')
+        spec.inputs['max_iterations'].default = lambda: _int(20)
+        spec.outline(
+            cls.setup,
+            while_(cls.should_run_process)(cls.run_process, cls.inspect_process),
+            cls.results,
+            cls.verdict,
+        )
+        spec.expose_outputs(NebCalculation, include=('paths', 'results'))
+        register_exit_codes(spec)
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: AbstractCode,
+        paths: Mapping[str, PathData],
+        potential: PotentialData,
+        protocol: str | None = None,
+        overrides: Mapping[str, Any] | Path | str | None = None,
+        options: Mapping[str, Any] | None = None,
+        computer: Computer | None = None,
+        verify_saddle: bool = False,
+    ) -> Any:
+        """Return a builder with every number of a protocol filled in.
+
+        :param paths: initial paths by name.
+        :param overrides: what to change, like ``{'parameters': {'band': {'max_steps': 50}}}``, or a YAML file.
+        :param options: ``metadata.options`` of the jobs.
+        :param computer: where to run a code that is not bound to a computer.
+        :param verify_saddle: compute the lowest curvature modes of the highest image.
+        :raises ValueError: if protocol, override or an input cannot be used, naming it.
+        """
+        inputs = cls.get_protocol_inputs(protocol, overrides)
+        parameters = resolve_parameters(inputs, verify_saddle)
+        check_paths(paths)
+        check_inputs({'code': code, 'potential': potential, 'paths': paths})
+        builder = cls.get_builder()
+        builder.neb.code = code
+        builder.neb.paths = dict(paths)
+        builder.neb.potential = potential
+        builder.neb.parameters = Dict(parameters, label=protocol or cls.get_default_protocol())
+        builder.neb.metadata.options = dict(options or {})
+        if computer is not None:
+            builder.neb.metadata.computer = computer
+        return builder
+
+    def setup(self) -> None:
+        """Prepare the inputs of the first job."""
+        super().setup()
+        self.ctx.inputs = AttributeDict(self.exposed_inputs(NebCalculation, 'neb'))
+        self.ctx.inputs.metadata = AttributeDict(self.ctx.inputs.metadata)
+        self.ctx.inputs.metadata.options = AttributeDict(self.ctx.inputs.metadata.options)
+        self.ctx.idle_jobs = 0
+        self.ctx.model_calls = 0
+
+    @process_handler(priority=700)
+    def handle_all_finished(self, node: CalcJobNode) -> ProcessHandlerReport | None:
+        """Whatever the job ended with: once no path is left to be done, the chain is done."""
+        if node.is_finished_ok or self._unfinished():
+            return None
+        self.ctx.is_finished = True
+        return ProcessHandlerReport(True)
+
+    @process_handler(priority=600, exit_codes=[EXIT_CODES.ERROR_OUT_OF_TIME])
+    def handle_out_of_time(self, node: CalcJobNode) -> ProcessHandlerReport:
+        """The engine stopped by its clock or a signal: go on from its checkpoint."""
+        return self._resume(node, 'resuming from the checkpoint')
+
+    @process_handler(priority=590, exit_codes=[EXIT_CODES.ERROR_RESULT_MISSING, EXIT_CODES.ERROR_ENGINE_CRASHED])
+    def handle_lost_job(self, node: CalcJobNode) -> ProcessHandlerReport:
+        """Engine or a worker of it was killed: go on from its checkpoint."""
+        return self._resume(node, 'resuming from the checkpoint')
+
+    @process_handler(priority=580, exit_codes=list(NODE_FAILURES))
+    def handle_scheduler(self, node: CalcJobNode) -> ProcessHandlerReport:
+        """The scheduler ended the job, or its node went down: go on from its checkpoint."""
+        return self._resume(node, 'resuming from the checkpoint')
+
+    @process_handler(priority=570, exit_codes=[EXIT_CODES.ERROR_SCHEDULER_OUT_OF_MEMORY])
+    def handle_out_of_memory(self, node: CalcJobNode) -> ProcessHandlerReport:
+        """The node's memory was full: go on with half as many worker processes, which each hold the potential."""
+        options = self.ctx.inputs.metadata.options
+        # Left to itself the engine starts one process per core; how many that were is not known here.
+        options.processes = max(1, (options.get('processes', None) or 2) // 2)
+        return self._resume(node, f'resuming from the checkpoint with {options.processes} process(es)')
+
+    @process_handler(priority=560, exit_codes=[EXIT_CODES.ERROR_DEVICE_MEMORY])
+    def handle_device_memory(self, node: CalcJobNode) -> ProcessHandlerReport:
+        """The device's memory was full: go on with half the atoms per model call, down to one configuration."""
+        options, paths = self.ctx.inputs.metadata.options, self.ctx.inputs.paths.values()
+        now = options.get('batch_atoms', None) or sum(path.natoms * path.n_images for path in paths)
+        smallest = max(path.natoms for path in paths)
+        if now <= smallest:
+            return self._give_up(node, f'not even {smallest} atoms fit')
+        options.batch_atoms = max(smallest, now // 2)
+        return self._resume(node, f'resuming from the checkpoint with {options.batch_atoms} atoms per model call')
+
+    @process_handler(priority=100)
+    def handle_unrecoverable(self, node: CalcJobNode) -> ProcessHandlerReport | None:
+        """Nothing a restart could change: end with the job's own exit code and what is finished."""
+        if node.is_finished_ok or node.exit_status not in {code.status for code in BY_LABEL.values()}:
+            return None
+        return self._give_up(node, 'a restart cannot change that')
+
+    def get_outputs(self, node: CalcJobNode) -> Mapping[str, Any]:
+        """Return all finished paths, whichever job they are from, and one account of them.
+
+        A chain makes no data: a single job's account is passed on as it is, several are merged by a calcfunction.
+        """
+        children = [child for child in self.ctx.children if 'results' in child.outputs]
+        paths: dict[str, PathData] = {}
+        for child in children:
+            paths |= _outputs(child).get('paths', {})
+        if not children:
+            return {}
+        if len(children) == 1:
+            return {'paths': paths, 'results': children[0].outputs.results}
+        accounts = {f'iteration_{number:02d}': child.outputs.results for number, child in enumerate(children, start=1)}
+        merged = merge_results(**accounts, metadata={'call_link_label': 'merge_results'})
+        return {'paths': paths, 'results': merged}
+
+    def verdict(self) -> ExitCode | None:
+        """Return the exit code of the engine's table for all paths together; ``None`` if all converged."""
+        ended = merge([child.outputs.results.get_dict() for child in self._with_results()])['exit']
+        return ExitCode(ended['status'], ended['message']) if ended['status'] else None
+
+    def _with_results(self) -> list[CalcJobNode]:
+        return [child for child in self.ctx.children if 'results' in child.outputs]
+
+    def _unfinished(self) -> dict[str, PathData]:
+        """Return the paths that no job has brought to an end yet, as they were given."""
+        done = set()
+        for child in self._with_results():
+            items = child.outputs.results['items']
+            done |= {name for name, entry in items.items() if entry['status'] != 'unfinished'}
+        return {name: path for name, path in self.inputs.neb.paths.items() if name not in done}
+
+    def _resume(self, node: CalcJobNode, action: str) -> ProcessHandlerReport:
+        """Prepare the next job for what is left; give up if the last jobs got nowhere."""
+        left = self._unfinished()
+        calls = _evaluations(node)
+        moved = calls > self.ctx.model_calls or len(left) < len(self.ctx.inputs.paths)
+        self.ctx.idle_jobs = 0 if moved else self.ctx.idle_jobs + 1
+        self.ctx.model_calls = calls
+        if self.ctx.idle_jobs >= MAX_IDLE_JOBS:
+            return self._give_up(node, f'{MAX_IDLE_JOBS} jobs in a row did not get anywhere')
+        self.report(
+            f'{node.process_label}<{node.pk}> ended with {node.exit_status}: {node.exit_message}; '
+            f'{action}, {len(left)} of {len(self.inputs.neb.paths)} paths left'
+        )
+        self.ctx.inputs.paths = left
+        if 'remote_folder' in node.outputs:
+            self.ctx.inputs.parent_folder = node.outputs.remote_folder
+        return ProcessHandlerReport(True)
+
+    def _give_up(self, node: CalcJobNode, why: str) -> ProcessHandlerReport:
+        """End the chain with the exit code of the job, keeping what is finished."""
+        self.report(f'{node.process_label}<{node.pk}> ended with {node.exit_status}: {node.exit_message}; {why}')
+        self.results()
+        return ProcessHandlerReport(True, ExitCode(node.exit_status, node.exit_message))
+
+
+def resolve_parameters(inputs: Mapping[str, Any], verify_saddle: bool) -> dict[str, Any]:
+    """Return the parameters of a protocol as they are stored: every field, validated.
+
+    :raises ValueError: naming each override that is not known or out of range.
+    """
+    values = dict(inputs['parameters'])
+    if verify_saddle and values.get('verify_saddle') is None:
+        values['verify_saddle'] = inputs['saddle']
+    return check_parameters(values).model_dump(mode='json')
+
+
+def _outputs(node: CalcJobNode) -> dict[str, Any]:
+    return dict(node.base.links.get_outgoing(link_type=LinkType.CREATE).nested())
+
+
+def _evaluations(node: CalcJobNode) -> int:
+    """Return how many evaluations a job had behind it, those it resumed included, by its last word."""
+    if 'retrieved' not in node.outputs:
+        return 0
+    try:
+        content = node.outputs.retrieved.base.repository.get_object_content(files.PROGRESS, mode='rb')
+        return Progress.model_validate_json(content).model_calls
+    except (FileNotFoundError, ValidationError):
+        return 0
+
+
+def _int(value: int) -> Any:
+    from aiida.orm import Int
+
+    return Int(value)
