@@ -53,7 +53,9 @@ def verified(fast: Evaluator, plain: Evaluator, kernels: str) -> Evaluator:
     expected = [plain.evaluate([crystal])[0] for crystal in crystals] * 2
     for ours, theirs in zip(found, expected, strict=True):
         if ours.forces.shape != theirs.forces.shape:
-            raise LitrajError('ERROR_KERNELS', kernels=kernels, reason='the forces are not those of the atoms asked for')
+            raise LitrajError(
+                'ERROR_KERNELS', kernels=kernels, reason='the forces are not those of the atoms asked for'
+            )
         energy = abs(ours.energy - theirs.energy) / len(theirs.forces)
         scale = max(1.0, float(np.abs(theirs.forces).max()))
         force = float(np.abs(ours.forces - theirs.forces).max()) / scale

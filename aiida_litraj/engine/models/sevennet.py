@@ -63,20 +63,26 @@ def names() -> list[str]:
 
 
 def _checkpoint_of(request: LoadRequest) -> Path:
+    """Return the checkpoint; one that sevenn knows by name but has not fetched yet is fetched by its own loader."""
     if request.path is not None:
         return request.path
-    name = request.spec.name
-    path = _file_of(str(name))
+    name = str(request.spec.name)
+    if name not in _NAMED:
+        raise not_loaded(request.spec, f'sevenn has no potential of that name, but {", ".join(_NAMED)}')
+    path = _file_of(name)
     if path is not None:
         return path
-    if name in _NAMED:
+    from sevenn.util import pretrained_name_to_path
+
+    try:
+        return Path(pretrained_name_to_path(name))
+    except Exception as error:
         reason = (
-            'its checkpoint is not on this node and the engine downloads nothing; where there is a network run '
-            f'python -c "from sevenn.util import load_checkpoint; load_checkpoint(\'{name}\')"'
+            f'it is not on this node and sevenn could not download it ({type(error).__name__}: {error}); where there '
+            f'is a network run python -c "from sevenn.util import load_checkpoint as get; get(\'{name}\')" and import '
+            'the checkpoint as the potential'
         )
-    else:
-        reason = f'sevenn has no potential of that name here, but {", ".join(names())}'
-    raise not_loaded(request.spec, reason)
+        raise not_loaded(request.spec, reason) from error
 
 
 class SevenNetEvaluator:

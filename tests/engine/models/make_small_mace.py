@@ -95,7 +95,7 @@ def train(model: Any) -> float:
             force_error = torch.nn.functional.huber_loss(output['forces'], force, delta=1.0)
             energy_error = ((output['energy'] - energy) / 31).square().mean()
             optimizer.zero_grad()
-            (force_error + 100.0 * energy_error).backward()
+            (force_error + 10.0 * energy_error).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
             optimizer.step()
             schedule.step()

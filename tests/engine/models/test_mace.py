@@ -17,12 +17,14 @@ from aiida_litraj.engine.models import Configuration, Evaluator, load
 from aiida_litraj.engine.models.mace import MaceEvaluator, names
 from aiida_litraj.engine.testing import EvaluatorContract, assert_same, crystals_for
 
-from .make_small_mace import CUTOFF_ANG, untrained
+from .make_small_mace import CUTOFF_ANG, FRAMES, make, untrained
 
 pytestmark = pytest.mark.mace
 
 ROUND_OFF = {'float32': 2e-5, 'float64': 1e-9}
 FLOAT32_AGAINST_FLOAT64 = 1e-4
+TRAINED_FORCE_ERROR_EV_PER_ANG = 0.4
+"""The forces themselves are 1.2 eV/Ang (root mean square)."""
 
 
 @pytest.fixture(scope='module')
@@ -178,3 +180,13 @@ def test_workers_give_the_same_numbers(model_file: Path) -> None:
     with Pool(spec_of(model_file), model_file.parent, Runtime(device='cpu', processes=2), 'native') as pool:
         for found, expected in zip(pool.evaluate(crystals), alone.evaluate(crystals), strict=True):
             assert_same(found, expected, ROUND_OFF['float64'])
+
+
+@pytest.mark.slow
+def test_small_trained_model_describes_the_frames_it_saw(tmp_path: Path) -> None:
+    assert make(tmp_path / 'small.model') < TRAINED_FORCE_ERROR_EV_PER_ANG
+    data = np.load(FRAMES)
+    evaluator = load(spec_of(tmp_path / 'small.model'), tmp_path, device='cpu')
+    frames = [Configuration(data['numbers'], p, data['cell'], np.ones(3, dtype=bool)) for p in data['positions'][::5]]
+    forces = np.array([evaluation.forces for evaluation in evaluator.evaluate(frames)])
+    assert np.sqrt(((forces - data['forces'][::5]) ** 2).mean()) < TRAINED_FORCE_ERROR_EV_PER_ANG

@@ -143,8 +143,7 @@ def test_file_that_is_no_potential_is_refused(tmp_path: Path, content: bytes) ->
     ('spec', 'arguments', 'label', 'message'),
     [
         (packaged('7net-0'), {'dtype': 'float64'}, 'ERROR_DTYPE', 'float64: it offers float32'),
-        (packaged('7net-1'), {}, 'ERROR_POTENTIAL_NOT_LOADED', 'no potential of that name here, but 7net-0'),
-        (packaged('7net-omni'), {}, 'ERROR_POTENTIAL_NOT_LOADED', 'downloads nothing'),
+        (packaged('7net-1'), {}, 'ERROR_POTENTIAL_NOT_LOADED', 'no potential of that name, but 7net-0, 7net-0_22May'),
         (packaged('7net-mf-0'), {}, 'ERROR_POTENTIAL_NOT_LOADED', 'must be one of R2SCAN, PBE'),
         (packaged('7net-0', modal='PBE'), {}, 'ERROR_POTENTIAL_NOT_LOADED', 'single fidelity'),
         (packaged('7net-0', modul='PBE'), {}, 'ERROR_POTENTIAL_NOT_LOADED', 'no option modul'),
@@ -157,6 +156,22 @@ def test_refusals(spec: PotentialSpec, arguments: dict[str, str], label: str, me
     with pytest.raises(LitrajError, match=message) as caught:
         load(spec, Path.cwd(), device='cpu', **arguments)
     assert caught.value.code.label == label
+
+
+def test_checkpoint_that_cannot_be_fetched_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import sevenn.util
+
+    def down(*_: object) -> None:
+        raise OSError('no route to host')
+
+    monkeypatch.setattr(sevenn.util, 'download_checkpoint', down)
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert '7net-omni' not in names()
+    with pytest.raises(
+        LitrajError, match=r'could not download it .*no route to host.* import the checkpoint'
+    ) as caught:
+        load(packaged('7net-omni', modal='mpa'), Path.cwd(), device='cpu')
+    assert caught.value.code.label == 'ERROR_POTENTIAL_NOT_LOADED'
 
 
 def test_element_it_does_not_cover_is_refused(sevennet_0: Evaluator) -> None:
@@ -181,3 +196,52 @@ def test_workers_give_the_same_numbers(tmp_path: Path, sevennet_0: Evaluator) ->
             assert_same(found, expected, ROUND_OFF)
         assert pool.peak_memory_mb > 100
         assert pool.worker_cpu_seconds > pool.model_seconds / 2
+
+
+@pytest.fixture(scope='module')
+def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SevenNet of Li, O, P and more with random weights, small enough to compile in seconds."""
+    import torch
+    from sevenn.model_build import build_E3_equivariant_model
+    from sevenn.util import load_checkpoint
+
+    content = torch.load(path_of('7net-0'), map_location='cpu', weights_only=False)
+    config = {
+        **load_checkpoint(str(path_of('7net-0'))).config,
+        **{'channel': 4, 'lmax': 1, 'num_convolution_layer': 2, 'irreps_manual': False, 'conv_denominator': 30.0},
+    }
+    torch.manual_seed(0)
+    model = build_E3_equivariant_model(config)
+    path: Path = tmp_path_factory.mktemp('sevennet') / 'small.pth'
+    torch.save({**content, 'config': config, 'model_state_dict': model.state_dict()}, path)
+    return path
+
+
+def test_compiled_convolutions_give_the_numbers_of_the_plain_ones(small_checkpoint: Path) -> None:
+    sha256 = hashlib.sha256(small_checkpoint.read_bytes()).hexdigest()
+    spec = PotentialSpec(family='sevennet', file=small_checkpoint.name, sha256=sha256)
+    plain, compiled = (load(spec, small_checkpoint.parent, 'cpu', kernels=kernels) for kernels in ('plain', 'compiled'))
+    crystals = crystals_for(plain)
+    rng = np.random.default_rng(3)
+    for scale in (0.9, 1.0, 1.2):  # other numbers of edges than those of the check at loading
+        for crystal in crystals:
+            moved = scale * crystal.positions + rng.normal(scale=0.1, size=crystal.positions.shape)
+            asked = Configuration(crystal.numbers, moved, scale * crystal.cell, crystal.pbc)
+            assert_same(compiled.evaluate([asked])[0], plain.evaluate([asked])[0], 10 * ROUND_OFF)
+    lone = Configuration(np.array([3]), np.zeros((1, 3)), 20 * np.eye(3), np.ones(3, dtype=bool))
+    assert compiled.evaluate([lone])[0].energy == plain.evaluate([lone])[0].energy
+
+
+def test_compiled_convolutions_without_a_compiler_are_refused(
+    small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    torch._dynamo.reset()
+    monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path))
+    monkeypatch.setattr(torch._inductor.config.cpp, 'cxx', ('no-such-compiler',))
+    sha256 = hashlib.sha256(small_checkpoint.read_bytes()).hexdigest()
+    spec = PotentialSpec(family='sevennet', file=small_checkpoint.name, sha256=sha256)
+    with pytest.raises(LitrajError, match='compiled') as caught:
+        load(spec, small_checkpoint.parent, 'cpu', kernels='compiled')
+    assert caught.value.code.label == 'ERROR_KERNELS'
