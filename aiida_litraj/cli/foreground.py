@@ -32,8 +32,9 @@ def instantiate(builder: ProcessBuilder) -> Process:
     """
     from aiida.manage.manager import get_manager
 
-    # Like aiida.engine.run: without the broker, which comes with the daemon and need not run.
-    return get_manager().create_runner(communicator=None).instantiate_process(builder)
+    # Without the broker, which comes with the daemon and need not run. Transports over ssh ask for the global runner,
+    # so it has to be that one.
+    return get_manager().get_runner(communicator=None).instantiate_process(builder)
 
 
 def run_with_progress(process: Process, title: str = 'Barrier') -> ProcessNode:

@@ -149,6 +149,8 @@ def build(
         'processes': request.processes,
     }
     options.update({key: value for key, value in asked.items() if value is not None})
+    if options:  # setting any of them sets them all, and AiiDA wants these
+        options.setdefault('resources', {'num_machines': 1, 'num_mpiprocs_per_machine': 1})
     if hop is not None:
         crystal = {'structure': structure, 'hop': hop}
     else:

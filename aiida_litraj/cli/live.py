@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import tempfile
 from pathlib import Path, PurePosixPath
@@ -28,29 +29,23 @@ def running_job(process: ProcessNode) -> CalcJobNode | None:
 
 def read_progress(job: CalcJobNode) -> Progress | None:
     """Return what the engine of a job last wrote, through the computer's transport; ``None`` if nothing yet."""
-    place = _place(job)
-    with job.get_transport() as transport:
-        if not transport.isfile(place):
-            return None
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder, PROGRESS)
-            transport.getfile(place, str(copy))
-            return _parse(copy)
+
+    async def connect_and_read() -> Progress | None:
+        async with job.get_transport() as transport:
+            return await read_progress_through(transport, job)
+
+    return asyncio.run(connect_and_read())
 
 
 async def read_progress_through(transport: Any, job: CalcJobNode) -> Progress | None:
-    """Return the same through a transport that is open already, without blocking the event loop."""
-    place = _place(job)
+    """Return the same through a transport that is open already."""
+    place = str(PurePosixPath(str(job.get_remote_workdir())) / PROGRESS)
     if not await transport.isfile_async(place):
         return None
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, PROGRESS)
         await transport.getfile_async(place, str(copy))
         return _parse(copy)
-
-
-def _place(job: CalcJobNode) -> str:
-    return str(PurePosixPath(job.get_remote_workdir()) / PROGRESS)
 
 
 def _parse(path: Path) -> Progress | None:

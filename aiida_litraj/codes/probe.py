@@ -6,15 +6,16 @@ after the same lines of shell as a job, and the folder goes again. Only that pro
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import shlex
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..contract.potential import PotentialSpec, ProbeReport
 from .bundle import EXECUTABLE, engine_files, pack_archive
@@ -95,15 +96,12 @@ def _probe(computer: Computer, question: _Question, python: str | None = None) -
 
 
 def _ask(computer: Computer, files: Mapping[str, bytes]) -> _Answer:
-    """Unpack ``files`` on the computer, run the script among them there, and return what it said."""
+    """Unpack ``files`` on the computer, run the script among them there, and return what it said.
+
+    By the asynchronous side of the transport: the blocking one of ssh wants the broker, which need not run yet.
+    """
     try:
-        with computer.get_transport() as transport, _remote_folder(computer, transport) as folder:
-            with tempfile.TemporaryDirectory() as here:
-                archive = Path(here, _ARCHIVE)
-                archive.write_bytes(pack_archive(files))
-                transport.putfile(str(archive), str(folder / _ARCHIVE))
-            command = f'tar xf {_ARCHIVE} && bash {_SCRIPT}'
-            return _Answer(*transport.exec_command_wait(command, workdir=str(folder)))
+        return asyncio.run(_exchange(computer, files))
     except Exception as error:
         # Whatever a transport raises, from a name that doesn't resolve to a full disk, the job would meet it too.
         raise SetupProblem(
@@ -112,16 +110,20 @@ def _ask(computer: Computer, files: Mapping[str, bytes]) -> _Answer:
         ) from error
 
 
-@contextlib.contextmanager
-def _remote_folder(computer: Computer, transport: Any) -> Iterator[PurePosixPath]:
-    """Make a folder under the computer's work directory and remove it at the end."""
-    base = computer.get_workdir().format(username=transport.whoami())
-    folder = PurePosixPath(base) / f'litraj-probe-{uuid.uuid4()}'
-    transport.makedirs(str(folder), ignore_existing=True)
-    try:
-        yield folder
-    finally:
-        transport.rmtree(str(folder))
+async def _exchange(computer: Computer, files: Mapping[str, bytes]) -> _Answer:
+    async with computer.get_transport() as transport:
+        base = computer.get_workdir().format(username=await transport.whoami_async())
+        folder = PurePosixPath(base) / f'litraj-probe-{uuid.uuid4()}'
+        await transport.makedirs_async(str(folder), ignore_existing=True)
+        try:
+            with tempfile.TemporaryDirectory() as here:
+                archive = Path(here, _ARCHIVE)
+                archive.write_bytes(pack_archive(files))
+                await transport.putfile_async(str(archive), str(folder / _ARCHIVE))
+            command = f'tar xf {_ARCHIVE} && bash {_SCRIPT}'
+            return _Answer(*await transport.exec_command_wait_async(command, workdir=str(folder)))
+        finally:
+            await transport.rmtree_async(str(folder))
 
 
 def _find_report(stdout: str) -> ProbeReport | None:
