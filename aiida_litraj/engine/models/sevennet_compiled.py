@@ -59,15 +59,17 @@ def _compiled(plain: Any) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.plain = plain
-            self.convolve = torch.compile(convolve, dynamic=True, fullgraph=True)
+            self.convolve = torch.compile(convolve, fullgraph=True)
 
         def forward(self, data: Any) -> Any:
             edges = data[plain.key_edge_idx]
             if edges.shape[1] == 0:
                 return self.plain(data)
-            data[plain.key_x] = self.convolve(
-                data[plain.key_x], data[plain.key_filter], data[plain.key_weight_input], edges[1], edges[0]
-            )
+            keys = (plain.key_x, plain.key_filter, plain.key_weight_input)
+            arguments = [*(data[key] for key in keys), edges[1], edges[0]]
+            for argument in arguments:  # the numbers of atoms and edges vary, those of features and weights do not
+                torch._dynamo.maybe_mark_dynamic(argument, 0)
+            data[plain.key_x] = self.convolve(*arguments)
             return data
 
     return CompiledConvolution()
