@@ -20,7 +20,7 @@ PARITY = 1e-9
 """eV: the same steps in another order of summation."""
 SAME_HOP = 1e-6
 """eV: the same hop seen from elsewhere, by the same steps with other round-off, however loosely it converges."""
-LOOSE = 0.02
+LOOSE = 0.05
 KNOWN_SADDLE = 1e-4
 """eV"""
 
@@ -91,8 +91,16 @@ def test_whole_run_is_that_of_ase(
     assert steps[2] > 10
 
 
-@pytest.mark.parametrize('name', ['fire', 'lbfgs', 'lbfgs_model_hessian'])
-@pytest.mark.parametrize(('n_images', 'initial_path'), [(5, 'linear'), (6, 'linear'), (5, 'idpp'), (5, 'shift')])
+@pytest.mark.parametrize(
+    ('name', 'n_images', 'initial_path'),
+    [
+        ('fire', 5, 'linear'),
+        ('lbfgs', 5, 'idpp'),
+        ('lbfgs', 6, 'linear'),
+        ('lbfgs_model_hessian', 5, 'shift'),
+        ('lbfgs_model_hessian', 6, 'linear'),
+    ],
+)
 def test_vacancy_hop_has_the_saddle_of_its_symmetry(
     name: str,
     n_images: int,
