@@ -27,6 +27,10 @@ RUNTIME_OPTIONS: dict[str, tuple[Any, str]] = {
         'Clock of the engine, after which it checkpoints and ends; by default a little less than '
         '``max_wallclock_seconds``.',
     ),
+    'max_item_seconds': (
+        (int, float),
+        'Time after which one path is given up, so that the others can go on; by default as long as it takes.',
+    ),
 }
 
 
@@ -74,6 +78,7 @@ class LitrajCalcJob(CalcJob):
         spec.input('parent_folder', valid_type=RemoteData, required=False, help='Job to resume: its checkpoint.')
         options = spec.inputs['metadata']['options']
         options['resources'].default = lambda: {'num_machines': 1, 'num_mpiprocs_per_machine': 1}
+        options['resources'].required = False  # a port whose default comes later does not notice by itself
         options['withmpi'].default = False
         options['parser_name'].default = f'litraj.{cls.task}'
         options['input_filename'].default = files.JOB
