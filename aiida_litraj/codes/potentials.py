@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,10 +60,13 @@ def import_potential(request: Request, code: AbstractCode) -> tuple[PotentialDat
 
 def _load(code: AbstractCode, spec: PotentialSpec, file: Path | None) -> PotentialReport:
     report = probe_code(code, spec, file)
-    title = spec.name or (file.name if file else spec.file)
+    title = spec.name or str(file)
     if report.error is not None or report.potential is None:
+        reason = re.sub(r'^ERROR_[A-Z_]+: ', '', report.error or f'the potential {title} did not load')
+        if file is not None and spec.file is not None:
+            reason = reason.replace(spec.file, str(file))  # it travels under another name
         raise SetupProblem(
-            f'{report.error or f"the potential {title} did not load"} (said the engine of the code {code.label!r})',
+            f'{reason} (said the engine of the code {code.label!r})',
             f'Check the family ({spec.family}) and the {"name" if file is None else "file"}.',
         )
     if spec.sha256 is not None and report.potential.sha256 not in (None, spec.sha256):
