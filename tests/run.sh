@@ -45,7 +45,7 @@ about() {
 
 # Folders below tests/ that exist; a test folder that is not listed anywhere else belongs to "unit".
 folders() { for name in "$@"; do [ ! -e "tests/$name" ] || echo "tests/$name"; done; }
-AIIDA_ROOMS=(data calculations parsers workflows codes)
+AIIDA_ROOMS=(data calculations parsers workflows)
 
 section_ruff() { .venv/bin/ruff check --output-format concise . && .venv/bin/ruff format --check .; }
 section_mypy() { .venv/bin/mypy; }
@@ -74,7 +74,7 @@ engine() {
   fi
   ".venv-$environment/bin/python" -m pytest -m "($marker) and not gpu" "$@"
 }
-section_e2e() { "$PY" -m pytest -m 'not gpu' $(folders e2e); }
+section_e2e() { "$PY" -m pytest tests --ignore=tests/engine -m 'e2e and not gpu'; }
 section_examples() {
   local place
   # A profile of its own: nothing of it may come from an earlier run.
@@ -123,7 +123,6 @@ section_environments() {
 left_out() {
   case $1 in
     postgresql) have_postgresql || echo 'no PostgreSQL on this machine' ;;
-    e2e) [ -n "$(folders e2e)" ] || echo 'there are no such tests' ;;
   esac
 }
 
