@@ -35,7 +35,7 @@ about() {
     imports) echo 'import rules between the rooms' ;;
     docs) echo 'documentation, warnings are errors' ;;
     unit) echo 'contract, analysis, report, command line and AiiDA rooms, on SQLite' ;;
-    postgresql) echo 'the AiiDA rooms on PostgreSQL' ;;
+    postgresql) echo 'the AiiDA rooms and real processes on PostgreSQL' ;;
     engine) echo 'the engine on analytic potentials, where there is no aiida' ;;
     sevennet | mace | chgnet) echo "the engine with the family $1, where there is no aiida" ;;
     e2e) echo 'real processes, real engine, real daemon' ;;
@@ -58,7 +58,7 @@ section_unit() {
   "$PY" -m pytest tests --ignore=tests/engine --ignore=tests/e2e --ignore=tests/benchmarks -m 'not e2e'
 }
 section_postgresql() {
-  "$PY" -m pytest --storage postgresql -m 'not e2e' $(folders "${AIIDA_ROOMS[@]}")
+  "$PY" -m pytest --storage postgresql -m 'not gpu' $(folders "${AIIDA_ROOMS[@]}" e2e)
 }
 # The environments of the engines have no aiida, on purpose; test_imports.py holds there too.
 section_engine() { engine sevennet 'not sevennet and not mace and not chgnet' tests/engine tests/test_imports.py; }
