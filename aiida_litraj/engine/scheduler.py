@@ -194,12 +194,6 @@ class Scheduler:
 
     def _advance(self, active: _Active) -> bool:
         """Hand the answers to the stage; return whether it asks for more."""
-        taken = time.monotonic() - active.since
-        if self._task_seconds is not None and taken > self._task_seconds:
-            code, demand = BY_LABEL['ERROR_ITEM_OUT_OF_TIME'], active.demand
-            reason = code.message.format(seconds=f'{taken:.0f}', phase=demand.phase, step=demand.step)
-            self._close(active, Failure(code.label, reason))
-            return False
         answers = [answer for answer in active.answers if answer is not None]
         evaluated = Evaluated(
             np.array([answer.energy for answer in answers], dtype=np.float64),
@@ -214,6 +208,12 @@ class Scheduler:
             self._close(active, _failure(error))
             return False
         active.number += 1
+        taken = time.monotonic() - active.since
+        if self._task_seconds is not None and taken > self._task_seconds:
+            code, demand = BY_LABEL['ERROR_ITEM_OUT_OF_TIME'], active.demand
+            reason = code.message.format(seconds=f'{taken:.0f}', phase=demand.phase, step=demand.step)
+            self._close(active, Failure(code.label, reason))
+            return False
         return True
 
     def _deliver(self, ticket: int, evaluation: Evaluation) -> None:

@@ -216,3 +216,18 @@ def test_tells_what_is_under_way(tmp_path: Path) -> None:
 def test_waiting_for_nobody_is_an_error_and_no_endless_loop(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match='path waits for what no task gives: end'):
         Run(tmp_path).scheduler.run([task('other', lambda _: walk(0.0)), task('path', lambda _: walk(0.0), ('end',))])
+
+
+def test_task_that_takes_too_long_is_given_up_and_goes_on_later(tmp_path: Path) -> None:
+    """Its checkpoint stays; the others are not affected, nor is one whose last answer comes late."""
+    pool, outcomes = FakePool(), dict[str, Any]()
+    tasks = [task('slow', lambda _: walk(0.0, 1)), task('last answer', lambda _: walk(1.0, 1, 1))]
+    scheduler = Scheduler(pool, tmp_path, outcomes.__setitem__, lambda: True, lambda _: None, task_seconds=0.0)
+    assert scheduler.run(tasks)
+    assert outcomes['last answer'] == walked(1.0, 1, 1)
+    assert outcomes['slow'].label == 'ERROR_ITEM_OUT_OF_TIME'
+    assert 'in walk, step 1' in outcomes['slow'].reason
+    again = Run(tmp_path)
+    assert again.scheduler.run(tasks)
+    assert again.outcomes['slow'] == walked(0.0, 1)
+    assert again.scheduler.resumed_calls == 2

@@ -37,7 +37,7 @@ def shift(path: Array, source: Array, target: Array) -> Array:
 
 
 def _pairs(path: Array, cell: Array, pbc: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], ...]:
-    """Return i, j and the index of the lattice vector of each pair (once) within the cutoff in either end.
+    """Return i, j and the index of the lattice vector of each pair (once) within the cutoff in an end or half way.
 
     A pair keeps its lattice vector along the whole path: that is what makes the interpolated distances smooth across
     the periodic boundary, where a minimum image would jump.
@@ -45,14 +45,13 @@ def _pairs(path: Array, cell: Array, pbc: npt.NDArray[np.bool_]) -> tuple[npt.ND
     shifts = lattice_vectors(cell, pbc, _IDPP_CUTOFF, path)
     n = path.shape[1]
     near = np.zeros((n, n, len(shifts)), dtype=bool)
-    for image in (path[0], path[len(path) // 2], path[-1]):
+    middle = len(path) // 2  # of an even number of images there are two: the path must be the same from both sides
+    for image in (path[0], path[middle], path[-1 - middle], path[-1]):
         for a in range(n):
             vectors = image[None, :, :] + shifts[:, None, :] - image[a]
             near[a] |= ((vectors**2).sum(axis=-1) < _IDPP_CUTOFF**2).T
-    centre = len(shifts) // 2
     i, j, s = np.nonzero(near)
-    # each pair once: i < j, or an atom with its own image, which never changes its distance
-    keep = (i < j) & ~((i == j) & (s == centre))
+    keep = i < j  # each pair once; an atom and its own image never change their distance
     return i[keep], j[keep], s[keep]
 
 

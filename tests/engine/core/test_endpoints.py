@@ -52,7 +52,7 @@ def test_atoms_on_the_face_of_the_cell_are_on_one_side(vacancy_hop: Any) -> None
 
 
 def test_anything_else_matters(hop: Any) -> None:
-    """Position, element, cell, periodicity, frozen atoms, a rigid shift of all atoms, the other end of the hop."""
+    """Position, element, cell, periodicity, which atoms are frozen, a rigid shift of all, the other end of the hop."""
     key = of(hop)[0]
     moved = np.zeros((len(hop.numbers), 3))
     moved[4, 1] = ABOVE_RESOLUTION
@@ -66,10 +66,11 @@ def test_anything_else_matters(hop: Any) -> None:
         hop.replace(cell=hop.cell * (1.0 + ABOVE_RESOLUTION)),
         hop.replace(pbc=np.array([True, True, False])),
         hop.replace(fixed=fixed),
+        hop.replace(fixed=np.ones_like(fixed)),
         hop.translated(np.array([0.1, 0.0, 0.0])),
         hop.reversed(),
     ]
-    assert len({key, *(of(other)[0] for other in others)}) == 8
+    assert len({key, *(of(other)[0] for other in others)}) == 9
 
 
 def test_configurations_without_a_lattice(surface_hop: Any) -> None:
