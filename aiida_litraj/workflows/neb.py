@@ -23,8 +23,10 @@ from ..data.path import PathData
 from ..data.potential import PotentialData
 from .protocols import ProtocolMixin
 
-MAX_IDLE_JOBS = 3
-"""Jobs in a row that were lost without a single new evaluation: then it is not bad luck."""
+MAX_IDLE_JOBS = 6
+"""Jobs in a row that were cut off without a single new evaluation: then it is not bad luck."""
+MAX_IDLE_CRASHES = 2
+"""The same for an engine that says itself what it died of: a worker may have been killed once."""
 EXIT_CODES = NebCalculation.exit_codes
 NODE_FAILURES = (EXIT_CODES.ERROR_SCHEDULER_OUT_OF_WALLTIME, EXIT_CODES.ERROR_SCHEDULER_NODE_FAILURE)
 
@@ -111,10 +113,15 @@ class NebBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         """The engine stopped by its clock or a signal: go on from its checkpoint."""
         return self._resume(node, 'resuming from the checkpoint')
 
-    @process_handler(priority=590, exit_codes=[EXIT_CODES.ERROR_RESULT_MISSING, EXIT_CODES.ERROR_ENGINE_CRASHED])
+    @process_handler(priority=595, exit_codes=[EXIT_CODES.ERROR_RESULT_MISSING])
     def handle_lost_job(self, node: CalcJobNode) -> ProcessHandlerReport:
-        """Engine or a worker of it was killed: go on from its checkpoint."""
+        """The engine was killed without a last word: go on from its checkpoint."""
         return self._resume(node, 'resuming from the checkpoint')
+
+    @process_handler(priority=590, exit_codes=[EXIT_CODES.ERROR_ENGINE_CRASHED])
+    def handle_crash(self, node: CalcJobNode) -> ProcessHandlerReport:
+        """The engine crashed, perhaps because a worker of it was killed: go on from its checkpoint."""
+        return self._resume(node, 'resuming from the checkpoint', patience=MAX_IDLE_CRASHES)
 
     @process_handler(priority=580, exit_codes=list(NODE_FAILURES))
     def handle_scheduler(self, node: CalcJobNode) -> ProcessHandlerReport:
@@ -180,15 +187,15 @@ class NebBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
             done |= {name for name, entry in items.items() if entry['status'] != 'unfinished'}
         return {name: path for name, path in self.inputs.neb.paths.items() if name not in done}
 
-    def _resume(self, node: CalcJobNode, action: str) -> ProcessHandlerReport:
-        """Prepare the next job for what is left; give up if the last jobs got nowhere."""
+    def _resume(self, node: CalcJobNode, action: str, patience: int = MAX_IDLE_JOBS) -> ProcessHandlerReport:
+        """Prepare the next job for what is left; give up if as many jobs in a row as ``patience`` got nowhere."""
         left = self._unfinished()
         calls = _evaluations(node)
         moved = calls > self.ctx.model_calls or len(left) < len(self.ctx.inputs.paths)
         self.ctx.idle_jobs = 0 if moved else self.ctx.idle_jobs + 1
         self.ctx.model_calls = calls
-        if self.ctx.idle_jobs >= MAX_IDLE_JOBS:
-            return self._give_up(node, f'{MAX_IDLE_JOBS} jobs in a row did not get anywhere')
+        if self.ctx.idle_jobs >= patience:
+            return self._give_up(node, f'{self.ctx.idle_jobs} job(s) in a row did not get anywhere')
         self.report(
             f'{node.process_label}<{node.pk}> ended with {node.exit_status}: {node.exit_message}; '
             f'{action}, {len(left)} of {len(self.inputs.neb.paths)} paths left'
@@ -196,6 +203,8 @@ class NebBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         self.ctx.inputs.paths = left
         if 'remote_folder' in node.outputs:
             self.ctx.inputs.parent_folder = node.outputs.remote_folder
+        if self.ctx.iteration >= self.inputs.max_iterations.value and not self.inputs.get('pause_on_max_iterations'):
+            self.results()  # the chain ends here: what is finished is not lost
         return ProcessHandlerReport(True)
 
     def _give_up(self, node: CalcJobNode, why: str) -> ProcessHandlerReport:
