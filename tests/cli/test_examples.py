@@ -20,6 +20,7 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.sevennet,
     pytest.mark.slow,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(not PYTHON.exists(), reason=f'no environment with sevenn at {PYTHON}'),
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -114,6 +115,18 @@ def test_same_hop_again_comes_from_the_cache(
     assert again['profile_ev'] == barrier['profile_ev']
     status = installation.json('status', again['uuid'])
     assert [job['from_cache'] for job in status['jobs']] == [True]
+
+
+def test_what_does_not_converge_is_shown_and_fails(
+    installation: Installation, potential: dict[str, Any], crystal: Path
+) -> None:
+    arguments = ('launch', 'barrier', str(crystal), '--hop', HOP, '--potential', 'morse', '--supercell-min', '8')
+    done = installation.call(*arguments, '--images', '3', '--override', 'parameters.band.max_steps=0', '--json')
+    assert done.returncode == 1
+    result = json.loads(done.stdout)
+    assert not result['converged']
+    assert result['exit_status'] == 500
+    assert result['warnings'][0].startswith('not converged')
 
 
 def test_daemon_takes_it_and_status_follows(installation: Installation, barrier: dict[str, Any], crystal: Path) -> None:

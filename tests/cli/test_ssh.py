@@ -12,7 +12,7 @@ import yaml
 
 from tests.cli.conftest import HOP, Installation
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope='module')

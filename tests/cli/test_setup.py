@@ -1,0 +1,109 @@
+"""Setting up in the profile that is loaded: what changes, what doesn't, and what is broken."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from aiida_litraj.cli import main
+
+pytestmark = pytest.mark.usefixtures('aiida_profile_clean')
+
+
+@pytest.fixture(autouse=True)
+def computers(aiida_profile_clean: Any, aiida_localhost: Any) -> Any:
+    """The localhost of the tests, so that nothing is written beside the profile of the tests."""
+    return aiida_localhost
+
+
+def run(*arguments: str) -> tuple[int, dict[str, Any]]:
+    done = CliRunner().invoke(main, ['setup', *arguments, '--json'])
+    return done.exit_code, json.loads(done.stdout)
+
+
+def test_without_a_code_it_makes_only_profile_and_computer() -> None:
+    status, content = run()
+    assert (status, content['codes']) == (0, [])
+    assert not content['profile']['created']
+    assert 'Next, a code: aiida-litraj setup --name' in CliRunner().invoke(main, ['setup']).stdout
+
+
+def test_other_shell_gives_another_code_and_says_so() -> None:
+    arguments = ('--name', 'toy', '--engine-python', sys.executable)
+    run(*arguments)
+    done = CliRunner().invoke(main, ['setup', *arguments, '--prepend-text', 'ulimit -c 0'])
+    assert 'engine or settings have changed, the old code is now toy-old-' in done.stdout
+    assert 'double_well, morse, mueller_brown' in done.stdout
+
+
+def test_file_with_computers_and_codes(tmp_path: Path) -> None:
+    path = tmp_path / 'here.yml'
+    computer = {'label': 'here', 'work_dir': str(tmp_path / 'work'), 'poll_interval': 0}
+    code = {
+        'name': 'toy',
+        'computer': 'here',
+        'engine_python': sys.executable,
+        'options': {'max_wallclock_seconds': 60},
+    }
+    path.write_text(yaml.safe_dump({'computers': [computer], 'codes': [code, {**code, 'name': 'other'}]}))
+    status, first = run('--config', str(path))
+    assert status == 0
+    assert [(entry['name'], entry['state']) for entry in first['codes']] == [('toy', 'new'), ('other', 'new')]
+    assert first['computers'][-1] == {'label': 'here', 'created': True}
+    _, again = run('--config', str(path))
+    assert [entry['state'] for entry in again['codes']] == ['same', 'same']
+    assert again['computers'][-1] == {'label': 'here', 'created': False}
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message', 'remedy'),
+    [
+        (('--name', 'sevennet', '--engine-python', sys.executable), "lacks the family 'sevennet'", 'install sevenn'),
+        (('--name', 'a', '--engine-python', sys.executable, '--family', 'mace'), "family 'mace'", 'install mace-torch'),
+        (('--name', 'a', '--engine-python', '/nowhere/python'), 'no Python at /nowhere/python', '--engine-python'),
+        (('--name', 'a', '--installed', '/nowhere/litraj-engine'), 'no program /nowhere/litraj-engine', '--installed'),
+        (('--name', 'a', '--engine-python', '/p', '--computer', 'nix'), "no computer 'nix'", 'verdi computer setup'),
+        (('--name', 'a b', '--engine-python', '/p'), "'a b' cannot be the name of a code", 'Use letters'),
+    ],
+)
+def test_what_is_broken_is_refused_with_a_remedy(arguments: tuple[str, ...], message: str, remedy: str) -> None:
+    from aiida_litraj.codes.choose import list_codes
+
+    status, content = run(*arguments)
+    assert status == 1
+    assert message in content['error']['message']
+    assert remedy in content['error']['remedy']
+    assert list_codes() == []
+
+
+def test_environment_with_nothing_but_the_analytic_potentials_is_warned_of() -> None:
+    done = CliRunner().invoke(main, ['setup', '--name', 'plain', '--engine-python', sys.executable])
+    assert done.exit_code == 0
+    assert 'Warning: no environment has a potential beyond the analytic ones' in done.stderr
+
+
+def test_unknown_profile_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = CliRunner().invoke(main, ['--profile', 'nix', 'potential', 'list'])
+    assert done.exit_code == 1
+    assert "there is no AiiDA profile 'nix'" in done.stderr
+    assert 'aiida-litraj --profile nix setup' in done.stderr
+
+
+def test_profile_without_a_broker_cannot_submit(monkeypatch: pytest.MonkeyPatch) -> None:
+    from aiida.manage import configuration
+
+    from aiida_litraj.codes import SetupProblem
+    from aiida_litraj.codes.daemon import ensure_daemon
+
+    class Brokerless:
+        name, process_control_backend = 'plain', None
+
+    monkeypatch.setattr(configuration, 'get_profile', lambda: Brokerless)
+    with pytest.raises(SetupProblem, match=r"profile 'plain' has no broker.*Launch without --daemon"):
+        ensure_daemon()
