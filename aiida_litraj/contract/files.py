@@ -10,6 +10,5 @@ CHECKPOINT = 'checkpoint'
 """Folder of journals, one per unfinished task; copied into the next job by a restart."""
 ITEMS = 'items'
 """Folder with ``<id>.json`` and ``<id>.npz`` of each finished item, written as soon as it is finished."""
-LOG = 'engine.log'
 STDOUT = 'litraj.out'
 STDERR = 'litraj.err'

@@ -159,7 +159,13 @@ class NebItemResult(Model):
     climbing_image: NonNegativeInt | None = None
     hop_displacement_ang: tuple[float, float, float] | None = None
     """Displacement of the mobile ion from the first to the last image, a vector."""
+    energy_settled: bool = True
+    """Whether the energy tolerances of the protocol were reached by both ends and the highest image; a path that fell
+    back to FIRE, or ran out of steps with small forces, cannot say so."""
+    saddle_check_converged: bool | None = None
     negative_modes: NonNegativeInt | None = None
+    """Of those searched for, so with ``n_modes`` 2 a two means at least two; ``None`` where the search did not
+    converge: curvatures above the true ones could hide a negative one."""
     lowest_curvatures_ev_per_ang2: list[float] | None = None
 
 

@@ -85,7 +85,7 @@ class Use:
         theirs = self.end.key[1]
         moved = carry_over(relaxed.positions - self.end.positions, theirs, self.order)
         forces = carry_over(relaxed.forces, theirs, self.order)
-        return Relaxed(self.start + moved, relaxed.energy, forces, relaxed.n_steps, relaxed.calls)
+        return replace(relaxed, positions=self.start + moved, forces=forces)
 
 
 class Ends:

@@ -78,6 +78,16 @@ def barrier_warnings(barrier: Barrier, n_images: int, entry: dict[str, Any]) -> 
             f'the profile has {barrier.n_minima} minimum(s) between the ends: the hop goes in several steps, compute '
             'them one by one'
         )
+    if entry['converged'] and not entry.get('energy_settled', True):
+        warnings.append('the forces converged, the energies may not have: raise max_steps, or compare protocol tight')
+    if entry.get('saddle_check_converged') is False:
+        warnings.append('the saddle check did not converge: raise parameters.verify_saddle.max_iterations')
     if entry['negative_modes'] not in (None, 1):
-        warnings.append(f'the highest image has {entry["negative_modes"]} negative modes, a saddle has one')
+        warnings.append(f'the highest image has {_at_least(entry)} negative modes, a saddle has one')
     return warnings
+
+
+def _at_least(entry: dict[str, Any]) -> str:
+    """Return the number of negative modes, as a lower bound where all of those searched for are negative."""
+    count = entry['negative_modes']
+    return f'at least {count}' if count == len(entry['lowest_curvatures_ev_per_ang2'] or ()) else str(count)

@@ -7,14 +7,14 @@ stop at any moment, and replay what it has received before: a stage is a functio
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ...contract.arrays import Array
 from ...contract.errors import BY_LABEL
 from ...contract.neb import BandParameters, RelaxParameters
-from .band import band_forces, highest_image, residual
+from .band import band_forces, residual
 from .hessian import System, band_hessian, model_hessian
 from .optimisers import FireState, LbfgsState, fire_step, lbfgs_step
 
@@ -101,24 +101,36 @@ class _Stepper:
             self.gain = 0.5 * np.abs((forces * full.reshape(forces.shape)).sum(axis=(1, 2)))
         return positions + step.reshape(forces.shape)
 
+    def new_law(self) -> None:
+        """Note that the forces follow another law from now on: their change since the last step is no curvature."""
+        self._lbfgs = replace(self._lbfgs, last_force=None, last_step=None)
+
     def forget_best(self) -> None:
         """Start a new record of the smallest residual: the forces have changed their meaning."""
         self._best, self._waited = None, 0
 
     def settled(self, tolerance: float | None, image: int = 0) -> bool:
-        """Return whether the energy of ``image`` is within ``tolerance`` in eV, as far as can be told."""
-        return tolerance is None or self.gain is None or bool(self.gain[image] < tolerance)
+        """Return whether the energy of ``image`` is known to be within ``tolerance`` in eV."""
+        return tolerance is None or (self.gain is not None and bool(self.gain[image] < tolerance))
+
+    def may_stop(self, tolerance: float | None, image: int = 0) -> bool:
+        """Return whether the energy does not speak against stopping; FIRE cannot tell, so then the force decides."""
+        return self.gain is None or self.settled(tolerance, image)
 
 
 @dataclass(frozen=True)
 class Relaxed:
-    """A relaxed end: ``positions`` and ``forces`` (n_atoms, 3), ``energy`` in eV."""
+    """A relaxed end: ``positions`` and ``forces`` (n_atoms, 3), ``energy`` in eV.
+
+    ``settled``: whether the energy tolerance, if there is one, was reached.
+    """
 
     positions: Array
     energy: float
     forces: Array
     n_steps: int
     calls: int
+    settled: bool = True
 
 
 def relax(
@@ -138,9 +150,10 @@ def relax(
         forces = evaluated.forces[0] * free
         fmax = residual(forces, parameters.criterion)
         following = stepper(positions[None], forces[None], fmax)[0]
-        converged = fmax < parameters.fmax_ev_per_ang and stepper.settled(parameters.energy_tolerance_ev)
+        converged = fmax < parameters.fmax_ev_per_ang and stepper.may_stop(parameters.energy_tolerance_ev)
         if converged or (parameters.max_steps is not None and n_steps >= parameters.max_steps):
-            return Relaxed(positions, float(evaluated.energies[0]), evaluated.forces[0], n_steps, n_steps + 1)
+            settled = stepper.settled(parameters.energy_tolerance_ev)
+            return Relaxed(positions, float(evaluated.energies[0]), evaluated.forces[0], n_steps, n_steps + 1, settled)
         positions = np.where(free > 0, following, positions)
         n_steps += 1
 
@@ -156,6 +169,7 @@ class Band:
     n_steps: int
     calls: int
     climbing: int | None
+    settled: bool
     history: list[float] = field(default_factory=list)
 
 
@@ -179,7 +193,7 @@ def optimise_band(
     forces = np.empty_like(path)
     energies[0], energies[-1], forces[0], forces[-1] = source.energy, target.energy, source.forces, target.forces
     stepper = _Stepper(parameters.optimizer, lambda: _band_hessians(path, parameters, system))
-    n_steps, fmax, history = 0, None, []
+    n_steps, fmax, climbing, history = 0, None, None, []
     climb = parameters.climb and parameters.climb_below_ev_per_ang is None
     while True:
         evaluated = yield Demand(path[1:-1], 'band', n_steps, parameters.max_steps, fmax, parameters.fmax_ev_per_ang)
@@ -194,18 +208,28 @@ def optimise_band(
             stepper.forget_best()
             felt = band_forces(path, energies, forces, parameters.spring_constant_ev_per_ang2, climb, free)
             fmax = residual(felt.forces, parameters.criterion)
+        if climb and felt.highest != climbing:
+            climbing = felt.highest
+            stepper.new_law()
         following = stepper(path[1:-1].copy(), felt.forces, fmax)
-        settled = stepper.settled(parameters.energy_tolerance_ev, felt.highest - 1)
-        converged = fmax < parameters.fmax_ev_per_ang and settled and climb == parameters.climb
+        may_stop = stepper.may_stop(parameters.energy_tolerance_ev, felt.highest - 1)
+        converged = fmax < parameters.fmax_ev_per_ang and may_stop and climb == parameters.climb
         if converged or n_steps >= parameters.max_steps:
             break
         path[1:-1] = np.where(free > 0, following, path[1:-1])
         n_steps += 1
     neb_forces = np.zeros_like(forces)
     neb_forces[1:-1] = felt.forces
-    calls = (n_steps + 1) * (n_images - 2)
     return Band(
-        path, energies.copy(), forces.copy(), neb_forces, n_steps, calls, felt.highest if climb else None, history
+        positions=path,
+        energies=energies,
+        forces=forces,
+        neb_forces=neb_forces,
+        n_steps=n_steps,
+        calls=(n_steps + 1) * (n_images - 2),
+        climbing=climbing,
+        settled=stepper.settled(parameters.energy_tolerance_ev, felt.highest - 1),
+        history=history,
     )
 
 
@@ -228,8 +252,3 @@ def path_residuals(band: Band, free: Array) -> tuple[float, float]:
     everything = band.neb_forces.copy()
     everything[0], everything[-1] = band.forces[0] * free, band.forces[-1] * free
     return residual(everything, 'norm'), residual(everything, 'component')
-
-
-def top_image(band: Band) -> int:
-    """Return the index of the highest image of the whole path."""
-    return highest_image(band.energies) if len(band.energies) > 2 else int(np.argmax(band.energies))

@@ -17,7 +17,7 @@ from ..core.band import tangent
 from ..core.hessian import System
 from ..core.interpolation import idpp, linear, shift
 from ..core.saddle import Modes, lowest_modes
-from ..core.stages import Band, Demand, Evaluated, Relaxed, StageFailed, optimise_band, path_residuals, relax, top_image
+from ..core.stages import Band, Demand, Evaluated, Relaxed, StageFailed, optimise_band, path_residuals, relax
 from ..ends import End, Ends, Use, fingerprint, mask_of
 from ..models.elements import SYMBOLS, symbols_of
 from ..scheduler import Failure, Task
@@ -177,10 +177,11 @@ class NebTasks:
         start = _initial(path, source.positions, target.positions, parameters.initial_path)
         limit = parameters.max_force_ev_per_ang
         band = yield from optimise_band(start, source, target, parameters.band, path.system, free, limit)
-        check_hop(path, band.positions[0], band.positions[-1], parameters.hop_tolerance_ang)
+        check_way(path, band.positions)
         modes = None
-        if parameters.verify_saddle is not None:
-            top = top_image(band)
+        top = int(np.argmax(band.energies))
+        # where an end is the highest, the path has no saddle to check
+        if parameters.verify_saddle is not None and 0 < top < len(band.energies) - 1:
             along = tangent(band.positions, band.energies, top)
             modes = yield from lowest_modes(
                 band.positions[top],
@@ -229,6 +230,26 @@ def check_hop(path: PathInput, source: Array, target: Array, tolerance: float | 
         )
 
 
+def check_way(path: PathInput, positions: Array) -> None:
+    """Assert that the mobile ion went the way between the ends that it was asked to go.
+
+    From image to image its steps in ``positions`` (n_images, n_atoms, 3) are compared with those of the path as it
+    came: none may have become that to another periodic image, which a band that is torn apart could bring about.
+
+    :raises StageFailed: naming the images.
+    """
+    mobile = path.item.mobile
+    if mobile is None or not path.pbc.any():
+        return
+    change = np.diff(positions[:, mobile], axis=0) - np.diff(path.positions[:, mobile], axis=0)
+    turns = np.rint(np.linalg.solve(path.cell.T, change.T).T) * path.pbc
+    for i in np.flatnonzero(turns.any(axis=1)):
+        raise StageFailed(
+            'ERROR_ENDPOINT_MOVED',
+            reason=f'between images {i} and {i + 1} the ion went round by the lattice vector {turns[i].astype(int)}',
+        )
+
+
 def summarise(
     path: PathInput, outcome: Outcome, uses: Mapping[str, Use], parameters: NebParameters
 ) -> tuple[NebItemResult, dict[str, Array]]:
@@ -272,7 +293,9 @@ def summarise(
         saddle_calls=0 if modes is None else modes.calls,
         climbing_image=band.climbing,
         hop_displacement_ang=None if hop is None else (float(hop[0]), float(hop[1]), float(hop[2])),
-        negative_modes=None if modes is None else modes.n_negative,
+        energy_settled=outcome.source.settled and outcome.target.settled and band.settled,
+        saddle_check_converged=None if modes is None else modes.converged,
+        negative_modes=None if modes is None or not modes.converged else modes.n_negative,
         lowest_curvatures_ev_per_ang2=None if modes is None else [float(value) for value in modes.curvatures],
     )
     return result, arrays
