@@ -44,6 +44,7 @@ def print_result(result: dict[str, Any]) -> None:
             ('reaction energy', _ev(result['reaction_energy_ev'])),
             ('highest - lowest', _ev(result['range_ev'])),
             ('converged', 'yes' if result['converged'] else f'NO [{result["exit_status"]}]'),
+            ('negative modes', result.get('negative_modes')),
             ('atoms', result['natoms']),
             ('images', result['n_images']),
             ('model calls', result['model_calls']),
