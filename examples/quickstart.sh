@@ -42,7 +42,7 @@ aiida-litraj setup --name sevennet --engine-python .venv-sevennet/bin/python
 step 3 'Potential: SevenNet-0, packaged with SevenNet'
 aiida-litraj potential import --family sevennet --name 7net-0
 
-step 4 'Barrier of the lithium hop (examples/01_barrier_li3po4.py). About ten minutes on two cores.'
+step 4 'Barrier of the lithium hop (examples/01_barrier_li3po4.py). Some minutes on two cores.'
 verdi run examples/01_barrier_li3po4.py "$@"
 
 printf '\nDone after %s s. Go on in this folder with\n' $(($(date +%s) - start))
