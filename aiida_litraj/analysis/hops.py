@@ -211,7 +211,7 @@ def _check_empty(supercell: Atoms, others: list[int], place: Array, hop: Hop, ge
     if len(distances) and distances.min() < geometry.site_tolerance_ang:
         occupant = others[int(distances.argmin())]
         raise ValueError(
-            f'hop.target = {list(np.atleast_1d(hop.target))}: occupied by {supercell.symbols[occupant]} '
+            f'hop.target = {np.atleast_1d(hop.target).tolist()}: occupied by {supercell.symbols[occupant]} '
             f"{distances.min():.3f} Ang away; choose an empty place, or use mechanism 'vacancy'"
         )
     own = np.linalg.norm(minimum_image((place - supercell.positions[hop.source])[None, :], cell, pbc))

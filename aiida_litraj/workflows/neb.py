@@ -100,6 +100,14 @@ class NebBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         self.ctx.idle_jobs = 0
         self.ctx.model_calls = 0
 
+    def inspect_process(self) -> ExitCode | None:
+        """Judge the last job; a chain that ends here, for whatever reason, keeps the paths finished so far."""
+        ended = super().inspect_process()
+        if ended is not None and ended.status:
+            for name, output in self.get_outputs(self.ctx.children[-1]).items():
+                self.out(name, output)
+        return ended
+
     @process_handler(priority=700)
     def handle_all_finished(self, node: CalcJobNode) -> ProcessHandlerReport | None:
         """Whatever the job ended with: once no path is left to be done, the chain is done."""
@@ -159,17 +167,18 @@ class NebBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
 
         A chain makes no data: a single job's account is passed on as it is, several are merged by a calcfunction.
         """
-        children = [child for child in self.ctx.children if 'results' in child.outputs]
+        children = self._with_results()
         paths: dict[str, PathData] = {}
         for child in children:
             paths |= _outputs(child).get('paths', {})
         if not children:
             return {}
+        optimised = {'paths': paths} if paths else {}
         if len(children) == 1:
-            return {'paths': paths, 'results': children[0].outputs.results}
+            return {**optimised, 'results': children[0].outputs.results}
         accounts = {f'iteration_{number:02d}': child.outputs.results for number, child in enumerate(children, start=1)}
         merged = merge_results(**accounts, metadata={'call_link_label': 'merge_results'})
-        return {'paths': paths, 'results': merged}
+        return {**optimised, 'results': merged}
 
     def verdict(self) -> ExitCode | None:
         """Return the exit code of the engine's table for all paths together; ``None`` if all converged."""
@@ -203,14 +212,11 @@ class NebBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         self.ctx.inputs.paths = left
         if 'remote_folder' in node.outputs:
             self.ctx.inputs.parent_folder = node.outputs.remote_folder
-        if self.ctx.iteration >= self.inputs.max_iterations.value and not self.inputs.get('pause_on_max_iterations'):
-            self.results()  # the chain ends here: what is finished is not lost
         return ProcessHandlerReport(True)
 
     def _give_up(self, node: CalcJobNode, why: str) -> ProcessHandlerReport:
-        """End the chain with the exit code of the job, keeping what is finished."""
+        """End the chain with the exit code of the job."""
         self.report(f'{node.process_label}<{node.pk}> ended with {node.exit_status}: {node.exit_message}; {why}')
-        self.results()
         return ProcessHandlerReport(True, ExitCode(node.exit_status, node.exit_message))
 
 

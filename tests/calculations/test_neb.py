@@ -158,11 +158,11 @@ PROBED = ProbeReport(
 
 
 @pytest.fixture
-def probed_code(engine_code: Any) -> Any:
+def probed_code(launcher_code: Any) -> Any:
     """The code, and what is known of its environment for the time of one test."""
-    engine_code.base.extras.set('litraj_probe', PROBED.model_dump(mode='json'))
-    yield engine_code
-    engine_code.base.extras.delete('litraj_probe')
+    launcher_code.base.extras.set('litraj_probe', PROBED.model_dump(mode='json'))
+    yield launcher_code
+    launcher_code.base.extras.delete('litraj_probe')
 
 
 def named(name: str, path: PathData | None = None) -> dict[str, Any]:

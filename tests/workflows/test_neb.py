@@ -1,0 +1,381 @@
+"""What the restarting chain makes of a job's end: each handler, up to the end at which it gives up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiida.engine import ProcessState
+from aiida.orm import Dict, Int, Log, QueryBuilder, WorkChainNode
+
+from aiida_litraj.calculations.functions.merge_results import merge
+from aiida_litraj.calculations.neb import NebCalculation
+from aiida_litraj.contract import NebItemResult
+from aiida_litraj.contract.errors import BY_LABEL, TABLE
+from aiida_litraj.contract.neb import Progress
+from aiida_litraj.contract.verdict import judge
+from aiida_litraj.data import PotentialData
+from aiida_litraj.workflows.neb import MAX_IDLE_CRASHES, MAX_IDLE_JOBS, NebBaseWorkChain
+from tests.fixtures.nodes import Job, neb_parameters, potential, surface_path, vacancy_path
+
+CODES = NebCalculation.exit_codes
+PATHS = ('a', 'b')
+CALLS = 10
+"""Model calls of each faked path."""
+
+
+def entry(status: str, label: str | None = None, calls: int = CALLS) -> dict[str, Any]:
+    """How a path of a faked job ended."""
+    if status == 'converged':
+        given = NebItemResult(id='x', status='finished', converged=True, n_steps=3, band_calls=calls)
+    else:
+        reason = f'because of {label}'
+        given = NebItemResult(id='x', status=status, converged=False, label=label, reason=reason)  # type: ignore[arg-type]
+    return given.model_dump(mode='json', exclude={'id'})
+
+
+AUDIT: dict[str, Any] = {
+    'engine_version': '0.1.0', 'schema_version': 1, 'python_version': '3.11', 'platform': 'x', 'packages': {},
+    'potential': {'family': 'toy', 'name': 'morse', 'sha256': 'ab' * 32}, 'device': 'cpu', 'dtype': 'float64',
+    'kernels': 'plain', 'processes': 1, 'seed': 0, 'model_calls': 7, 'resumed_calls': 0, 'model_seconds': 1.0,
+    'cpu_seconds': 2.0, 'wall_seconds': 3.0, 'peak_memory_mb': 100.0, 'started_at': '2026-01-01T00:00:00+00:00',
+    'out_of_memory_halvings': 1,
+}  # fmt: skip
+
+
+def account(items: dict[str, dict[str, Any]], audit: dict[str, Any] | None = None) -> dict[str, Any]:
+    ended = judge([NebItemResult(id=name, **each) for name, each in items.items()])
+    return {'schema_version': 1, 'task': 'neb', 'exit': ended.model_dump(), 'items': items, 'audit': audit}
+
+
+def progress(calls: int) -> bytes:
+    return Progress(
+        task='neb', n_items=2, n_finished=0, n_converged=0, n_active=2, model_calls=calls, wall_seconds=1.0,
+        updated_at='',
+    ).model_dump_json().encode()  # fmt: skip
+
+
+class Chain:
+    """A chain of two paths whose jobs are faked one after the other."""
+
+    def __init__(self, process: Any, job_node: Any) -> None:
+        self.process, self._job_node = process, job_node
+        process.setup()
+        process.ctx.children = []
+
+    def job(self, status: int, items: dict[str, dict[str, Any]] | None = None, calls: int = 0, **given: Any) -> Any:
+        """Let a job end with ``status`` and return what the chain makes of it."""
+        process = self.process
+        outputs: dict[str, Any] = dict(given)
+        if items is not None:
+            outputs['results'] = Dict(account(items, AUDIT if status == 400 else None))
+            done = {name: surface_path() for name, each in items.items() if each['status'] == 'finished'}
+            outputs |= {'paths': done} if done else {}
+        inputs = {'paths': dict(process.ctx.inputs.paths)}
+        node = self._job_node(inputs, Job(status, retrieved=None, progress=progress(calls), outputs=outputs))
+        process.ctx.iteration += 1
+        process.ctx.children.append(node)
+        return process.inspect_process()
+
+    @property
+    def inputs(self) -> Any:
+        return self.process.ctx.inputs
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.process.ctx.is_finished)
+
+    @property
+    def reports(self) -> list[str]:
+        return [log.message for log in Log.collection.get_logs_for(self.process.node)]
+
+
+@pytest.fixture
+def chain(instantiate: Any, neb_inputs: Any, job_node: Any) -> Any:
+    """``chain(**options)`` is a chain with two paths; ``max_iterations`` and ``paths`` may be given too."""
+
+    def make(paths: Any = None, max_iterations: int = 20, **options: Any) -> Chain:
+        inputs = neb_inputs(paths or {name: surface_path() for name in PATHS}, **options)
+        process = instantiate(NebBaseWorkChain, {'neb': inputs, 'max_iterations': Int(max_iterations)})
+        return Chain(process, job_node)
+
+    return make
+
+
+OPEN = {name: entry('unfinished', 'ERROR_OUT_OF_TIME') for name in PATHS}
+HALF = {'a': entry('converged'), 'b': entry('unfinished', 'ERROR_OUT_OF_TIME')}
+DONE = {name: entry('converged') for name in PATHS}
+
+
+def test_success_needs_one_job(chain: Any) -> None:
+    made = chain()
+    assert made.job(0, DONE) is None
+    assert made.finished
+    made.process.results()
+    assert made.process.verdict() is None
+    outputs = made.process.outputs
+    assert set(outputs['paths']) == set(PATHS)
+    assert outputs['results'].pk == made.process.ctx.children[0].outputs.results.pk
+
+
+RESUMED = [
+    CODES.ERROR_OUT_OF_TIME, CODES.ERROR_RESULT_MISSING, CODES.ERROR_ENGINE_CRASHED,
+    CODES.ERROR_SCHEDULER_OUT_OF_WALLTIME, CODES.ERROR_SCHEDULER_NODE_FAILURE,
+    CODES.ERROR_SCHEDULER_OUT_OF_MEMORY, CODES.ERROR_DEVICE_MEMORY,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('code', RESUMED, ids=lambda code: str(code.status))
+def test_unfinished_paths_go_on_from_the_checkpoint(chain: Any, code: Any) -> None:
+    made = chain()
+    assert made.job(code.status, HALF, calls=15).status == 0
+    assert not made.finished
+    assert set(made.inputs.paths) == {'b'}
+    assert made.inputs.paths['b'].uuid == made.process.inputs.neb.paths['b'].uuid
+    assert made.inputs.parent_folder.pk == made.process.ctx.children[0].outputs.remote_folder.pk
+    assert any('1 of 2 paths left' in report and f'ended with {code.status}' in report for report in made.reports)
+    assert made.job(0, {'b': entry('converged')}) is None
+    made.process.results()
+    assert made.process.verdict() is None
+    outputs = made.process.outputs
+    assert {name: path.creator.pk for name, path in outputs['paths'].items()} == {
+        'a': made.process.ctx.children[0].pk,
+        'b': made.process.ctx.children[1].pk,
+    }
+    merged = outputs['results']
+    assert merged.creator.process_type == 'aiida.calculations:litraj.merge_results'
+    assert (merged['n_jobs'], merged['exit']['label']) == (2, 'SUCCESS')
+    assert all(each['converged'] for each in merged['items'].values())
+
+
+@pytest.mark.parametrize('code', RESUMED, ids=lambda code: str(code.status))
+def test_gives_up_when_nothing_moves(chain: Any, code: Any) -> None:
+    made = chain({'a': surface_path(), 'b': vacancy_path(1)}, processes=8, batch_atoms=1000)
+    assert made.job(code.status, HALF, calls=15).status == 0
+    patience = MAX_IDLE_CRASHES if code.status == 310 else MAX_IDLE_JOBS
+    for _ in range(patience - 1):
+        assert made.job(code.status, {'b': OPEN['b']}, calls=15).status == 0
+    ended = made.job(code.status, {'b': OPEN['b']}, calls=15)
+    assert (ended.status, ended.message) == (code.status, f'exit message {code.status}')
+    assert any(f'{patience} job(s) in a row did not get anywhere' in report for report in made.reports)
+    assert set(made.process.outputs['paths']) == {'a'}
+    assert made.process.outputs['results']['items']['b']['status'] == 'unfinished'
+
+
+def test_never_gives_up_while_it_moves(chain: Any) -> None:
+    made = chain()
+    for calls in range(5, 5 * (MAX_IDLE_JOBS + 3), 5):
+        assert made.job(303, OPEN, calls=calls).status == 0
+    assert made.job(303, OPEN, calls=calls).status == 0  # once, twice
+    assert made.job(303, OPEN, calls=calls).status == 0
+    assert made.job(303, OPEN, calls=calls + 1).status == 0
+    assert made.process.ctx.idle_jobs == 0
+
+
+def test_memory_of_the_node_halves_the_processes(chain: Any) -> None:
+    made = chain(processes=4)
+    for number, processes in enumerate((2, 1, 1), start=1):
+        assert made.job(110, OPEN, calls=number).status == 0
+        assert made.inputs.metadata.options.processes == processes
+    assert made.process.inputs.neb.metadata.options.processes == 4
+
+
+def test_memory_of_the_node_with_processes_left_to_the_engine(chain: Any) -> None:
+    made = chain(processes=None)
+    assert made.job(110, OPEN, calls=1).status == 0
+    assert made.inputs.metadata.options.processes == 1
+
+
+def test_memory_of_the_device_halves_the_batch_down_to_one_configuration(chain: Any) -> None:
+    paths = {'a': vacancy_path(1), 'b': vacancy_path(1)}  # 3 atoms, 5 images each
+    made = chain(paths)
+    for number, atoms in enumerate((15, 7, 3), start=1):
+        assert made.job(410, OPEN, calls=number).status == 0
+        assert made.inputs.metadata.options.batch_atoms == atoms
+    ended = made.job(410, OPEN, calls=9)
+    assert ended.status == 410
+    assert any('not even 3 atoms fit' in report for report in made.reports)
+
+
+@pytest.mark.parametrize('status', [100, 303, 304, 400, 500, 501])
+def test_no_path_left_is_the_end_whatever_the_job_said(chain: Any, status: int) -> None:
+    made = chain()
+    assert made.job(status, {'a': entry('converged'), 'b': entry('failed', 'ERROR_EXPLODED')}).status == 0
+    assert made.finished
+    made.process.results()
+    verdict = made.process.verdict()
+    assert (verdict.status, verdict.message) == (501, '1 of 2 paths converged')
+
+
+def test_verdict_is_over_all_jobs(chain: Any) -> None:
+    """Each job alone would say something else."""
+    made = chain()
+    items = {'a': entry('failed', 'ERROR_EXPLODED'), 'b': OPEN['b']}
+    assert made.job(400, items, calls=3).status == 0
+    assert made.job(505, {'b': entry('failed', 'ERROR_EXPLODED')}).status == 0
+    assert made.finished
+    assert made.process.verdict().status == 505
+
+
+FATAL = [code.status for code in TABLE if code.status < 400 and code.status not in (303, 310)]
+
+
+@pytest.mark.parametrize('status', FATAL)
+def test_what_a_restart_cannot_change_ends_the_chain(chain: Any, status: int) -> None:
+    made = chain()
+    ended = made.job(status, HALF)
+    assert (ended.status, ended.message) == (status, f'exit message {status}')
+    assert any('a restart cannot change that' in report for report in made.reports)
+    assert set(made.process.outputs['paths']) == {'a'}
+
+
+def test_unknown_code_of_a_scheduler_keeps_what_is_finished(chain: Any) -> None:
+    made = chain()
+    ended = made.job(150, HALF)
+    assert ended.status == 402
+    assert set(made.process.outputs['paths']) == {'a'}
+
+
+def test_last_iteration_keeps_what_is_finished(chain: Any) -> None:
+    made = chain(max_iterations=2)
+    assert made.job(400, HALF, calls=3).status == 0
+    ended = made.job(400, {'b': OPEN['b']}, calls=6)
+    assert ended.status == 401
+    assert set(made.process.outputs['paths']) == {'a'}
+    assert made.process.outputs['results']['exit']['label'] == 'ERROR_OUT_OF_TIME'
+
+
+def test_killed_job_keeps_what_was_finished_before(chain: Any, job_node: Any) -> None:
+    made = chain()
+    assert made.job(400, HALF, calls=3).status == 0
+    node = job_node({'paths': {'b': surface_path()}}, Job())
+    node.set_process_state(ProcessState.KILLED)
+    made.process.ctx.iteration += 1
+    made.process.ctx.children.append(node)
+    assert made.process.inspect_process().status == 302
+    assert set(made.process.outputs['paths']) == {'a'}
+
+
+def test_job_without_any_output(chain: Any) -> None:
+    made = chain()
+    ended = made.job(150)
+    assert ended.status == 402
+    assert 'paths' not in made.process.outputs
+
+
+# The account of several jobs
+
+
+def test_account_of_jobs_that_resumed_each_other() -> None:
+    later = {**AUDIT, 'model_calls': 20, 'peak_memory_mb': 50.0, 'started_at': '2026-01-02T00:00:00+00:00'}
+    merged = merge(
+        [
+            account({'a': entry('converged', calls=12), 'b': OPEN['b']}, AUDIT),
+            account({'b': OPEN['b']}),
+            account({'b': entry('converged', calls=20)}, later),
+        ]
+    )
+    audit = merged['audit']
+    assert (audit['model_seconds'], audit['cpu_seconds'], audit['wall_seconds']) == (2.0, 4.0, 6.0)
+    assert (audit['out_of_memory_halvings'], audit['peak_memory_mb']) == (2, 100.0)
+    assert audit['started_at'] == AUDIT['started_at']
+    assert audit['model_calls'] == 32
+    assert merged['n_jobs'] == 3
+    assert merged['exit'] == {'status': 0, 'label': 'SUCCESS', 'message': 'all paths converged'}
+
+
+def test_verdict_of_a_path_is_not_lost_to_a_later_job_that_did_not_get_to_it() -> None:
+    first = account({'a': entry('failed', 'ERROR_EXPLODED'), 'b': OPEN['b']})
+    merged = merge([first, account(OPEN)])
+    assert merged['items']['a']['label'] == 'ERROR_EXPLODED'
+    assert merged['items']['b']['status'] == 'unfinished'
+    assert (merged['audit'], merged['exit']['label']) == (None, 'ERROR_OUT_OF_TIME')
+
+
+# Protocols
+
+
+@pytest.mark.parametrize('protocol', NebBaseWorkChain.get_available_protocols())
+def test_builder_of_a_protocol(protocol: str, launcher_code: Any, data_regression: Any) -> None:
+    builder = NebBaseWorkChain.get_builder_from_protocol(
+        launcher_code, {'hop': surface_path()}, potential('morse'), protocol, options={'device': 'cpu'}
+    )
+    assert builder.neb.parameters.label == protocol
+    data_regression.check(
+        {
+            'code': builder.neb.code.label,
+            'paths': {name: path.n_images for name, path in builder.neb.paths.items()},
+            'potential': builder.neb.potential.to_spec().model_dump(mode='json'),
+            'parameters': builder.neb.parameters.get_dict(),
+            'options': {name: builder.neb.metadata.options[name] for name in ('device',)},
+        }
+    )
+
+
+def test_builder_by_default_and_with_changes(launcher_code: Any, tmp_path: Path) -> None:
+    given = (launcher_code, {'hop': surface_path()}, potential('morse'))
+    plain = NebBaseWorkChain.get_builder_from_protocol(*given)
+    balanced = NebBaseWorkChain.get_builder_from_protocol(*given, protocol='balanced')
+    assert plain.neb.parameters.get_dict() == balanced.neb.parameters.get_dict()
+    changes = {'parameters': {'band': {'max_steps': 7}, 'seed': 3}}
+    changed = NebBaseWorkChain.get_builder_from_protocol(*given, overrides=changes, verify_saddle=True)
+    expected = plain.neb.parameters.get_dict()
+    expected['band']['max_steps'], expected['seed'] = 7, 3
+    expected['verify_saddle'] = NebBaseWorkChain.get_protocol_inputs()['saddle']
+    assert changed.neb.parameters.get_dict() == expected
+    file = tmp_path / 'changes.yaml'
+    file.write_text('parameters:\n  seed: 5\n')
+    assert NebBaseWorkChain.get_builder_from_protocol(*given, overrides=file).neb.parameters['seed'] == 5
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    'protocol': ({'protocol': 'fast'}, r"protocol 'fast' is not known; there are: balanced, tight, litraj-2025"),
+    'section': ({'overrides': {'parameter': {}}}, r"override 'parameter' is not known; there are: geometry, param"),
+    'field': ({'overrides': {'parameters': {'fmax': 1}}}, r'parameters\.fmax: is not known'),
+    'field below': ({'overrides': {'parameters': {'band': {'fmax': 1}}}}, r'parameters\.band\.fmax: is not known'),
+    'value': ({'overrides': {'parameters': {'band': {'max_steps': -1}}}}, r'parameters\.band\.max_steps = -1'),
+    'no mapping': ({'overrides': {'parameters': 3}}, r'override parameters = 3: give a mapping'),
+    'no file': ({'overrides': Path('/nowhere.yaml')}, r'overrides /nowhere\.yaml: .*No such file'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('case', BAD)
+def test_bad_protocol_or_override_is_refused(case: str, launcher_code: Any) -> None:
+    arguments, message = BAD[case]
+    with pytest.raises(ValueError, match=message):
+        NebBaseWorkChain.get_builder_from_protocol(
+            launcher_code, {'hop': surface_path()}, potential('morse'), **arguments
+        )
+
+
+def test_overrides_that_do_not_parse_are_refused(launcher_code: Any, tmp_path: Path) -> None:
+    for content, message in (('a: [1', 'while parsing'), ('- 1', 'holds no mapping')):
+        file = tmp_path / 'changes.yaml'
+        file.write_text(content)
+        with pytest.raises(ValueError, match=message):
+            NebBaseWorkChain.get_builder_from_protocol(
+                launcher_code, {'hop': surface_path()}, potential('morse'), overrides=file
+            )
+
+
+def test_bad_paths_are_refused_with_the_builder(launcher_code: Any) -> None:
+    toy = PotentialData.packaged('toy', 'morse', elements=['O'], label='oxides')
+    with pytest.raises(ValueError, match="potential 'oxides' does not cover Li"):
+        NebBaseWorkChain.get_builder_from_protocol(launcher_code, {'hop': surface_path()}, toy)
+    with pytest.raises(ValueError, match='2 images'):
+        NebBaseWorkChain.get_builder_from_protocol(launcher_code, {'hop': surface_path(n_images=2)}, potential('morse'))
+
+
+def test_chain_knows_every_code_of_the_table() -> None:
+    for label, code in BY_LABEL.items():
+        assert NebBaseWorkChain.exit_codes[label].status == code.status
+    assert NebBaseWorkChain.exit_codes.ERROR_MAXIMUM_ITERATIONS_EXCEEDED.status == 401
+
+
+def test_bad_input_of_a_job_stops_the_chain_before_it_is_stored(instantiate: Any, neb_inputs: Any) -> None:
+    before = QueryBuilder().append(WorkChainNode).count()
+    parameters = Dict({**neb_parameters().get_dict(), 'dtype': 'float16'})
+    with pytest.raises(ValueError, match=r"parameters\.dtype = 'float16'"):
+        instantiate(NebBaseWorkChain, {'neb': {**neb_inputs(), 'parameters': parameters}})
+    assert QueryBuilder().append(WorkChainNode).count() == before
