@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import sysconfig
 
 import pytest
 
@@ -12,6 +14,8 @@ AIIDA_ROOMS = ('calculations', 'cli', 'codes', 'data', 'e2e', 'parsers', 'report
 pytest_plugins = (
     ['aiida.tools.pytest_fixtures', 'tests.fixtures.profiles', 'tests.fixtures.nodes'] if HAVE_AIIDA else []
 )
+# aiida-core looks for the ``verdi`` of its daemon when it is imported; the environment need not be activated.
+os.environ['PATH'] = os.pathsep.join([sysconfig.get_path('scripts'), os.environ.get('PATH', '')])
 collect_ignore = [] if HAVE_AIIDA else list(AIIDA_ROOMS)
 
 

@@ -1,0 +1,32 @@
+"""Every test here runs real AiiDA processes with the real engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiida.manage import get_manager
+
+from aiida_litraj.calculations.neb import NebCalculation
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture
+def unbroken(run_engine_on: Callable[..., Path]) -> Callable[[Mapping[str, Any]], Path]:
+    """``unbroken(inputs)`` is the folder in which the engine has run a calculation in one go, without AiiDA."""
+
+    def make(inputs: Mapping[str, Any]) -> Path:
+        folder = run_engine_on(NebCalculation, inputs)
+        get_manager().reset_runner()  # it was made without a broker, and could not submit
+        return folder
+
+    return make
