@@ -14,7 +14,7 @@ from scipy.optimize import minimize_scalar
 from aiida_litraj.contract import NebItem
 from aiida_litraj.contract.arrays import Array
 from aiida_litraj.engine.core.stages import StageFailed
-from aiida_litraj.engine.tasks.neb import PathInput, check_hop
+from aiida_litraj.engine.tasks.neb import PathInput, check_hop, check_way
 
 PARITY = 1e-9
 """eV: the same steps in another order of summation."""
@@ -306,6 +306,19 @@ def test_another_periodic_image_is_another_hop(tolerance: float | None, vacancy_
     else:
         with pytest.raises(StageFailed, match='hop changed by'):
             check_hop(path_of(open_hop), source, target, tolerance)
+
+
+def test_ion_that_went_round_between_two_images_is_found(vacancy_hop: Any) -> None:
+    """The ends are those of the hop; in between the ion is once in the next cell: a band torn apart."""
+    hop = vacancy_hop()
+    check_way(path_of(hop), hop.positions + 0.3)
+    torn = hop.positions.copy()
+    torn[2:4, 0] += hop.cell[2]
+    with pytest.raises(StageFailed, match=r'between images 1 and 2 the ion went round .* \[ ?0  ?0  ?1\]') as caught:
+        check_way(path_of(hop), torn)
+    assert caught.value.label == 'ERROR_ENDPOINT_MOVED'
+    check_way(path_of(hop, mobile=None), torn)
+    check_way(path_of(hop.replace(pbc=np.zeros(3, dtype=bool))), torn)
 
 
 def vacancy_fan(template: Any, jumps: tuple[int, ...]) -> dict[str, Any]:
