@@ -89,6 +89,10 @@ class LitrajCalcJob(CalcJob):
         register_exit_codes(spec)
 
     def _setup_metadata(self, metadata: dict[str, Any]) -> None:
+        # A resumed job gives the unbroken job's answer to the last bit (and check_parent refuses to resume another),
+        # so where it took up cannot matter: with it in the hash, a hop that was once cut off would never be reused.
+        caching = self.node.base.caching
+        caching._hash_ignored_inputs = [*caching._hash_ignored_inputs, 'parent_folder']
         options = metadata.get('options', {})
         metadata['options'] = {name: value for name, value in options.items() if name not in RUNTIME_OPTIONS}
         super()._setup_metadata(metadata)

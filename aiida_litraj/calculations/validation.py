@@ -80,6 +80,8 @@ def check_path(path: PathData, name: str) -> None:
     if unknown:
         raise ValueError(f'{name}: {", ".join(unknown)} is no element; replace or remove it')
     pbc = np.array(path.pbc)
+    if pbc.any() and abs(np.linalg.det(path.cell)) < 1e-6:
+        raise ValueError(f'{name}: the cell has no volume; give the direction without periodicity a vector too')
     for image in (0, -1):
         pair = closest_pair(path.get_positions()[image], path.cell, pbc, below=OVERLAP_ANG)
         if pair:
@@ -142,11 +144,13 @@ def check_family(code: AbstractCode, potential: PotentialData) -> None:
 def check_parent(parent: RemoteData, inputs: Mapping[str, Any]) -> None:
     """Refuse to resume a job that computed something else: its checkpoint would be of no use.
 
-    :raises ValueError: naming the input that differs.
+    :raises ValueError: naming the input that differs, or if the folder is that of no job of ours.
     """
     creator = parent.creator
     if creator is None or creator.process_type != 'aiida.calculations:litraj.neb':
-        return
+        raise ValueError(
+            f'parent_folder: node {parent.pk} is not the folder of a litraj.neb job; give outputs.remote_folder of one'
+        )
     before = creator.base.links.get_incoming(link_type=LinkType.INPUT_CALC).nested()
     for name in ('potential', 'parameters'):
         if name in inputs and _hash(before[name]) != _hash(inputs[name]):

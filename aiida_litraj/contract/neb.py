@@ -197,9 +197,12 @@ class Progress(Model):
     n_converged: NonNegativeInt
     n_active: NonNegativeInt
     model_calls: NonNegativeInt
+    resumed_calls: NonNegativeInt = 0
     wall_seconds: NonNegativeFloat
     updated_at: str
     active: list[ActiveItem] = []
+    audit: Audit | None = None
+    """As it stands: what is known of the run if it is killed."""
 
 
 class ActiveItem(Model):

@@ -122,6 +122,7 @@ class NebRun:
         self._clock = time.monotonic()
         self._started_at = datetime.now(timezone.utc).isoformat(timespec='seconds')
         self._progress_at = 0.0
+        self._packages = _packages(get_family(job.potential.family).package)
         self._scheduler = Scheduler(
             pool, folder.checkpoint, self._on_done, stop.keep_running, self._on_tick, job.runtime.max_item_seconds
         )
@@ -148,6 +149,7 @@ class NebRun:
         needed = {need for task in tasks for need in task.needs}
         tasks = [task for task in tasks if task.needs or task.id in needed]
         self._scheduler.credit(sum(calls for name, calls in paid.items() if name not in {task.id for task in tasks}))
+        self._write_progress([])  # before anything is finished: it says who did it, should this run be killed
         self._scheduler.run(tasks)
         self._write_progress([])
         return self._finish()
@@ -198,9 +200,11 @@ class NebRun:
             n_converged=sum(result.converged for result in self._results.values()),
             n_active=len(active),
             model_calls=self._scheduler.calls,
+            resumed_calls=self._scheduler.resumed_calls,
             wall_seconds=time.monotonic() - self._clock,
             updated_at=datetime.now(timezone.utc).isoformat(timespec='seconds'),
             active=active,
+            audit=self.audit(),
         )
         write_atomic(self._folder.path / files.PROGRESS, progress.model_dump_json().encode())
 
@@ -236,7 +240,7 @@ class NebRun:
             schema_version=SCHEMA_VERSION,
             python_version=platform.python_version(),
             platform=platform.platform(),
-            packages=_packages(get_family(self._job.potential.family).package),
+            packages=self._packages,
             potential=pool.report,
             device=pool.device,
             dtype=pool.dtype,

@@ -18,9 +18,8 @@ from ..contract.neb import ExitReport
 
 ResultModel = TypeVar('ResultModel', bound=BaseModel)
 _NO_ENGINE = re.compile(
-    r'^.*(command not found|: not found|No such file or directory|Permission denied|cannot execute|Exec format error|'
-    r'No module named|ImportError|litraj-engine: .* lacks).*$',
-    re.MULTILINE,
+    r'command not found|: not found|No such file or directory|Permission denied|cannot execute|Exec format error|'
+    r'^(ModuleNotFoundError|ImportError):|^\S*python\S*: No module named |^litraj-engine: .* lacks '
 )
 """What a shell or an interpreter says when it cannot run the engine at all."""
 
@@ -79,9 +78,10 @@ class LitrajParser(Parser):
 
     def missing(self) -> LitrajError:
         """Return why there is no result: the engine could not run at all, or it was killed."""
-        complaint = None if self.text(files.PROGRESS) else _NO_ENGINE.search(self.text(files.STDERR))
-        if complaint:
-            return LitrajError('ERROR_ENVIRONMENT', reason=complaint.group().strip()[-300:])
+        lines = [line.strip() for line in self.text(files.STDERR).splitlines() if line.strip()]
+        # Only the last word counts: libraries complain about what they can do without, and go on.
+        if lines and not self.text(files.PROGRESS) and _NO_ENGINE.search(lines[-1]):
+            return LitrajError('ERROR_ENVIRONMENT', reason=lines[-1][-300:])
         return LitrajError('ERROR_RESULT_MISSING', file=files.RESULT, log=files.STDERR)
 
 

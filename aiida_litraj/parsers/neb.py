@@ -9,11 +9,12 @@ from typing import Any
 from aiida.common.links import LinkType
 from aiida.engine import ExitCode
 from aiida.orm import Dict
+from pydantic import ValidationError
 
 from ..contract import files
 from ..contract.arrays import AnyArray, unpack_arrays
 from ..contract.errors import BY_LABEL, SUCCESS, LitrajError
-from ..contract.neb import ExitReport, NebItemResult, NebResult
+from ..contract.neb import ExitReport, NebItemResult, NebResult, Progress
 from ..data.path import PathData
 from .base import LitrajParser
 
@@ -61,11 +62,15 @@ class NebParser(LitrajParser):
         given = self._given()
         items = {name: _unfinished(name, result.exit) for name in given}
         items |= {item.id: item for item in result.items if item.id in given}
-        paths = {}
-        for name, item in items.items():
-            own = {key.partition('/')[2]: value for key, value in arrays.items() if key.partition('/')[0] == name}
-            if own or item.status == 'finished':
-                paths[name] = optimised_path(given[name], own, name)
+        by_item: dict[str, dict[str, AnyArray]] = {name: {} for name in given}
+        for key, value in arrays.items():
+            name, _, kind = key.partition('/')
+            by_item.get(name, {})[kind] = value
+        paths = {
+            name: optimised_path(given[name], by_item[name], name)
+            for name, item in items.items()
+            if by_item[name] or item.status == 'finished'
+        }
         if result.exit.status == SUCCESS.status and set(given) - set(paths):
             raise LitrajError('ERROR_RESULT_ARRAYS', reason=f'no path for {", ".join(sorted(set(given) - set(paths)))}')
         self._out(result.exit, items, paths, None if result.audit is None else result.audit.model_dump(mode='json'))
@@ -84,7 +89,15 @@ class NebParser(LitrajParser):
             except LitrajError:
                 continue
             items[item.id] = item
-        self._out(ended, items, paths, None)
+        self._out(ended, items, paths, self._last_audit())
+
+    def _last_audit(self) -> dict[str, Any] | None:
+        """Return the audit as the engine wrote it with its last progress, before it was killed."""
+        try:
+            audit = Progress.model_validate_json(self.text(files.PROGRESS) or '{}').audit
+        except ValidationError:
+            return None
+        return None if audit is None else audit.model_dump(mode='json')
 
     def _out(
         self,

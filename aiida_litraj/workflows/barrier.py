@@ -15,6 +15,7 @@ from ..calculations.functions.build_hop import build_hop, path_of_hop, read_geom
 from ..calculations.functions.build_path import build_path, path_between
 from ..calculations.functions.extract_barrier import extract_barrier
 from ..calculations.validation import check_elements, check_family, check_path, refuse
+from ..contract.errors import BY_LABEL
 from ..data.path import PathData
 from ..data.potential import PotentialData
 from .neb import NebBaseWorkChain, resolve_parameters
@@ -62,6 +63,9 @@ class BarrierWorkChain(ProtocolMixin, WorkChain):
         spec.output('results', valid_type=Dict, required=False, help='How the optimisation ended, with its audit.')
         spec.default_output_node = 'barrier'
         register_exit_codes(spec)
+        for label, code in NebBaseWorkChain.exit_codes.items():  # 301, 302, 401 and 402, of the restarting chain itself
+            if label not in BY_LABEL:
+                spec.exit_code(code.status, label, code.message)
 
     @classmethod
     def get_builder_from_protocol(
@@ -143,14 +147,20 @@ class BarrierWorkChain(ProtocolMixin, WorkChain):
             self.out('results', chain.outputs.results)
         path = chain.outputs.paths[ITEM] if 'paths' in chain.outputs and ITEM in chain.outputs.paths else None
         if path is not None:
-            label = {'call_link_label': 'extract_barrier'}
             self.out('path', path)
-            self.out('barrier', extract_barrier(path, chain.outputs.results, metadata=label))
+            barrier, measured = extract_barrier.run_get_node(
+                path, chain.outputs.results, metadata={'call_link_label': 'extract_barrier'}
+            )
+            if measured.is_finished_ok:
+                self.out('barrier', barrier)
+            elif chain.is_finished_ok:
+                return ExitCode(measured.exit_status, measured.exit_message)
         if chain.is_finished_ok:
             return None
+        if chain.is_killed:
+            return self.exit_codes.ERROR_SUB_PROCESS_KILLED
         if not chain.is_finished:
-            self.report(f'{chain.process_label}<{chain.pk}> was {chain.process_state.value}')
-            return self.exit_codes.ERROR_ENGINE_CRASHED.format(reason=f'the chain <{chain.pk}> did not finish')
+            return self.exit_codes.ERROR_SUB_PROCESS_EXCEPTED
         return ExitCode(chain.exit_status, chain.exit_message)
 
 

@@ -280,7 +280,10 @@ def test_killed_job_keeps_what_was_finished(parse: Any, two: Any, good: Path) ->
     assert energies.max() - energies[0] == pytest.approx(WELL_HEIGHT, abs=BARRIER_TOLERANCE_EV)
     statuses = {name: entry['status'] for name, entry in found.results['items'].items()}
     assert statuses == {'first': 'finished', 'second': 'unfinished'}
-    assert found.results['audit'] is None
+    # as the engine last wrote it: a barrier keeps the checksum it came from, however its job ended
+    written = json.loads((good / files.PROGRESS).read_text())['audit']
+    assert found.results['audit'] == written
+    assert len(written['potential']['sha256']) == 64
 
 
 @pytest.mark.parametrize('keep', [0, 100])
@@ -418,7 +421,7 @@ def test_result_that_cannot_be_used(case: str, parse: Any, two: Any, good: Path)
         'label': next(code.label for code in TABLE if code.status == status),
         'message': found.message,
     }
-    assert found.results['audit'] is None
+    assert found.results['audit'] == json.loads((good / files.PROGRESS).read_text())['audit']
 
 
 def test_nothing_is_unpickled(parse: Any, two: Any, good: Path) -> None:

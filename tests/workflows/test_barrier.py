@@ -359,19 +359,19 @@ def account(converged: bool) -> Dict:
 class Ended:
     """A faked restarting chain."""
 
-    def __init__(self, status: int | None, outputs: dict[str, Any]) -> None:
+    def __init__(self, ended: int | ProcessState, outputs: dict[str, Any]) -> None:
         self.node = WorkChainNode(process_type='aiida.workflows:litraj.neb.base')
         self.node.set_process_label('NebBaseWorkChain')
         self.node.store()
         for label, value in flat(outputs):
             value.store()
             value.base.links.add_incoming(self.node, link_type=LinkType.RETURN, link_label=label)
-        if status is None:
-            self.node.set_process_state(ProcessState.EXCEPTED)
+        if isinstance(ended, ProcessState):
+            self.node.set_process_state(ended)
         else:
             self.node.set_process_state(ProcessState.FINISHED)
-            self.node.set_exit_status(status)
-            self.node.set_exit_message(f'message {status}')
+            self.node.set_exit_status(ended)
+            self.node.set_exit_message(f'message {ended}')
 
 
 def test_barrier_of_a_converged_path(instantiate: Any, barrier_inputs: Any) -> None:
@@ -408,12 +408,11 @@ def test_chain_that_failed_hands_its_code_on(status: int, instantiate: Any, barr
     assert 'barrier' not in process.outputs
 
 
-def test_chain_that_excepted(instantiate: Any, barrier_inputs: Any) -> None:
+@pytest.mark.parametrize(('state', 'status'), [(ProcessState.EXCEPTED, 301), (ProcessState.KILLED, 302)])
+def test_chain_that_did_not_finish(state: ProcessState, status: int, instantiate: Any, barrier_inputs: Any) -> None:
     process = instantiate(BarrierWorkChain, barrier_inputs())
-    process.ctx.neb = Ended(None, {}).node
-    ended = process.inspect()
-    assert ended.status == 310
-    assert f'the chain <{process.ctx.neb.pk}> did not finish' in ended.message
+    process.ctx.neb = Ended(state, {}).node
+    assert process.inspect().status == status
 
 
 def test_inputs_of_the_restarting_chain(instantiate: Any, barrier_inputs: Any, monkeypatch: Any) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiida.engine import calcfunction
+from aiida.engine import ExitCode, calcfunction
 from aiida.orm import Dict, Str
 
 from ...analysis import Barrier, energy_profile, measure_barrier
+from ...contract.errors import BY_LABEL
 from ...data.path import PathData
 
 SPLINE_EXCESS_EV = 0.01
@@ -15,8 +16,10 @@ SPLINE_EXCESS_EV = 0.01
 
 
 @calcfunction
-def extract_barrier(path: PathData, results: Dict, item: Str | None = None) -> Dict:
+def extract_barrier(path: PathData, results: Dict, item: Str | None = None) -> Dict | ExitCode:
     """Return barrier both ways, reaction energy, profile and what is to be said of them.
+
+    A band that has collapsed, two of its images being one, has no profile: then the exit code says so.
 
     :param path: an optimised path, with energies.
     :param results: the output ``results`` of the job or chain that optimised it.
@@ -24,7 +27,11 @@ def extract_barrier(path: PathData, results: Dict, item: Str | None = None) -> D
     """
     items = results['items']
     name = item.value if item else next(iter(items))
-    return Dict(describe_barrier(path, items[name], results['audit'] or {}))
+    try:
+        return Dict(describe_barrier(path, items[name], results['audit'] or {}))
+    except ValueError as error:
+        code = BY_LABEL['ERROR_NOT_CONVERGED']
+        return ExitCode(code.status, f'the path has no barrier: {error}')
 
 
 def describe_barrier(path: PathData, entry: dict[str, Any], audit: dict[str, Any]) -> dict[str, Any]:
