@@ -1,9 +1,8 @@
-"""Hops on analytic surfaces, and job folders as the plugin would write them."""
+"""Job folders as the plugin would write them, and what the tests of the engine share."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import signal
 import subprocess
@@ -15,11 +14,8 @@ from typing import Any
 
 import ase
 import numpy as np
-import numpy.typing as npt
 import pytest
-from ase.calculators.calculator import Calculator, all_changes
 from ase.constraints import FixAtoms
-from scipy.optimize import minimize
 
 from aiida_litraj.contract import NebItem, NebJob, NebParameters, PotentialSpec, Runtime, files, unpack_arrays
 from aiida_litraj.contract.arrays import Array, pack_arrays
@@ -28,85 +24,8 @@ from aiida_litraj.engine.core.stages import Demand, Evaluated
 from aiida_litraj.engine.models import Configuration, Evaluation, load
 from aiida_litraj.engine.run import run
 
-FCC_CONSTANT = 3.77
-"""Ang: within 0.01 of the lattice constant at which the toy Morse crystal has no pressure."""
-
-
-@dataclass(frozen=True)
-class Hop:
-    """A path as a job wants it; ``positions`` (n_images, n_atoms, 3) continuous, in Ang."""
-
-    numbers: npt.NDArray[np.int64]
-    positions: Array
-    cell: Array
-    pbc: npt.NDArray[np.bool_]
-    fixed: npt.NDArray[np.bool_]
-    mobile: int | None
-
-    @property
-    def arrays(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ('positions', 'cell', 'pbc', 'numbers', 'fixed')}
-
-    def replace(self, **changes: Any) -> Hop:
-        return dataclasses.replace(self, **changes)
-
-    def reversed(self) -> Hop:
-        return self.replace(positions=self.positions[::-1].copy())
-
-    def permuted(self, order: npt.NDArray[np.int64]) -> Hop:
-        """The same atoms, the k-th now being the old one ``order[k]``."""
-        mobile = None if self.mobile is None else int(np.flatnonzero(order == self.mobile)[0])
-        return Hop(self.numbers[order], self.positions[:, order], self.cell, self.pbc, self.fixed[order], mobile)
-
-    def translated(self, by: Array) -> Hop:
-        """Everything moved by ``by`` (3,), or each atom by its own vector (n_atoms, 3), in Ang."""
-        return self.replace(positions=self.positions + by)
-
-    def turned(self, rotation: Array) -> Hop:
-        return self.replace(positions=self.positions @ rotation.T, cell=self.cell @ rotation.T)
-
-    def configuration(self, image: int) -> Configuration:
-        return Configuration(self.numbers, self.positions[image], self.cell, self.pbc)
-
-
-def straight(source: Array, target: Array, n_images: int) -> Array:
-    return source + np.linspace(0.0, 1.0, n_images)[:, None, None] * (target - source)
-
-
-def _vacancy_hop(
-    n_cells: int = 2, n_images: int = 5, constant: float = FCC_CONSTANT, drop: tuple[int, ...] = (), noise: float = 0.0
-) -> Hop:
-    """A vacancy hop between nearest neighbours of an fcc crystal, along (0, a/2, a/2) from the origin.
-
-    ``drop``: further atoms to take away (which makes the two ends differ); ``noise`` in Ang on the atoms of both ends.
-    """
-    basis = constant * np.array([[0.0, 0.0, 0.0], [0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]])
-    corners = constant * np.stack(np.meshgrid(*[np.arange(n_cells)] * 3, indexing='ij'), axis=-1).reshape(-1, 3)
-    sites = (corners[:, None] + basis).reshape(-1, 3)  # site 0 is the origin, site 1 the vacancy
-    source = np.delete(sites, [1, *drop], axis=0)
-    target = source.copy()
-    target[0] = sites[1]
-    rattle = np.random.default_rng(0).normal(scale=noise, size=source.shape) if noise else 0.0
-    return Hop(
-        numbers=np.full(len(source), 3),
-        positions=straight(source + rattle, target + rattle, n_images),
-        cell=n_cells * constant * np.eye(3),
-        pbc=np.ones(3, dtype=bool),
-        fixed=np.zeros(len(source), dtype=bool),
-        mobile=0,
-    )
-
-
-def _surface_hop(source: tuple[float, ...], target: tuple[float, ...], n_images: int = 7) -> Hop:
-    """One atom, without a lattice, from one point of an analytic surface to another."""
-    return Hop(
-        numbers=np.array([3]),
-        positions=straight(np.array([source]), np.array([target]), n_images),
-        cell=np.eye(3),
-        pbc=np.zeros(3, dtype=bool),
-        fixed=np.zeros(1, dtype=bool),
-        mobile=0,
-    )
+from . import hops
+from .hops import Hop, Saddle
 
 
 def _parameters(**changes: Any) -> NebParameters:
@@ -140,7 +59,7 @@ def _parameters(**changes: Any) -> NebParameters:
 
 def _write_job(
     folder: Path,
-    hops: Mapping[str, Hop],
+    paths: Mapping[str, Hop],
     parameters: NebParameters | Mapping[str, Any] | None = None,
     potential: str = 'morse',
     options: Mapping[str, float] | None = None,
@@ -154,9 +73,9 @@ def _write_job(
         potential=PotentialSpec(family='toy', name=potential, options=dict(options or {})),
         parameters=parameters,
         runtime=Runtime(**(runtime or {})),
-        items=[NebItem(id=name, mobile=hop.mobile) for name, hop in hops.items()],
+        items=[NebItem(id=name, mobile=hop.mobile) for name, hop in paths.items()],
     )
-    arrays = {f'{name}/{key}': value for name, hop in hops.items() for key, value in hop.arrays.items()}
+    arrays = {f'{name}/{key}': value for name, hop in paths.items() for key, value in hop.arrays.items()}
     (folder / files.JOB).write_text(job.model_dump_json(indent=1))
     (folder / files.ARRAYS).write_bytes(pack_arrays(arrays))
     return folder
@@ -211,12 +130,17 @@ def _drive(stage: Generator[Demand, Evaluated, Any], evaluate: Callable[[Array],
 
 @pytest.fixture(scope='session')
 def vacancy_hop() -> Callable[..., Hop]:
-    return _vacancy_hop
+    return hops.vacancy_hop
 
 
 @pytest.fixture(scope='session')
 def surface_hop() -> Callable[..., Hop]:
-    return _surface_hop
+    return hops.surface_hop
+
+
+@pytest.fixture(scope='session')
+def vacancy_fan() -> Callable[..., dict[str, Hop]]:
+    return hops.vacancy_fan
 
 
 @pytest.fixture(scope='session')
@@ -244,30 +168,6 @@ def toy() -> Callable[..., Callable[[Hop], Callable[[Array], Evaluation]]]:
     return make
 
 
-@dataclass(frozen=True)
-class Saddle:
-    """What is known of a vacancy hop without any band: ``positions`` (n_atoms, 3), ``barrier`` in eV."""
-
-    hop: Hop
-    minimum: Array
-    positions: Array
-    barrier: float
-
-
-def _minimise(evaluate: Callable[[Array], Evaluation], start: Array, held: Array) -> tuple[Array, float]:
-    """Return the minimum across the direction ``held`` (n_atoms, 3; a unit vector or zero), by scipy."""
-
-    def energy_and_gradient(x: Array) -> tuple[float, Array]:
-        answer = evaluate(x.reshape(-1, 3))
-        gradient = -answer.forces
-        return answer.energy, (gradient - np.vdot(gradient, held) * held).ravel()
-
-    found = minimize(
-        energy_and_gradient, start.ravel(), jac=True, method='L-BFGS-B', options={'gtol': 1e-6, 'ftol': 0.0}
-    )
-    return found.x.reshape(-1, 3), float(found.fun)
-
-
 @pytest.fixture(scope='session')
 def vacancy_saddle(toy: Any) -> Saddle:
     """The saddle of the Morse vacancy hop, by symmetry: the ion half way, everything else relaxed around it.
@@ -275,33 +175,15 @@ def vacancy_saddle(toy: Any) -> Saddle:
     The mirror plane half way makes the force along the hop vanish there, and it stays in the plane while the rest
     is minimised, so this needs neither a band nor a saddle search.
     """
-    hop = _vacancy_hop(n_images=5)
+    hop = hops.vacancy_hop(n_images=5)
     evaluate = toy('morse')(hop)
     along = np.zeros_like(hop.positions[0])
     along[0] = hop.positions[-1, 0] - hop.positions[0, 0]
     along /= np.linalg.norm(along)
-    minimum, lowest = _minimise(evaluate, hop.positions[0], np.zeros_like(along))
-    positions, highest = _minimise(evaluate, hop.positions[2], along)
+    minimum, lowest = hops.minimise(evaluate, hop.positions[0], np.zeros_like(along))
+    positions, highest = hops.minimise(evaluate, hop.positions[2], along)
     assert np.abs(evaluate(positions).forces).max() < 1e-5
     return Saddle(hop, minimum, positions, highest - lowest)
-
-
-class ToyCalculator(Calculator):
-    """An analytic potential for ASE, which counts how often it was asked."""
-
-    implemented_properties = ('energy', 'forces')
-
-    def __init__(self, name: str, **options: float) -> None:
-        super().__init__()
-        self._evaluator = load(PotentialSpec(family='toy', name=name, options=options), Path.cwd(), device='cpu')
-        self.calls = 0
-
-    def calculate(self, atoms: Any = None, properties: Any = ('energy',), system_changes: Any = all_changes) -> None:
-        super().calculate(atoms, properties, system_changes)
-        self.calls += 1
-        asked = Configuration(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
-        (answer,) = self._evaluator.evaluate([asked])
-        self.results = {'energy': answer.energy, 'forces': answer.forces}
 
 
 @pytest.fixture(scope='session')
@@ -311,7 +193,7 @@ def ase_atoms() -> Callable[..., ase.Atoms]:
     def make(hop: Hop, image: int, potential: str = 'morse', **options: float) -> ase.Atoms:
         atoms = ase.Atoms(hop.numbers, positions=hop.positions[image], cell=hop.cell, pbc=hop.pbc)
         atoms.set_constraint(FixAtoms(np.flatnonzero(hop.fixed)))
-        atoms.calc = ToyCalculator(potential, **options)
+        atoms.calc = hops.ToyCalculator(potential, **options)
         return atoms
 
     return make
@@ -350,9 +232,9 @@ def job_folder(tmp_path: Path) -> Callable[..., Path]:
     """``job_folder(hops, parameters, potential, options, runtime)`` is a new folder with that job."""
     made: list[Path] = []
 
-    def make(hops: Mapping[str, Hop], *arguments: Any, **keywords: Any) -> Path:
+    def make(paths: Mapping[str, Hop], *arguments: Any, **keywords: Any) -> Path:
         made.append(tmp_path / f'job_{len(made)}')
-        return _write_job(made[-1], hops, *arguments, **keywords)
+        return _write_job(made[-1], paths, *arguments, **keywords)
 
     return make
 

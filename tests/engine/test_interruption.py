@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
@@ -91,17 +90,9 @@ def wells(surface_hop: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope='module')
-def fan(vacancy_hop: Any) -> dict[str, Any]:
+def fan(vacancy_hop: Any, vacancy_fan: Any) -> dict[str, Any]:
     """Three hops into one vacancy: they share their source, with the atoms in three orders."""
-    template = vacancy_hop(n_images=4)
-    sites = np.insert(template.positions[0], 1, template.positions[-1, 0], axis=0)  # the vacancy is site 1
-    hops = {}
-    for site in (0, 2, 3):
-        others = np.delete(sites, [1, site], axis=0)
-        source, target = (np.vstack([ion, others]) for ion in (sites[site], sites[1]))
-        way = np.linspace(0.0, 1.0, 4)[:, None, None] * (target - source)
-        hops[f'from_{site}'] = template.replace(positions=source + way)
-    return hops
+    return vacancy_fan(vacancy_hop(n_images=4), (0, 2, 3))
 
 
 @pytest.fixture(scope='module')
@@ -352,76 +343,3 @@ def test_killed_at_every_write(
             continue
         assert_unbroken(rerun(folder), expected)
         assert well.calls <= expected.calls + 1  # at most the one answer that was not on disk yet
-
-
-RECORD = 28 + 24 * 31
-"""Bytes of an answer for 31 atoms in a journal."""
-
-
-def evaluations(folder: Path) -> int:
-    """How many answers a run has on disk, in its journals or as part of finished items."""
-    found = 0
-    for path in list((folder / files.CHECKPOINT).glob('*')):
-        with contextlib.suppress(OSError, ValueError):  # it may be gone by now
-            if path.suffix == '.journal':
-                found += path.stat().st_size // RECORD
-            elif path.suffix == '.done':
-                found += json.loads(path.read_text())['calls'][path.stem]
-    return found
-
-
-@pytest.mark.parametrize(('processes', 'n_kills'), [(1, 10), (2, 3)])
-def test_killed_with_9_at_random_moments(
-    processes: int, n_kills: int, fan: Any, job_folder: Any, run_engine: Any, rerun: Any, run_elsewhere: Any
-) -> None:
-    """Kills of the real process; in the end the unbroken run's bits, and nothing finished was done again."""
-    seed = SEED + processes
-    rng = random.Random(seed)
-    tight = LOOSE | {'band': {'optimizer': 'fire', 'fmax_ev_per_ang': 0.05}}
-    expected = run_elsewhere(fan, tight, runtime={'processes': 1})
-    folder = job_folder(fan, tight, runtime={'processes': processes, 'device': 'cpu'})
-    moments = [0.75 * expected.calls * (k + rng.random()) / n_kills for k in range(n_kills)]
-    finished: dict[Path, int] = {}
-    told = []
-    for moment in moments:
-        process = run_engine(folder)
-        while evaluations(folder) < moment and process.poll() is None:
-            time.sleep(0.01)
-        time.sleep(rng.uniform(0.0, 0.02))
-        process.kill()
-        assert process.wait() == -signal.SIGKILL, 'it was through, or crashed, before it was killed'
-        for path, mark in finished.items():
-            assert path.stat().st_mtime_ns == mark, f'{path.name} was done again (seed {seed})'
-        marked = [folder / files.ITEMS / f'{mark.stem}.npz' for mark in (folder / files.CHECKPOINT).glob('*.done')]
-        finished = {path: path.stat().st_mtime_ns for path in marked}
-        told.append((evaluations(folder), len(finished)))
-    print(f'seed {seed}, of {expected.calls}: evaluations and finished paths at each kill: {told}')
-    assert len(told) == n_kills
-    assert processes > 1 or told[-1][1] > 0  # else the paths advance together
-    process = run_engine(folder)
-    assert process.wait(60) == 0
-    for path, mark in finished.items():
-        assert path.stat().st_mtime_ns == mark, f'{path.name} was done again (seed {seed})'
-    ran = rerun.read(folder)
-    assert_unbroken(ran, expected)
-    assert ran.resumed_calls >= told[-1][0]
-
-
-@pytest.mark.parametrize('processes', [1, 2])
-def test_signal_to_the_process(
-    processes: int, fan: Any, unbroken: Any, job_folder: Any, run_engine: Any, rerun: Any
-) -> None:
-    """As a batch system sends it: the process ends well, soon, and with its result."""
-    folder = job_folder(fan, LOOSE, runtime={'processes': processes, 'device': 'cpu'})
-    process = run_engine(folder)
-    while not evaluations(folder):
-        assert process.poll() is None
-        time.sleep(0.002)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
-    ran = rerun.read(folder)
-    assert ran.result.exit.label == 'ERROR_OUT_OF_TIME'
-    assert 0 < ran.calls < unbroken.calls
-    resumed = rerun(folder)
-    assert_unbroken(resumed, unbroken)
-    assert resumed.resumed_calls >= ran.calls

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
-import pickle
 import re
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -304,77 +301,6 @@ def test_successful_ending(bench: Bench) -> None:
     for name, array in kept.items():
         np.testing.assert_array_equal(ran.arrays[f'hop/{name}'], array)
     assert ran.arrays['hop/energies'].dtype == np.float64
-
-
-def npz_of(content: bytes) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, 'w', zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr('hop/positions.npy', content)
-    return stream.getvalue()
-
-
-def npy_of_objects() -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, np.array([{}], dtype=object), allow_pickle=True)
-    return npz_of(stream.getvalue())
-
-
-@pytest.mark.parametrize(
-    ('name', 'content', 'message'),
-    [
-        (files.JOB, None, 'job.json'),
-        (files.JOB, b'', 'EOF'),
-        (files.JOB, b'{"task": "md"}', 'task'),
-        (files.JOB, b'[1, 2]', 'object'),
-        (files.ARRAYS, None, 'arrays.npz'),
-        (files.ARRAYS, b'', 'arrays.npz is not a readable array file'),
-        (files.ARRAYS, b'no archive', 'arrays.npz is not a readable array file'),
-        (
-            files.ARRAYS,
-            b'\x93NUMPY' + b'\1\0v\0' + b"{'descr': '<f8', 'fortran_order': False, 'shape': ()}",
-            'arrays.npz is not a readable array file',
-        ),
-        (files.ARRAYS, npz_of(pickle.dumps([1])), 'is no array'),
-        (files.ARRAYS, npy_of_objects(), 'pickled objects'),
-        (files.ARRAYS, npz_of(pickle.dumps([1]))[:-30], 'arrays.npz is not a readable array file'),
-    ],
-)
-def test_unreadable_job_is_refused(name: str, content: bytes | None, message: str, bench: Bench) -> None:
-    folder = bench.job_folder({'hop': bench.hop}, LOOSE)
-    if content is None:
-        (folder / name).unlink()
-    else:
-        (folder / name).write_bytes(content)
-    result = bench.rerun(folder).result
-    assert (result.exit.label, result.items) == ('ERROR_JOB_INVALID', [])
-    assert message in result.exit.message
-
-
-@pytest.mark.parametrize(
-    ('where', 'value', 'message'),
-    [
-        (('parameters', 'band', 'climbing'), True, 'climbing'),
-        (('parameters', 'band', 'fmax_ev_per_ang'), 0.0, 'fmax_ev_per_ang'),
-        (('parameters', 'source', 'optimizer'), 'mdmin', 'optimizer'),
-        (('schema_version',), 2, 'schema_version'),
-        (('items',), [], 'items'),
-        (('items',), [{'id': 'a', 'mobile': 0}] * 2, 'more than once: a'),
-        (('items',), [{'id': '../a', 'mobile': 0}], 'pattern'),
-        (('items',), [{'id': 'a', 'mobile': -1}], 'mobile'),
-        (('potential', 'file'), 'x.pt', 'either a name or a file'),
-    ],
-)
-def test_job_that_does_not_validate_is_refused_by_field(where: Any, value: Any, message: str, bench: Bench) -> None:
-    folder = bench.job_folder({'hop': bench.hop}, LOOSE)
-    job = json.loads((folder / files.JOB).read_text())
-    inner = job
-    for key in where[:-1]:
-        inner = inner[key]
-    inner[where[-1]] = value
-    (folder / files.JOB).write_text(json.dumps(job))
-    result = bench.rerun(folder).result
-    assert result.exit.label == 'ERROR_JOB_INVALID'
-    assert message in result.exit.message
 
 
 def test_old_results_are_not_passed_off_as_new(bench: Bench) -> None:
