@@ -8,7 +8,15 @@ from typing import Any
 
 from aiida.common import AttributeDict
 from aiida.common.links import LinkType
-from aiida.engine import BaseRestartWorkChain, ExitCode, ProcessHandlerReport, process_handler, while_
+from aiida.engine import (
+    BaseRestartWorkChain,
+    ExitCode,
+    ProcessHandlerReport,
+    ToContext,
+    append_,
+    process_handler,
+    while_,
+)
 from aiida.orm import AbstractCode, CalcJobNode, Computer, Dict
 from pydantic import ValidationError
 
@@ -22,11 +30,13 @@ from ..contract.neb import Progress
 from ..data.path import PathData
 from ..data.potential import PotentialData
 from .protocols import ProtocolMixin
+from .submission import submitted_before
 
 MAX_IDLE_JOBS = 6
 """Jobs in a row that were cut off without a single new evaluation: then it is not bad luck."""
 MAX_IDLE_CRASHES = 2
 """The same for an engine that says itself what it died of: a worker may have been killed once."""
+KILLED_WORKER = 'signal 9'
 EXIT_CODES = NebCalculation.exit_codes
 NODE_FAILURES = (EXIT_CODES.ERROR_SCHEDULER_OUT_OF_WALLTIME, EXIT_CODES.ERROR_SCHEDULER_NODE_FAILURE)
 
@@ -98,7 +108,19 @@ class NebBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         self.ctx.inputs.metadata = AttributeDict(self.ctx.inputs.metadata)
         self.ctx.inputs.metadata.options = AttributeDict(self.ctx.inputs.metadata.options)
         self.ctx.idle_jobs = 0
-        self.ctx.model_calls = 0
+
+    def run_process(self) -> ToContext:
+        """Submit the next job, or go on with the one that a killed worker has already submitted."""
+        label = f'iteration_{self.ctx.iteration + 1:02d}'
+        earlier = submitted_before(self.node, label, self.ctx.get('children', ()))
+        if earlier is None:
+            return super().run_process()
+        self.ctx.iteration += 1
+        considered = self.node.base.extras.get(self._considered_handlers_extra, [])
+        if len(considered) < self.ctx.iteration:
+            self.node.base.extras.set(self._considered_handlers_extra, [*considered, []])
+        self.report(f'{earlier.process_label}<{earlier.pk}> was submitted before the worker was lost: going on with it')
+        return ToContext(children=append_(earlier))
 
     def inspect_process(self) -> ExitCode | None:
         """Judge the last job; a chain that ends here, for whatever reason, keeps the paths finished so far."""
@@ -128,8 +150,15 @@ class NebBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
 
     @process_handler(priority=590, exit_codes=[EXIT_CODES.ERROR_ENGINE_CRASHED])
     def handle_crash(self, node: CalcJobNode) -> ProcessHandlerReport:
-        """The engine crashed, perhaps because a worker of it was killed: go on from its checkpoint."""
-        return self._resume(node, 'resuming from the checkpoint', patience=MAX_IDLE_CRASHES)
+        """The engine crashed, perhaps because a worker of it was killed: go on from its checkpoint.
+
+        A worker that got signal 9 was most likely killed for memory (without accounting the scheduler does not say
+        so): then with half as many.
+        """
+        action = 'resuming from the checkpoint'
+        if KILLED_WORKER in (node.exit_message or ''):
+            action = self._halve_processes(node)
+        return self._resume(node, action, patience=MAX_IDLE_CRASHES)
 
     @process_handler(priority=580, exit_codes=list(NODE_FAILURES))
     def handle_scheduler(self, node: CalcJobNode) -> ProcessHandlerReport:
@@ -139,10 +168,7 @@ class NebBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
     @process_handler(priority=570, exit_codes=[EXIT_CODES.ERROR_SCHEDULER_OUT_OF_MEMORY])
     def handle_out_of_memory(self, node: CalcJobNode) -> ProcessHandlerReport:
         """The node's memory was full: go on with half as many worker processes, which each hold the potential."""
-        options = self.ctx.inputs.metadata.options
-        # Left to itself the engine starts one process per core; how many that were is not known here.
-        options.processes = max(1, (options.get('processes', None) or 2) // 2)
-        return self._resume(node, f'resuming from the checkpoint with {options.processes} process(es)')
+        return self._resume(node, self._halve_processes(node))
 
     @process_handler(priority=560, exit_codes=[EXIT_CODES.ERROR_DEVICE_MEMORY])
     def handle_device_memory(self, node: CalcJobNode) -> ProcessHandlerReport:
@@ -161,6 +187,15 @@ class NebBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         if node.is_finished_ok or node.exit_status not in {code.status for code in BY_LABEL.values()}:
             return None
         return self._give_up(node, 'a restart cannot change that')
+
+    def _halve_processes(self, node: CalcJobNode) -> str:
+        """Halve the worker processes of the next job; return what is done in words."""
+        options = self.ctx.inputs.metadata.options
+        # Left to itself the engine starts one process per core; its last words say how many that were.
+        progress = _progress(node)
+        ran = progress.audit.processes if progress is not None and progress.audit is not None else 2
+        options.processes = max(1, (options.get('processes', None) or ran) // 2)
+        return f'resuming from the checkpoint with {options.processes} process(es)'
 
     def get_outputs(self, node: CalcJobNode) -> Mapping[str, Any]:
         """Return all finished paths, whichever job they are from, and one account of them.
@@ -198,11 +233,10 @@ class NebBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
 
     def _resume(self, node: CalcJobNode, action: str, patience: int = MAX_IDLE_JOBS) -> ProcessHandlerReport:
         """Prepare the next job for what is left; give up if as many jobs in a row as ``patience`` got nowhere."""
-        left = self._unfinished()
-        calls = _evaluations(node)
-        moved = calls > self.ctx.model_calls or len(left) < len(self.ctx.inputs.paths)
+        left, progress = self._unfinished(), _progress(node)
+        evaluated = progress is not None and progress.model_calls > progress.resumed_calls
+        moved = evaluated or len(left) < len(self.ctx.inputs.paths)
         self.ctx.idle_jobs = 0 if moved else self.ctx.idle_jobs + 1
-        self.ctx.model_calls = calls
         if self.ctx.idle_jobs >= patience:
             return self._give_up(node, f'{self.ctx.idle_jobs} job(s) in a row did not get anywhere')
         self.report(
@@ -215,7 +249,8 @@ class NebBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         return ProcessHandlerReport(True)
 
     def _give_up(self, node: CalcJobNode, why: str) -> ProcessHandlerReport:
-        """End the chain with the exit code of the job."""
+        """End the chain with the exit code of the job, also where this was the last job it was allowed."""
+        self.ctx.is_finished = True
         self.report(f'{node.process_label}<{node.pk}> ended with {node.exit_status}: {node.exit_message}; {why}')
         return ProcessHandlerReport(True, ExitCode(node.exit_status, node.exit_message))
 
@@ -235,15 +270,15 @@ def _outputs(node: CalcJobNode) -> dict[str, Any]:
     return dict(node.base.links.get_outgoing(link_type=LinkType.CREATE).nested())
 
 
-def _evaluations(node: CalcJobNode) -> int:
-    """Return how many evaluations a job had behind it, those it resumed included, by its last word."""
+def _progress(node: CalcJobNode) -> Progress | None:
+    """Return the last words of the engine of a job, if it had any."""
     if 'retrieved' not in node.outputs:
-        return 0
+        return None
     try:
         content = node.outputs.retrieved.base.repository.get_object_content(files.PROGRESS, mode='rb')
-        return Progress.model_validate_json(content).model_calls
+        return Progress.model_validate_json(content)
     except (FileNotFoundError, ValidationError):
-        return 0
+        return None
 
 
 def _int(value: int) -> Any:

@@ -49,10 +49,10 @@ def account(items: dict[str, dict[str, Any]], audit: dict[str, Any] | None = Non
     return {'schema_version': 1, 'task': 'neb', 'exit': ended.model_dump(), 'items': items, 'audit': audit}
 
 
-def progress(calls: int) -> bytes:
+def progress(calls: int, resumed: int) -> bytes:
     return Progress(
-        task='neb', n_items=2, n_finished=0, n_converged=0, n_active=2, model_calls=calls, wall_seconds=1.0,
-        updated_at='',
+        task='neb', n_items=2, n_finished=0, n_converged=0, n_active=2, model_calls=calls, resumed_calls=resumed,
+        wall_seconds=1.0, updated_at='',
     ).model_dump_json().encode()  # fmt: skip
 
 
@@ -63,6 +63,7 @@ class Chain:
         self.process, self._job_node = process, job_node
         process.setup()
         process.ctx.children = []
+        self._calls = 0
 
     def job(self, status: int, items: dict[str, dict[str, Any]] | None = None, calls: int = 0, **given: Any) -> Any:
         """Let a job end with ``status`` and return what the chain makes of it."""
@@ -73,7 +74,10 @@ class Chain:
             done = {name: surface_path() for name, each in items.items() if each['status'] == 'finished'}
             outputs |= {'paths': done} if done else {}
         inputs = {'paths': dict(process.ctx.inputs.paths)}
-        node = self._job_node(inputs, Job(status, retrieved=None, progress=progress(calls), outputs=outputs))
+        node = self._job_node(
+            inputs, Job(status, retrieved=None, progress=progress(calls, self._calls), outputs=outputs)
+        )
+        self._calls = calls
         process.ctx.iteration += 1
         process.ctx.children.append(node)
         return process.inspect_process()
@@ -185,6 +189,11 @@ def test_memory_of_the_node_with_processes_left_to_the_engine(chain: Any) -> Non
     made = chain(processes=None)
     assert made.job(110, OPEN, calls=1).status == 0
     assert made.inputs.metadata.options.processes == 1
+
+
+def test_fatal_code_is_told_even_of_the_last_job_allowed(chain: Any) -> None:
+    made = chain(max_iterations=1)
+    assert made.job(322, OPEN, calls=1).status == 322
 
 
 def test_memory_of_the_device_halves_the_batch_down_to_one_configuration(chain: Any) -> None:
