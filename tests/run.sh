@@ -21,8 +21,8 @@ export PYTEST_ADDOPTS="-p no:cacheprovider --color=no"
 unset AIIDA_PATH AIIDA_PROFILE LITRAJ_PYTHON
 
 # Two lanes run at the same time, for two cores; what measures time or keeps both busy comes after them, alone.
-LANE_1=(ruff mypy imports docs unit postgresql)
-LANE_2=(engine sevennet mace chgnet)
+LANE_1=(ruff mypy imports docs unit postgresql mace chgnet)
+LANE_2=(engine sevennet)
 ALONE=(e2e examples)
 SECTIONS=(system environments "${LANE_1[@]}" "${LANE_2[@]}" "${ALONE[@]}")
 
