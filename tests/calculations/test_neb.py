@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aiida.orm import Dict, RemoteData
+from aiida.orm import Dict
 
 from aiida_litraj.calculations.base import RUNTIME_OPTIONS, runtime_of
 from aiida_litraj.calculations.neb import NebCalculation
@@ -74,12 +74,14 @@ def test_what_is_run_and_fetched(prepare: Any, neb_inputs: Any) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ['arrays.npz', 'job.json']
 
 
-def test_checkpoint_is_copied_and_not_linked(prepare: Any, neb_inputs: Any, computer: Any) -> None:
-    parent = RemoteData(computer=computer, remote_path='/scratch/1').store()
-    info, _ = prepare(NebCalculation, {**neb_inputs(), 'parent_folder': parent})
+def test_checkpoint_is_copied_and_not_linked(prepare: Any, neb_inputs: Any, job_node: Any, computer: Any) -> None:
+    inputs = neb_inputs()
+    parent = job_node(inputs, Job(exit_status=400, outputs={})).outputs.remote_folder
+    info, _ = prepare(NebCalculation, {**inputs, 'parent_folder': parent})
+    place = parent.get_remote_path()
     assert info.remote_copy_list == [
-        (computer.uuid, '/scratch/1/checkpoint', 'checkpoint'),
-        (computer.uuid, '/scratch/1/items', 'items'),
+        (computer.uuid, f'{place}/checkpoint', 'checkpoint'),
+        (computer.uuid, f'{place}/items', 'items'),
     ]
     assert not info.remote_symlink_list
 
