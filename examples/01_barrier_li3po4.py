@@ -22,6 +22,7 @@ from aiida_litraj.cli.processes import failure_of, result_of
 from aiida_litraj.cli.structures import load_structure
 from aiida_litraj.codes.choose import choose_code, computer_of
 from aiida_litraj.codes.potentials import load_potential
+from aiida_litraj.codes.profile import CACHED
 
 # Under ``verdi run`` only the arguments say where this file is.
 HERE = Path(sys.argv[0]).resolve().parent
@@ -54,7 +55,7 @@ def main() -> None:
         protocol=arguments.protocol,
         overrides={'geometry': {'min_image_distance_ang': arguments.supercell_min, 'n_images': arguments.images}},
     )
-    with enable_caching(identifier='aiida.calculations:litraj.*'):
+    with enable_caching(identifier=CACHED):
         chain = run_with_progress(instantiate(builder), 'Lithium hop in Li3PO4')
     result = result_of(chain)
     if result is None:

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..codes.profile import CACHED
 from .console import emit_json
 from .errors import refusals
 from .options import json_option, parse_overrides, set_override, with_profile
+from .processes import BARRIER
 
 if TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
     from aiida.orm import AbstractCode
-
-BARRIER = 'litraj.barrier'
-CACHED = 'aiida.calculations:litraj.*'
 
 
 @click.group(short_help='Compute a barrier.')
@@ -90,9 +89,13 @@ def barrier(cache: bool | None, daemon: bool, as_json: bool, **options: Any) -> 
     """
     request = Request(**options)
     overrides = collect_overrides(request)
+    if cache and daemon:
+        require_caching()
     with refusals():
         builder = prepare(request, overrides)
-    with _caching(cache):
+    if cache is False:
+        builder.neb.neb.metadata.disable_cache = True  # goes with the job, also to the daemon
+    with _reusing() if cache else contextlib.nullcontext():
         if daemon:
             _submit(builder, as_json)
         else:
@@ -180,15 +183,32 @@ def _parse_hop(request: Request) -> dict[str, Any]:
         raise click.UsageError(f'--hop: {error}') from error
 
 
-@contextlib.contextmanager
-def _caching(wanted: bool | None) -> Iterator[None]:
-    """Reuse equal calculations, or not, if the command line says so."""
-    from aiida.manage.caching import disable_caching, enable_caching
+def require_caching() -> None:
+    """Refuse to leave to the daemon what only the profile can tell it: that equal jobs are to be reused.
 
-    if wanted is None:
-        yield
+    :raises click.UsageError: if the profile does not say so; it names the command that makes it.
+    """
+    from aiida.manage.caching import get_use_cache
+    from aiida.manage.configuration import get_profile
+    from aiida.plugins import CalculationFactory
+
+    if get_use_cache(identifier=CalculationFactory('litraj.neb').build_process_type()):
         return
-    with enable_caching(identifier=CACHED) if wanted else disable_caching(identifier=CACHED):
+    profile = get_profile()
+    name = profile.name if profile is not None else ''
+    raise click.UsageError(
+        f'--cache does not reach the daemon, which goes by the profile, and {name!r} reuses no jobs of this plugin; '
+        f"type once: verdi -p {name} config set --append caching.enabled_for '{CACHED}', "
+        f'then: verdi -p {name} daemon restart'
+    )
+
+
+@contextlib.contextmanager
+def _reusing() -> Iterator[None]:
+    """Reuse equal calculations that run in this interpreter."""
+    from aiida.manage.caching import enable_caching
+
+    with enable_caching(identifier=CACHED):
         yield
 
 

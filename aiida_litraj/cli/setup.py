@@ -61,7 +61,8 @@ def setup(
     """Make what a launch needs: a profile if there is none, a computer, and a code for each environment.
 
     Every environment is asked with a probe whether the engine runs there. Running the command again changes nothing
-    that is as asked for; after an update of this plugin it makes a new code under the same name.
+    that is as asked for; after an update of this plugin, or of a package that its probe names, it makes a new code
+    under the same name.
 
     \b
     Examples:
@@ -176,7 +177,7 @@ class _Report:
         what = {
             'new': 'made',
             'same': 'nothing has changed, in use as it is',
-            'replaced': f'engine or settings have changed, the old code is now {registration.hidden_label}',
+            'replaced': f'engine, packages or settings have changed, the old code is now {registration.hidden_label}',
         }[registration.state]
         click.echo(f'Code {environment.name} on {environment.computer} (pk {code.pk}): {what}')
         _print_answer(answer)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..calculations.validation import PROBE_EXTRA
 from ..contract.potential import ProbeReport
 from .computers import find_computer
 from .problems import SetupProblem
-from .register import COMPUTER, PROBE
+from .register import COMPUTER
 
 if TYPE_CHECKING:
     from aiida.orm import AbstractCode, Computer
@@ -31,7 +32,7 @@ def computer_of(code: AbstractCode) -> Computer:
 
 def report_of(code: AbstractCode) -> ProbeReport | None:
     """Return what the last probe found in the environment of a code; ``None`` if there was none or it is outdated."""
-    stored = code.base.extras.get(PROBE, None)
+    stored = code.base.extras.get(PROBE_EXTRA, None)
     if stored is None:
         return None
     try:
@@ -44,7 +45,7 @@ def list_codes() -> list[AbstractCode]:
     """Return the codes that run the engine, those replaced by newer ones left out, in the order of their names."""
     from aiida.orm import AbstractCode, QueryBuilder
 
-    query = QueryBuilder().append(AbstractCode, filters={'extras': {'has_key': PROBE}})
+    query = QueryBuilder().append(AbstractCode, filters={'extras': {'has_key': PROBE_EXTRA}})
     return sorted((code for code in query.all(flat=True) if not code.is_hidden), key=lambda code: code.label)
 
 
@@ -57,9 +58,10 @@ def families_of(code: AbstractCode) -> list[str]:
 def choose_code(name: str | None, family: str | None) -> AbstractCode:
     """Return the code called ``name``, or the one whose environment has the family.
 
-    Of several with the family it is the one that is called after it.
+    Of several with the family it is the one that is called after it. A named code is not judged here: who has the
+    potential checks that they fit.
 
-    :raises SetupProblem: if there is none, several fit, or the named one lacks the family.
+    :raises SetupProblem: if there is none, or several fit.
     """
     codes = list_codes()
     known = ', '.join(code.label for code in codes) or 'none yet'
@@ -76,7 +78,6 @@ def choose_code(name: str | None, family: str | None) -> AbstractCode:
                 raise SetupProblem(
                     f'there is no code {name!r} (there are: {known})', 'Make one: aiida-litraj setup --help'
                 ) from error
-        _check_family(code, family)
         return code
     fitting = codes if family is None else [code for code in codes if family in families_of(code)]
     named_after = [code for code in fitting if code.label == family]
@@ -90,21 +91,3 @@ def choose_code(name: str | None, family: str | None) -> AbstractCode:
         )
     labels = ', '.join(code.label for code in fitting)
     raise SetupProblem(f'several codes fit: {labels}', 'Choose one with --code NAME.')
-
-
-def _check_family(code: AbstractCode, family: str | None) -> None:
-    report = report_of(code)
-    if family is None or report is None:
-        return
-    entry = next((entry for entry in report.families if entry.family == family), None)
-    if entry is None:
-        raise SetupProblem(
-            f'the code {code.label!r} does not know the family {family!r}',
-            f'It knows {", ".join(entry.family for entry in report.families)}.',
-        )
-    if not entry.available:
-        raise SetupProblem(
-            f'the environment of the code {code.label!r} lacks the family {family!r}',
-            f'Install it there: {report.python} -m pip install {entry.package}; '
-            f'then run aiida-litraj setup --name {code.label} again.',
-        )

@@ -11,6 +11,7 @@ from typing import Any
 from .problems import SetupProblem
 
 _NAME = re.compile(r'^[A-Za-z0-9_][A-Za-z0-9_.-]*$')
+_NOT_A_VARIABLE = re.compile(r'\$(?![A-Za-z_]|\{[A-Za-z_][A-Za-z0-9_]*\})')
 _FIELDS = ('name', 'computer', 'engine_python', 'installed', 'prepend_text', 'families', 'options')
 
 
@@ -85,10 +86,11 @@ def _text(entry: Mapping[str, Any], key: str) -> str | None:
 
 
 def _quote(path: str) -> str:
-    """Return a path for the shell, with a leading ``~/`` and ``$VARIABLES`` still expanded on the computer."""
+    """Return a path for the shell, in which only a leading ``~/``, ``$NAME`` and ``${NAME}`` are still expanded."""
     if path.startswith('~/'):
         path = f'$HOME/{path[2:]}'
     escaped = path.replace('\\', '\\\\').replace('"', '\\"').replace('`', '\\`')
+    escaped = _NOT_A_VARIABLE.sub(r'\\$', escaped)
     return f'"{escaped}"'
 
 

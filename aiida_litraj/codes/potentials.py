@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..calculations.validation import check_family
 from .probe import probe_code
 from .problems import SetupProblem
 
@@ -43,9 +44,11 @@ def import_potential(request: Request, code: AbstractCode) -> tuple[PotentialDat
     The environment of ``code`` loads it; elements, range and checksum are what the engine reports.
 
     :raises SetupProblem: if the engine does not load it, or its label belongs to another potential.
-    :raises ValueError: if the file is missing, is no checkpoint, or has another checksum than asked for.
+    :raises ValueError: if the file is missing, is no checkpoint, or has another checksum than asked for, or the
+        environment of the code lacks the family.
     """
     draft = _node(request, request.sha256)  # checks the file's bytes before anything is sent anywhere
+    check_family(code, draft)
     report = _load(code, draft.to_spec(), request.file)
     node = _node(request, report.sha256, report)
     earlier = find_same(node)

@@ -84,7 +84,7 @@ def probe_code(code: AbstractCode, spec: PotentialSpec | None = None, checkpoint
 
 def _probe(computer: Computer, question: _Question, python: str | None = None) -> ProbeReport:
     lines = [computer.get_prepend_text(), question.script]
-    command = f'{question.program if question.program.startswith("./") else shlex.quote(question.program)} probe'
+    command = f'{shlex.quote(question.program)} probe'
     if _POTENTIAL in question.files:
         command += f' --potential {_POTENTIAL}'
     script = '\n'.join([*(line for line in lines if line.strip()), f'exec {command}', ''])

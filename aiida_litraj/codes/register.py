@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..calculations.validation import PROBE_EXTRA
 from ..contract.potential import ProbeReport
 from .bundle import EXECUTABLE, digest, engine_files, write_folder
 from .computers import find_computer
@@ -15,8 +17,6 @@ from .environment import Environment
 if TYPE_CHECKING:
     from aiida.orm import AbstractCode
 
-PROBE = 'litraj_probe'
-"""Extra of a code: the ``ProbeReport`` of its environment."""
 COMPUTER = 'litraj_computer'
 """Extra of a code: label of its computer. A code that ships the engine has no computer of its own."""
 OPTIONS = 'litraj_options'
@@ -35,19 +35,20 @@ class Registration:
 
 
 def register(environment: Environment, report: ProbeReport) -> Registration:
-    """Return the code of an environment, making it only if there is none with the same settings and engine.
+    """Return the code of an environment, making it only if there is none with the same settings, engine and packages.
 
     A code of the same name with other settings keeps its jobs but gets another label and is hidden.
     """
     files = engine_files() if environment.installed is None else {}
+    shell = shell_of(environment, report)
     earlier = _named(environment.name)
-    same = next((code for code in earlier if _matches(code, environment, files)), None)
+    same = next((code for code in earlier if _matches(code, environment, shell, files)), None)
     current = next((code for code in earlier if code.label == environment.name and not code.is_hidden), None)
     hidden = None
     if current is not None and (same is None or current.pk != same.pk):
         hidden = _retire(current, environment.name)
     if same is None:
-        code, state = _make(environment, files), 'new' if current is None else 'replaced'
+        code, state = _make(environment, shell, files), 'new' if current is None else 'replaced'
     else:
         code, state = same, 'same' if current is not None and current.pk == same.pk else 'replaced'
         code.label = environment.name
@@ -56,13 +57,28 @@ def register(environment: Environment, report: ProbeReport) -> Registration:
     return Registration(code, state, hidden)
 
 
+def shell_of(environment: Environment, report: ProbeReport) -> str:
+    """Return the lines of shell before the engine in every job of a code, the first a comment with versions.
+
+    They are part of the code's hash, so that a job is not taken from the cache of another version of what computes
+    it: of the available families' packages, of torch, and of an engine that does not travel (one that does is in the
+    hash itself, file by file). What the environment says of itself is reduced to characters that shell leaves alone.
+    """
+    packages = {family.package: family.version for family in report.families if family.available}
+    packages['torch'] = report.packages.get('torch')
+    known = [f'{name} {version}' for name, version in sorted(packages.items()) if version]
+    engine = [] if environment.installed is None else [f'engine {report.engine_version}']
+    versions = ', '.join(re.sub(r'[^A-Za-z0-9 ._+-]', '_', text) for text in [*engine, *known])
+    return '\n'.join(filter(None, [f'# litraj: {versions}' if versions else '', environment.script]))
+
+
 def _remember(code: AbstractCode, environment: Environment, report: ProbeReport) -> None:
     code.base.extras.set_many(
         {
             NAME: environment.name,
             COMPUTER: environment.computer,
             OPTIONS: dict(environment.options),
-            PROBE: report.model_dump(mode='json'),
+            PROBE_EXTRA: report.model_dump(mode='json'),
         }
     )
 
@@ -77,10 +93,10 @@ def _named(name: str) -> list[AbstractCode]:
     return query.order_by({'code': {'id': 'desc'}}).all(flat=True)
 
 
-def _matches(code: AbstractCode, environment: Environment, files: dict[str, bytes]) -> bool:
+def _matches(code: AbstractCode, environment: Environment, shell: str, files: dict[str, bytes]) -> bool:
     from aiida.orm import InstalledCode, PortableCode
 
-    if code.prepend_text != environment.script or code.base.extras.get(COMPUTER, None) != environment.computer:
+    if code.prepend_text != shell or code.base.extras.get(COMPUTER, None) != environment.computer:
         return False
     if isinstance(code, PortableCode):
         return environment.installed is None and digest(shipped_files(code)) == digest(files)
@@ -104,13 +120,13 @@ def _retire(code: AbstractCode, name: str) -> str:
     return str(code.label)
 
 
-def _make(environment: Environment, files: dict[str, bytes]) -> AbstractCode:
+def _make(environment: Environment, shell: str, files: dict[str, bytes]) -> AbstractCode:
     from aiida.orm import InstalledCode, PortableCode
 
     common: dict[str, Any] = {
         'label': environment.name,
         'default_calc_job_plugin': 'litraj.neb',
-        'prepend_text': environment.script,
+        'prepend_text': shell,
         'with_mpi': False,
     }
     computer = find_computer(environment.computer)

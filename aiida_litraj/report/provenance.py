@@ -6,6 +6,7 @@ import html
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..calculations.validation import PROBE_EXTRA
 from .captions import formula
 from .style import BLUE, GREY, INK
 
@@ -150,7 +151,7 @@ def _path(node: Any) -> list[str]:
 
 
 def _code(node: Any) -> list[str]:
-    report = node.base.extras.get('litraj_probe', None) or {}
+    report = node.base.extras.get(PROBE_EXTRA, None) or {}
     version = f'version {report["engine_version"]}' if 'engine_version' in report else ''
     return [node.label, version]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ from typing import Any
 import click
 import pytest
 from ase.build import bulk
+from click.testing import CliRunner
 
+from aiida_litraj.cli import launch, main
 from aiida_litraj.cli.launch import Request, collect_overrides, prepare
+from aiida_litraj.codes.profile import CACHED
 
 pytestmark = pytest.mark.usefixtures('aiida_profile_clean')
 
@@ -91,3 +95,72 @@ def test_saddle_check_is_asked_for(request_of_hop: Request) -> None:
 def test_hop_that_does_not_fit_the_mechanism_does_not_parse(request_of_hop: Request) -> None:
     with pytest.raises(click.UsageError, match="'0,1,0,0,0' does not parse"):
         prepare(replace(request_of_hop, mechanism='interstitial'), {})
+
+
+class Taken:
+    """Stands for running and submitting: keeps the builder it was given, and whether its job would be reused."""
+
+    def __init__(self) -> None:
+        self.builder: Any = None
+        self.reuses: bool | None = None
+
+    def __call__(self, builder: Any, as_json: bool) -> None:
+        from aiida.manage.caching import get_use_cache
+
+        self.builder, self.reuses = builder, get_use_cache(identifier=CACHED.replace('*', 'neb'))
+
+
+@pytest.fixture
+def launched(request_of_hop: Request, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that launches with further options, and what then became of it."""
+
+    def launch_with(*options: str) -> tuple[Any, Taken]:
+        taken = Taken()
+        monkeypatch.setattr(launch, '_submit' if '--daemon' in options else '_run', taken)
+        fixed = ('launch', 'barrier', request_of_hop.structure, '--hop', '0,1,0,0,0', '--potential', 'morse')
+        return CliRunner().invoke(main, [*fixed, *options]), taken
+
+    return launch_with
+
+
+@pytest.fixture
+def caching_profile(aiida_profile_clean: Any) -> Iterator[None]:
+    """The profile as ``setup`` makes it."""
+    from aiida.manage.configuration import get_config
+
+    get_config().set_option('caching.enabled_for', [CACHED], scope=aiida_profile_clean.name)
+    yield
+    get_config().unset_option('caching.enabled_for', scope=aiida_profile_clean.name)
+
+
+@pytest.mark.parametrize('mode', [(), ('--daemon',)])
+def test_job_is_done_again_wherever_it_runs(launched: Any, mode: tuple[str, ...]) -> None:
+    for option, disabled in ((('--no-cache',), True), ((), None)):
+        done, taken = launched(*option, *mode)
+        assert done.exit_code == 0, done.output
+        assert taken.builder.neb.neb.metadata.get('disable_cache', None) is disabled
+
+
+def test_reusing_here_is_for_this_launch_only(launched: Any) -> None:
+    assert [launched(*option)[1].reuses for option in (('--cache',), ())] == [True, False]
+
+
+def test_reusing_by_the_daemon_takes_a_profile_that_reuses(launched: Any) -> None:
+    done, taken = launched('--cache', '--daemon')
+    assert done.exit_code == 2
+    assert f"config set --append caching.enabled_for '{CACHED}'" in done.stderr
+    assert taken.builder is None
+
+
+@pytest.mark.usefixtures('caching_profile')
+def test_daemon_reuses_if_the_profile_does(launched: Any) -> None:
+    done, taken = launched('--cache', '--daemon')
+    assert (done.exit_code, taken.reuses) == (0, True)
+
+
+def test_code_without_the_family_is_refused(request_of_hop: Request, code: Any) -> None:
+    from aiida_litraj.data import PotentialData
+
+    PotentialData.packaged('sevennet', '7net-0', sha256='ab' * 32).store()
+    with pytest.raises(ValueError, match="lacks the potential family 'sevennet'"):
+        prepare(replace(request_of_hop, potential='7net-0', code='toy'), {})

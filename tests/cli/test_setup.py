@@ -38,7 +38,7 @@ def test_other_shell_gives_another_code_and_says_so() -> None:
     arguments = ('--name', 'toy', '--engine-python', sys.executable)
     run(*arguments)
     done = CliRunner().invoke(main, ['setup', *arguments, '--prepend-text', 'ulimit -c 0'])
-    assert 'engine or settings have changed, the old code is now toy-old-' in done.stdout
+    assert 'engine, packages or settings have changed, the old code is now toy-old-' in done.stdout
     assert 'double_well, morse, mueller_brown' in done.stdout
 
 

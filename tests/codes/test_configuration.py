@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,26 @@ def test_home_is_expanded_on_the_computer_and_quotes_survive() -> None:
         == 'export LITRAJ_PYTHON="$HOME/my envs/bin/python"'
     )
     assert Environment('a', engine_python='/odd"`name').script == 'export LITRAJ_PYTHON="/odd\\"\\`name"'
+
+
+@pytest.mark.parametrize(
+    ('path', 'said'),
+    [
+        ('$PLACE/python', '/the place/python'),
+        ('${PLACE}/python', '/the place/python'),
+        ('~/python', '/home/me/python'),
+        ('/a$(echo ran)/`echo ran`', '/a$(echo ran)/`echo ran`'),
+        ('/a$((1+1))$', '/a$((1+1))$'),
+        ('/a\\$(echo ran)', '/a\\$(echo ran)'),
+        ('${PLACE:-$(echo ran)}', '${PLACE:-$(echo ran)}'),
+        ('/a"; echo ran; "', '/a"; echo ran; "'),
+    ],
+)
+def test_shell_expands_variables_in_a_path_and_nothing_else(path: str, said: str) -> None:
+    script = Environment('a', engine_python=path).script + '\nprintf %s "$LITRAJ_PYTHON"'
+    known = {'PLACE': '/the place', 'HOME': '/home/me', 'PATH': os.environ['PATH']}
+    done = subprocess.run(['bash', '-c', script], env=known, capture_output=True, text=True, check=True)
+    assert done.stdout == said
 
 
 @pytest.mark.usefixtures('aiida_profile_clean')

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aiida_litraj.calculations.validation import PROBE_EXTRA
 from aiida_litraj.codes import SetupProblem, potentials
 from aiida_litraj.codes.potentials import Request, import_potential, known_texts, load_potential
 from aiida_litraj.codes.register import register
@@ -24,9 +25,10 @@ def code(environment: Any, report: Any) -> Any:
 
 
 @pytest.fixture
-def loaded(report: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def loaded(code: Any, report: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """An engine that loads every file and says that it covers lithium and sulfur; what it was asked is recorded."""
     asked: list[Any] = []
+    code.base.extras.delete(PROBE_EXTRA)  # of an environment without an answer nothing is known to be missing
 
     def probe(code: Any, spec: Any, file: Any) -> Any:
         asked.append((spec, file))
@@ -47,6 +49,15 @@ def checkpoint(tmp_path: Path) -> Path:
     with zipfile.ZipFile(path, 'w') as archive:
         archive.writestr('small/data.pkl', b'not a pickle')
     return path
+
+
+@pytest.mark.parametrize(('family', 'remedy'), [('sevennet', 'pip install sevenn'), ('nequip', 'install a package')])
+def test_family_that_the_environment_lacks_is_refused_before_the_engine_is_asked(
+    code: Any, monkeypatch: pytest.MonkeyPatch, family: str, remedy: str
+) -> None:
+    monkeypatch.delattr(potentials, 'probe_code')
+    with pytest.raises(ValueError, match=f"lacks the potential family '{family}'.*{remedy}"):
+        import_potential(Request(family, name='any', sha256=SHA256), code)
 
 
 def test_importing_twice_gives_the_same_node(code: Any) -> None:

@@ -75,6 +75,13 @@ def test_missing_program_is_named(aiida_localhost: Any, field: str) -> None:
         probe_environment(Environment('broken', aiida_localhost.label, **{field: '/nowhere/program'}), aiida_localhost)
 
 
+def test_name_of_an_installed_engine_is_no_shell(aiida_localhost: Any, tmp_path: Path) -> None:
+    odd = f'./engine; touch {tmp_path}/made'
+    with pytest.raises(SetupProblem):
+        probe_environment(Environment('odd', aiida_localhost.label, installed=odd), aiida_localhost)
+    assert not (tmp_path / 'made').exists()
+
+
 def test_unreachable_computer_is_named(aiida_computer: Any) -> None:
     computer = aiida_computer(label='closed', transport_type='core.local')
     computer.configure()

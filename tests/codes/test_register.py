@@ -25,7 +25,7 @@ def test_code_ships_exactly_the_engine(environment: Any, report: Any) -> None:
     code = register.register(environment, report).code
     assert register.shipped_files(code) == engine_files()
     assert str(code.filepath_executable) == 'litraj-engine'
-    assert code.prepend_text == f'export LITRAJ_PYTHON="{environment.engine_python}"'
+    assert code.prepend_text == f'# litraj: numpy 2.0\nexport LITRAJ_PYTHON="{environment.engine_python}"'
 
 
 def test_what_the_probe_found_stays_with_the_code(environment: Any, report: Any) -> None:
@@ -55,6 +55,43 @@ def test_change_gives_a_new_code_under_the_same_name(
     assert load_code('toy').uuid == changed.code.uuid != old.uuid
     assert old.is_hidden
     assert [code.uuid for code in choose.list_codes()] == [changed.code.uuid]
+
+
+def with_versions(report: Any, sevenn: str | None, torch: str, engine: str = '0.1.0') -> Any:
+    """What the environment says after these versions were installed there."""
+    toy, sevennet = report.families
+    families = [toy, sevennet.model_copy(update={'available': sevenn is not None, 'version': sevenn})]
+    packages = {'torch': torch, 'pydantic': '2.0'}
+    return report.model_copy(update={'families': families, 'packages': packages, 'engine_version': engine})
+
+
+@pytest.mark.parametrize('field', ['engine_python', 'installed'])
+def test_update_of_a_package_changes_the_hash_and_gives_a_new_code(environment: Any, report: Any, field: str) -> None:
+    environment = replace(environment, **{'engine_python': None, field: '/envs/sevennet/bin/program'})
+    old = register.register(environment, with_versions(report, '0.13.0', '2.12.0')).code
+    seen = {old.base.caching.compute_hash()}
+    for sevenn, torch in (('0.14.0', '2.12.0'), ('0.14.0', '2.13.0+cu130'), (None, '2.13.0+cu130')):
+        updated = with_versions(report, sevenn, torch)
+        changed, again = register.register(environment, updated), register.register(environment, updated)
+        assert (changed.state, again.state) == ('replaced', 'same')
+        seen.add(changed.code.base.caching.compute_hash())
+    assert len(seen) == 4
+    back = register.register(environment, with_versions(report, '0.13.0', '2.12.0'))
+    assert (back.state, back.code.uuid) == ('replaced', old.uuid)
+
+
+def test_version_of_an_engine_counts_where_its_files_do_not(environment: Any, report: Any) -> None:
+    installed = replace(environment, engine_python=None, installed='/opt/litraj-engine')
+    updated = with_versions(report, '0.13.0', '2.13.0', engine='0.2.0')
+    assert register.shell_of(installed, updated) == '# litraj: engine 0.2.0, numpy 2.0, sevenn 0.13.0, torch 2.13.0'
+    assert 'engine' not in register.shell_of(environment, updated).splitlines()[0]
+
+
+def test_what_an_environment_says_of_itself_is_never_run(environment: Any, report: Any) -> None:
+    hostile = with_versions(report, '1\n$(touch made) `touch made`;touch made\\', '2')
+    first, *rest = register.shell_of(environment, hostile).splitlines()
+    assert first == '# litraj: numpy 2.0, sevenn 1___touch made_ _touch made__touch made_, torch 2'
+    assert rest == environment.script.splitlines()
 
 
 def test_going_back_revives_the_old_code(environment: Any, report: Any) -> None:
@@ -87,11 +124,7 @@ def test_choosing_a_code(environment: Any, report: Any) -> None:
     assert choose.choose_code('one', 'toy').uuid == first.uuid
 
 
-def test_choosing_a_code_without_the_family_says_what_to_install(environment: Any, report: Any) -> None:
+def test_unknown_code_lists_those_there_are(environment: Any, report: Any) -> None:
     register.register(environment, report)
-    with pytest.raises(SetupProblem, match='/envs/toy/bin/python -m pip install sevenn'):
-        choose.choose_code('toy', 'sevennet')
-    with pytest.raises(SetupProblem, match="does not know the family 'nequip'"):
-        choose.choose_code('toy', 'nequip')
     with pytest.raises(SetupProblem, match=r"no code 'nix' \(there are: toy\)"):
         choose.choose_code('nix', 'toy')
