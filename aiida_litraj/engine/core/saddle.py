@@ -9,6 +9,7 @@ import numpy as np
 
 from ...contract.arrays import Array
 from ...contract.neb import SaddleParameters
+from .hessian import System, model_hessian
 from .stages import Demand, Evaluated, guard
 
 _DEPENDENT = 1e-6
@@ -35,16 +36,26 @@ class Modes:
 
 
 def lowest_modes(
-    positions: Array, start: Array, parameters: SaddleParameters, free: Array, periodic: bool, seed: int, limit: float
+    positions: Array,
+    start: Array,
+    parameters: SaddleParameters,
+    free: Array,
+    periodic: bool,
+    seed: int,
+    limit: float,
+    system: System | None = None,
 ) -> Generator[Demand, Evaluated, Modes]:
-    """Return the lowest eigenpairs of the Hessian at ``positions`` (n_atoms, 3), by block Lanczos iteration.
+    """Return the lowest eigenpairs of the Hessian at ``positions`` (n_atoms, 3), by a block subspace iteration.
 
-    C. Lanczos, J. Res. Natl. Bur. Stand. 45, 255 (1950), with full reorthogonalisation; the Hessian acts on a vector
-    through a central difference of forces, two model calls. The block has as many vectors as modes are wanted: from a
-    single one, modes of one curvature (a top of threefold symmetry has two) would be found only once. The first is
-    ``start`` (n_atoms, 3), the tangent, with seeded noise, the others are noise, so that modes orthogonal to the
-    tangent by symmetry are found too. Uniform translations are projected out where no atom is frozen. Done when the
-    residual norm of each wanted mode, which bounds the error of its curvature, is below the tolerance.
+    The Hessian acts on a vector through a central difference of forces, two model calls. The space searched grows by
+    the residuals of the wanted modes: as they are, which is block Lanczos iteration (C. Lanczos, J. Res. Natl. Bur.
+    Stand. 45, 255 (1950)), or, where ``system`` tells the atoms, divided by the model Hessian (E. R. Davidson,
+    J. Comput. Phys. 17, 87 (1975)), which takes the stiff bonds out of the way. The block has as many vectors as
+    modes are wanted: from a single one, modes of one curvature (a top of threefold symmetry has two) would be found
+    only once. The first is ``start`` (n_atoms, 3), the tangent, with seeded noise, the others are noise, so that modes
+    orthogonal to the tangent by symmetry are found too. Uniform translations are projected out where no atom is
+    frozen. Done when the residual norm of each wanted mode, which bounds the error of its curvature, is below the
+    tolerance.
     """
     shape, step = positions.shape, parameters.displacement_ang
     project, n_free = _projection(free, shape, periodic)
@@ -55,6 +66,7 @@ def lowest_modes(
     basis = np.empty((0, positions.size))
     products = np.empty((0, positions.size))
     values, vectors = np.empty(0), np.empty((0, positions.size))
+    inverse = None if system is None else np.linalg.inv(model_hessian(system, positions))
     calls, converged = 0, n_modes == 0
     for iteration in range(parameters.max_iterations):
         block = _orthonormal(block, basis, project)[: n_free - len(basis)]
@@ -74,7 +86,7 @@ def lowest_modes(
         residuals = weights @ products - values[:, None] * vectors
         left = np.linalg.norm(residuals, axis=1) >= parameters.tolerance_ev_per_ang2
         converged = len(values) == n_modes and not left.any()
-        block = residuals[left]
+        block = residuals[left] @ inverse if inverse is not None else residuals[left]
     return Modes(values, vectors.reshape(-1, *shape), calls, converged, parameters.tolerance_ev_per_ang2)
 
 

@@ -191,6 +191,7 @@ class NebTasks:
                 bool(path.pbc.any()),
                 parameters.seed,
                 limit,
+                path.system,
             )
         return Outcome(source, target, band, modes)
 
