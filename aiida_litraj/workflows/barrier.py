@@ -20,7 +20,9 @@ from ..data.path import PathData
 from ..data.potential import PotentialData
 from .neb import NebBaseWorkChain, resolve_parameters
 from .protocols import ProtocolMixin
+from .submission import submitted_before
 
+NEB_LABEL = 'neb'
 ITEM = 'hop'
 """Name of the path in the job; always the same, so that an equal hop is recognised by the cache."""
 
@@ -134,10 +136,13 @@ class BarrierWorkChain(ProtocolMixin, WorkChain):
 
     def run_neb(self) -> Any:
         """Optimise it."""
+        earlier = submitted_before(self.node, NEB_LABEL)
+        if earlier is not None:
+            return ToContext(neb=earlier)
         inputs = AttributeDict(self.exposed_inputs(NebBaseWorkChain, 'neb'))
         inputs.neb.paths = {ITEM: self.ctx.path}
         inputs.neb.potential = self.inputs.potential
-        inputs.metadata.call_link_label = 'neb'
+        inputs.metadata.call_link_label = NEB_LABEL
         return ToContext(neb=self.submit(NebBaseWorkChain, **inputs))
 
     def inspect(self) -> ExitCode | None:

@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 from aiida.engine import submit
-from aiida.orm import CalcJobNode, ProcessNode, load_node
+from aiida.orm import CalcJobNode, Log, ProcessNode, load_node
 
 from aiida_litraj.contract import files, unpack_arrays
 from aiida_litraj.workflows.neb import NebBaseWorkChain
@@ -106,6 +106,9 @@ def check(node: ProcessNode, paths: dict[str, Any], reference: dict[str, Any]) -
 def report(node: ProcessNode, killed: list[str], client: Any) -> str:
     """Return what a person needs to find out what went wrong."""
     node = load_node(node.pk)
-    jobs = [(job.pk, str(job.process_state), job.exit_status, job.get_state()) for job in node.called]
+    jobs = [(child.pk, child.process_label, str(child.process_state), child.exit_message) for child in node.called]
+    words = [entry.message for entry in Log.collection.get_logs_for(node)]
     log = Path(client.daemon_log_file).read_text(encoding='utf-8')[-4000:]
-    return f'seed {SEED}, killed {killed}, chain {node.process_state} {node.exit_message}, jobs {jobs}\n{log}'
+    return (
+        f'seed {SEED}, killed {killed}, chain {node.process_state} {node.exit_message}, children {jobs}\n{words}\n{log}'
+    )
