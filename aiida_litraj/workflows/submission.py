@@ -10,22 +10,36 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from aiida.common.links import LinkType
-from aiida.engine import ProcessState
-from aiida.orm import ProcessNode, WorkChainNode
+from aiida.engine import ProcessState, WorkChain
+from aiida.orm import ProcessNode
 
 _CALLS = (LinkType.CALL_CALC, LinkType.CALL_WORK)
+_NOT_BEGUN = (None, ProcessState.CREATED)
 
 
-def submitted_before(chain: WorkChainNode, label: str, known: Iterable[ProcessNode] = ()) -> ProcessNode | None:
+def submitted_before(chain: WorkChain, label: str, known: Iterable[ProcessNode] = ()) -> ProcessNode | None:
     """Return the child that ``chain`` has called ``label`` and lost sight of; ``None`` if there is none.
 
     :param known: children that the chain knows of, which are not meant.
     """
     seen = {node.pk for node in known}
-    for link in chain.base.links.get_outgoing(link_type=_CALLS, link_label_filter=label).all():
+    for link in chain.node.base.links.get_outgoing(link_type=_CALLS, link_label_filter=label).all():
         child = link.node
-        # Without a checkpoint it was never sent, and never will be.
-        sent = child.process_state is not ProcessState.CREATED or child.checkpoint is not None
-        if child.pk not in seen and sent:
+        if child.pk in seen:
+            continue
+        if child.process_state not in _NOT_BEGUN:
             return child
+        if child.checkpoint is not None:
+            _send(chain, child)
+            return child
+        # Without a checkpoint it was never sent, and never can be.
     return None
+
+
+def _send(chain: WorkChain, child: ProcessNode) -> None:
+    """Put a child on the queue that has not begun: whether it is there already cannot be seen from here.
+
+    A worker that gets it twice drops the second.
+    """
+    if chain.runner.controller is not None:
+        chain.runner.controller.continue_process(child.pk, nowait=False, no_reply=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,41 +16,63 @@ pytestmark = pytest.mark.usefixtures('aiida_profile')
 LABEL = 'iteration_01'
 
 
-@pytest.fixture
-def chain() -> WorkChainNode:
-    return WorkChainNode().store()
+class Controller:
+    """Stands for the broker; remembers what was sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[int] = []
+
+    def continue_process(self, pk: int, **_: Any) -> None:
+        self.sent.append(pk)
 
 
 @pytest.fixture
-def child(chain: WorkChainNode, computer: Any) -> CalcJobNode:
+def chain() -> Any:
+    """A chain as far as it matters here: its node, and the controller of its runner."""
+    return SimpleNamespace(node=WorkChainNode().store(), runner=SimpleNamespace(controller=Controller()))
+
+
+@pytest.fixture
+def child(chain: Any, computer: Any) -> CalcJobNode:
     node = CalcJobNode(computer=computer)
     node.set_option('resources', {'num_machines': 1})
-    node.base.links.add_incoming(chain, link_type=LinkType.CALL_CALC, link_label=LABEL)
-    node.set_process_state(ProcessState.CREATED)
+    node.base.links.add_incoming(chain.node, link_type=LinkType.CALL_CALC, link_label=LABEL)
     return node.store()
 
 
-def test_child_that_was_never_sent_is_not_waited_for(chain: WorkChainNode, child: CalcJobNode) -> None:
+@pytest.mark.parametrize('state', [None, ProcessState.CREATED])
+def test_child_that_was_never_sent_is_not_waited_for(
+    chain: Any, child: CalcJobNode, state: ProcessState | None
+) -> None:
+    if state is not None:
+        child.set_process_state(state)
     assert submitted_before(chain, LABEL) is None
+    assert chain.runner.controller.sent == []
 
 
 @pytest.mark.parametrize('state', [ProcessState.RUNNING, ProcessState.WAITING, ProcessState.FINISHED])
-def test_child_under_way_or_done_is_taken(chain: WorkChainNode, child: CalcJobNode, state: ProcessState) -> None:
+def test_child_under_way_or_done_is_taken(chain: Any, child: CalcJobNode, state: ProcessState) -> None:
     child.set_process_state(state)
     found = submitted_before(chain, LABEL)
     assert found is not None
     assert found.pk == child.pk
+    assert chain.runner.controller.sent == []
 
 
-def test_child_that_waits_in_the_queue_is_taken(chain: WorkChainNode, child: CalcJobNode) -> None:
-    child.set_checkpoint('somewhere in its first step')
+@pytest.mark.parametrize('state', [None, ProcessState.CREATED])
+def test_child_that_may_have_been_sent_is_taken_and_sent(
+    chain: Any, child: CalcJobNode, state: ProcessState | None
+) -> None:
+    if state is not None:
+        child.set_process_state(state)
+    child.set_checkpoint('before its first step')
     found = submitted_before(chain, LABEL)
     assert found is not None
     assert found.pk == child.pk
+    assert chain.runner.controller.sent == [child.pk]
 
 
-def test_child_the_chain_knows_or_of_another_step_is_not_meant(chain: WorkChainNode, child: CalcJobNode) -> None:
+def test_child_the_chain_knows_or_of_another_step_is_not_meant(chain: Any, child: CalcJobNode) -> None:
     child.set_process_state(ProcessState.RUNNING)
     assert submitted_before(chain, 'iteration_02') is None
     assert submitted_before(chain, LABEL, known=[child]) is None
-    assert submitted_before(WorkChainNode().store(), LABEL) is None
