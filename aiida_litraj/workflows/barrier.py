@@ -136,7 +136,7 @@ class BarrierWorkChain(ProtocolMixin, WorkChain):
 
     def run_neb(self) -> Any:
         """Optimise it."""
-        earlier = submitted_before(self.node, NEB_LABEL)
+        earlier = submitted_before(self, NEB_LABEL)
         if earlier is not None:
             return ToContext(neb=earlier)
         inputs = AttributeDict(self.exposed_inputs(NebBaseWorkChain, 'neb'))

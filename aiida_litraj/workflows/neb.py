@@ -112,7 +112,7 @@ class NebBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
     def run_process(self) -> ToContext:
         """Submit the next job, or go on with the one that a killed worker has already submitted."""
         label = f'iteration_{self.ctx.iteration + 1:02d}'
-        earlier = submitted_before(self.node, label, self.ctx.get('children', ()))
+        earlier = submitted_before(self, label, self.ctx.get('children', ()))
         if earlier is None:
             return super().run_process()
         self.ctx.iteration += 1
