@@ -21,7 +21,7 @@ START_S, CLOCK_SHARE = 1.0, 0.2
 
 
 def jobs_of(node: Any) -> list[CalcJobNode]:
-    return [child for child in node.called if isinstance(child, CalcJobNode)]
+    return sorted((child for child in node.called if isinstance(child, CalcJobNode)), key=lambda job: job.pk)
 
 
 def test_barrier_under_the_daemon(submit_and_await: Any, engine_code: Any, computer: Any) -> None:
