@@ -11,7 +11,6 @@ from aiida.common.links import LinkType
 from aiida.engine import ProcessState
 from aiida.orm import Dict, Node, QueryBuilder, StructureData, WorkChainNode
 
-from aiida_litraj.contract.errors import TABLE
 from aiida_litraj.contract.potential import FamilyReport, ProbeReport
 from aiida_litraj.data import PathData, PotentialData
 from aiida_litraj.workflows.barrier import ITEM, BarrierWorkChain
@@ -398,7 +397,7 @@ def test_barrier_of_a_path_that_did_not_converge_is_kept_with_a_warning(instanti
     assert 'not converged: residual force 0.2' in barrier['warnings']
 
 
-@pytest.mark.parametrize('status', [401, 402, *(code.status for code in TABLE)])
+@pytest.mark.parametrize('status', [201, 303, 401, 402, 410, 501])  # one of each range, and aiida-core's own
 def test_chain_that_failed_hands_its_code_on(status: int, instantiate: Any, barrier_inputs: Any) -> None:
     process = instantiate(BarrierWorkChain, barrier_inputs())
     process.ctx.neb = Ended(status, {'results': account(False)}).node
