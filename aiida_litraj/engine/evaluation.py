@@ -15,9 +15,9 @@ from typing import Protocol
 
 import numpy as np
 
-from ..contract.errors import LitrajError
 from ..contract.potential import PotentialReport, PotentialSpec
 from ..contract.runtime import Runtime
+from .failure import Failure, Tolerant
 from .models import Configuration, DeviceOutOfMemory, Evaluation, Evaluator, get_family, load
 from .models.devices import available_cores, resolve_device
 from .models.elements import check_covered, covered_numbers
@@ -30,7 +30,7 @@ LARGEST_BATCH_ATOMS = 8192
 BATCHES_IN_FLIGHT = 2
 """How many full batches of configurations the scheduler is told to keep ready, so that none is launched half full."""
 
-Result = tuple[int, Evaluation]
+Result = tuple[int, Evaluation | Failure]
 
 
 class _Backend(Protocol):
@@ -72,7 +72,7 @@ class _InProcess:
         self.halvings = 0
         self.batch_atoms = batch_atoms
         self._grow = grow
-        self._evaluator = evaluator
+        self._evaluator = Tolerant(evaluator)
         self._queue: deque[tuple[int, Configuration]] = deque()
         self._atoms_per_configuration = 1.0
 
@@ -108,17 +108,15 @@ class _InProcess:
             started = time.perf_counter()
             try:
                 evaluations = self._evaluator.evaluate([configuration for _, configuration in batch])
-            except DeviceOutOfMemory as error:
+            except DeviceOutOfMemory:
                 self._queue.extendleft(reversed(batch))
-                if len(batch) == 1:
-                    raise LitrajError('ERROR_DEVICE_MEMORY', device=self.device, atoms=atoms) from error
                 self.batch_atoms = max(atoms // 2, len(batch[0][1]))
                 self.halvings += 1
                 self._grow = False
                 continue
             finally:
                 self.model_seconds += time.perf_counter() - started
-            self.calls += len(batch)
+            self.calls += sum(isinstance(evaluation, Evaluation) for evaluation in evaluations)
             if self._grow and self.batch_atoms is not None and self._queue:  # it was full: there was more to take
                 self.batch_atoms = min(2 * self.batch_atoms, LARGEST_BATCH_ATOMS)
             return [(ticket, evaluation) for (ticket, _), evaluation in zip(batch, evaluations, strict=True)]
@@ -243,10 +241,12 @@ class Pool:
         """Return the evaluations that are ready, with their tickets; an empty list if nothing was submitted.
 
         In this process, a blocking call computes one batch and returns it. With workers it waits until at least one
-        evaluation is ready, or ``timeout`` seconds have passed.
+        evaluation is ready, or ``timeout`` seconds have passed. What the potential cannot evaluate comes back as a
+        :class:`~aiida_litraj.engine.failure.Failure`.
 
-        :raises LitrajError: ``ERROR_DEVICE_MEMORY`` if not even one configuration fits.
+        :raises LitrajError: ``ERROR_DEVICE_MEMORY`` if there is no memory for all the worker processes.
         :raises RuntimeError: if a worker died; the message holds its traceback.
+        :raises Exception: whatever a potential raises that does not answer any more what it has answered before.
         """
         if self._not_finite:
             ready, self._not_finite = self._not_finite, []
@@ -254,15 +254,24 @@ class Pool:
         return self._backend.collect(block, timeout)
 
     def evaluate(self, configurations: Sequence[Configuration]) -> list[Evaluation]:
-        """Return the evaluation of each configuration, in order; nothing else may be in flight."""
+        """Return the evaluation of each configuration, in order; nothing else may be in flight.
+
+        :raises RuntimeError: if the potential cannot evaluate one of them.
+        """
         if self.pending:
             raise RuntimeError('evaluate() would mix its tickets with those in flight')
         for index, configuration in enumerate(configurations):
             self.submit(index, configuration)
-        found: dict[int, Evaluation] = {}
+        found: dict[int, Evaluation | Failure] = {}
         while self.pending:
             found.update(self.collect())
-        return [found[index] for index in range(len(configurations))]
+        answers = []
+        for index in range(len(configurations)):
+            answer = found[index]
+            if isinstance(answer, Failure):
+                raise RuntimeError(answer.reason)
+            answers.append(answer)
+        return answers
 
     def close(self) -> None:
         """Forget what is queued and end the workers."""

@@ -30,8 +30,9 @@ from ..contract.neb import ActiveItem, ExitReport, NebItemResult, NebJob, NebRes
 from ..contract.verdict import exit_report, judge
 from .core.stages import StageFailed
 from .evaluation import Pool
+from .failure import Failure
 from .models import get_family
-from .scheduler import Failure, Scheduler, Task
+from .scheduler import Scheduler, Task
 from .tasks.neb import NebTasks, Outcome, failed, read_path, summarise
 
 _PROGRESS_SECONDS = 2.0

@@ -7,7 +7,6 @@ those that need its outcome.
 from __future__ import annotations
 
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..contract.arrays import Array
-from ..contract.errors import BY_LABEL
 from .core.stages import Demand, Evaluated, StageFailed
+from .failure import Failure, failure, told
 from .journal import Journal
 from .models.interface import Configuration, Evaluation
 
@@ -44,7 +43,7 @@ class EvaluatorPool(Protocol):
         """Queue a configuration."""
         ...
 
-    def collect(self, block: bool = True, timeout: float | None = None) -> list[tuple[int, Evaluation]]:
+    def collect(self, block: bool = True, timeout: float | None = None) -> list[tuple[int, Evaluation | Failure]]:
         """Return what is ready; wait for at least one, up to ``timeout`` seconds, if ``block``."""
         ...
 
@@ -65,14 +64,6 @@ class Task:
     needs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why a task has no value: ``label`` in the table of errors, ``reason`` for a person."""
-
-    label: str
-    reason: str
-
-
 @dataclass
 class _Active:
     task: Task
@@ -81,7 +72,7 @@ class _Active:
     demand: Demand
     since: float = field(default_factory=time.monotonic)
     number: int = 0
-    answers: list[Evaluation | None] = field(default_factory=list)
+    answers: list[Evaluation | Failure | None] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -149,8 +140,8 @@ class Scheduler:
             if waiting and not self._active:
                 raise RuntimeError(f'{waiting[0].id} waits for what no task gives: {", ".join(waiting[0].needs)}')
             if self._active:
-                for ticket, evaluation in self._pool.collect(timeout=_WAIT_SECONDS):
-                    self._deliver(ticket, evaluation)
+                for ticket, answer in self._pool.collect(timeout=_WAIT_SECONDS):
+                    self._deliver(ticket, answer)
             self._on_tick(self)
         complete = not waiting and not self._active
         for active in self._active.values():
@@ -194,7 +185,11 @@ class Scheduler:
 
     def _advance(self, active: _Active) -> bool:
         """Hand the answers to the stage; return whether it asks for more."""
-        answers = [answer for answer in active.answers if answer is not None]
+        failures = [answer for answer in active.answers if isinstance(answer, Failure)]
+        if failures:
+            self._close(active, failures[0])
+            return False
+        answers = [answer for answer in active.answers if isinstance(answer, Evaluation)]
         evaluated = Evaluated(
             np.array([answer.energy for answer in answers], dtype=np.float64),
             np.array([answer.forces for answer in answers], dtype=np.float64),
@@ -210,19 +205,20 @@ class Scheduler:
         active.number += 1
         taken = time.monotonic() - active.since
         if self._task_seconds is not None and taken > self._task_seconds:
-            code, demand = BY_LABEL['ERROR_ITEM_OUT_OF_TIME'], active.demand
-            reason = code.message.format(seconds=f'{taken:.0f}', phase=demand.phase, step=demand.step)
-            self._close(active, Failure(code.label, reason))
+            phase, step = active.demand.phase, active.demand.step
+            self._close(active, failure('ERROR_ITEM_OUT_OF_TIME', seconds=f'{taken:.0f}', phase=phase, step=step))
             return False
         return True
 
-    def _deliver(self, ticket: int, evaluation: Evaluation) -> None:
+    def _deliver(self, ticket: int, answer: Evaluation | Failure) -> None:
         name, k = self._tickets.pop(ticket)
         active = self._active[name]
-        self.calls += 1
-        self.spent[name] += 1
-        active.answers[k] = evaluation
-        active.journal.append(active.number, k, active.demand.positions[k], evaluation)
+        active.answers[k] = answer
+        if isinstance(answer, Evaluation):
+            self.calls += 1
+            self.spent[name] += 1
+            active.journal.append(active.number, k, active.demand.positions[k], answer)
+        # A failure too waits for the other images: they are counted, and a later run has them.
         if all(answer is not None for answer in active.answers) and self._advance(active):
             self._ask(active)
 
@@ -240,8 +236,4 @@ def _failure(error: Exception) -> Failure:
     """Return what went wrong in a stage; anything but its own verdict is a crash, told with its place in the code."""
     if isinstance(error, StageFailed):
         return Failure(error.label, str(error))
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return Failure(
-        'ERROR_ENGINE_CRASHED',
-        f'the engine crashed: {type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})',
-    )
+    return failure('ERROR_ENGINE_CRASHED', reason=told(error))

@@ -24,7 +24,8 @@ from typing import Any
 
 from ..contract.errors import LitrajError
 from ..contract.potential import PotentialReport, PotentialSpec
-from .models import Configuration, DeviceOutOfMemory, Evaluation, load
+from .failure import Failure, Tolerant
+from .models import Configuration, Evaluation, load
 from .models.devices import available_cores
 
 LoadArguments = tuple[PotentialSpec, Path, str, str, str]
@@ -113,7 +114,7 @@ class Workers:
         self._processes = processes
         self._arguments = arguments
         self._queue: deque[tuple[int, Configuration]] = deque()
-        self._ready: list[tuple[int, Evaluation]] = []
+        self._ready: list[tuple[int, Evaluation | Failure]] = []
         self._workers: list[_Worker] = []
         self.report: PotentialReport
         self.device: str
@@ -169,7 +170,7 @@ class Workers:
     def _receive(self, worker: _Worker) -> None:
         """Take one message of ``worker``.
 
-        :raises LitrajError: if its potential cannot be loaded or refuses a configuration.
+        :raises LitrajError: if its potential cannot be loaded, or the workers together have filled the memory.
         :raises RuntimeError: if it crashed.
         """
         try:
@@ -183,11 +184,11 @@ class Workers:
             worker.loaded = True
             self._account(worker, content[3])
         elif kind == 'done':
-            evaluation, seconds, usage = content
+            answer, seconds, usage = content
             assert worker.ticket is not None
-            self._ready.append((worker.ticket, evaluation))
+            self._ready.append((worker.ticket, answer))
             worker.ticket = None
-            self.calls += 1
+            self.calls += isinstance(answer, Evaluation)
             self.model_seconds += seconds
             self._account(worker, usage)
         elif kind == 'refused':
@@ -200,7 +201,7 @@ class Workers:
     def _account(worker: _Worker, usage: tuple[float, float]) -> None:
         worker.cpu_seconds, worker.peak_memory_mb = usage
 
-    def collect(self, block: bool, timeout: float | None) -> list[tuple[int, Evaluation]]:
+    def collect(self, block: bool, timeout: float | None) -> list[tuple[int, Evaluation | Failure]]:
         """Return what is ready, with ``block`` at least one evaluation unless ``timeout`` seconds pass."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -238,14 +239,14 @@ def _serve(connection: Connection, threads: int) -> None:
     evaluator = load(*arguments)
     limit_threads(threads)
     connection.send(('loaded', evaluator.report, evaluator.device, evaluator.dtype, _usage()))
+    potential = Tolerant(evaluator)
     while True:
         _, configuration = connection.recv()
         started = time.perf_counter()
-        try:
-            (evaluation,) = evaluator.evaluate([configuration])
-        except DeviceOutOfMemory as error:
-            raise LitrajError('ERROR_DEVICE_MEMORY', device=evaluator.device, atoms=len(configuration)) from error
-        connection.send(('done', evaluation, time.perf_counter() - started, _usage()))
+        (answer,) = potential.evaluate([configuration])
+        if isinstance(answer, Failure) and answer.label == 'ERROR_DEVICE_MEMORY':  # fewer workers may leave it room
+            raise LitrajError(answer.label, device=evaluator.device, atoms=len(configuration))
+        connection.send(('done', answer, time.perf_counter() - started, _usage()))
 
 
 def main(arguments: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from aiida_litraj.contract import LitrajError, PotentialReport, PotentialSpec, Runtime
 from aiida_litraj.engine.evaluation import FIRST_BATCH_ATOMS, Pool
+from aiida_litraj.engine.failure import Failure
 from aiida_litraj.engine.models import Configuration, DeviceOutOfMemory, Evaluation
 from aiida_litraj.engine.workers import Workers
 
@@ -45,6 +47,15 @@ class FakeGpu:
         if self.tried[-1] > self.room:
             raise DeviceOutOfMemory
         return [Evaluation(float(c.positions.sum()), c.positions) for c in configurations]
+
+
+def answers_of(pool: Pool, configurations: Sequence[Configuration]) -> dict[int, Evaluation | Failure]:
+    for ticket, asked in enumerate(configurations):
+        pool.submit(ticket, asked)
+    found = dict[int, Evaluation | Failure]()
+    while pool.pending:
+        found.update(pool.collect())
+    return found
 
 
 @pytest.mark.parametrize('processes', [1, 2])
@@ -112,14 +123,11 @@ def test_budget_grows_to_the_memory_and_not_beyond() -> None:
     assert 64 * pool.capacity >= FIRST_BATCH_ATOMS
 
 
-def test_configuration_that_never_fits_is_an_error_of_the_table() -> None:
-    pool = Pool.of(FakeGpu(room=30))
-    pool.submit(0, configuration(8))
-    pool.submit(1, configuration(64))
-    assert [ticket for ticket, _ in pool.collect()] == [0]
-    with pytest.raises(LitrajError, match='one configuration of 64 atoms') as caught:
-        pool.collect()
-    assert caught.value.code.label == 'ERROR_DEVICE_MEMORY'
+def test_configuration_that_never_fits_fails_alone() -> None:
+    found = answers_of(Pool.of(FakeGpu(room=30)), [configuration(n) for n in (8, 64, 27)])
+    assert isinstance(found[0], Evaluation)
+    assert isinstance(found[2], Evaluation)
+    assert found[1] == Failure('ERROR_DEVICE_MEMORY', 'out of memory on cuda:0 with one configuration of 64 atoms')
 
 
 def test_positions_that_are_not_finite_do_not_reach_the_potential() -> None:
@@ -159,13 +167,59 @@ def test_dead_worker_is_reported_and_not_waited_for(tmp_path: Path) -> None:
             pool.evaluate(CONFIGURATIONS)
 
 
-def test_traceback_of_a_crash_reaches_the_parent(tmp_path: Path) -> None:
-    malformed = Configuration(np.array([3]), np.zeros((1, 2)), np.eye(3), np.ones(3, dtype=bool))
-    with (
-        Pool(MORSE, tmp_path, Runtime(processes=2), 'native') as pool,
-        pytest.raises(RuntimeError, match='Traceback'),
-    ):
-        pool.evaluate([malformed])
+MALFORMED = Configuration(np.array([3]), np.zeros((1, 2)), np.eye(3), np.ones(3, dtype=bool))
+"""What a potential raises on."""
+
+
+@pytest.mark.parametrize('processes', [1, 2])
+def test_what_a_potential_raises_on_fails_alone(processes: int, tmp_path: Path) -> None:
+    """The first or one in between: the reason names the exception, the others get what they would have got."""
+    with Pool(MORSE, tmp_path, Runtime(processes=processes), 'native') as pool:
+        expected = pool.evaluate(CONFIGURATIONS)
+        calls = pool.calls
+        found = answers_of(pool, [MALFORMED, *CONFIGURATIONS[:3], MALFORMED, *CONFIGURATIONS[3:]])
+        assert pool.calls == 2 * calls
+        with pytest.raises(RuntimeError, match='ValueError'):
+            pool.evaluate([MALFORMED])
+    for ticket in (0, 4):
+        failure = found.pop(ticket)
+        assert isinstance(failure, Failure)
+        assert failure.label == 'ERROR_EVALUATION'
+        assert re.search(r': ValueError: .* \(\w+\.py:\d+\)$', failure.reason), failure.reason
+    for (_, answer), wanted in zip(sorted(found.items()), expected, strict=True):
+        assert isinstance(answer, Evaluation)
+        np.testing.assert_array_equal(answer.forces, wanted.forces)
+
+
+class Refusing(FakeGpu):
+    """A device that raises on batches with a certain number of atoms in one of their configurations."""
+
+    refused = 9
+    broken = False
+
+    def evaluate(self, configurations: Sequence[Configuration]) -> list[Evaluation]:
+        found = super().evaluate(configurations)
+        self.broken |= self.refused == 0
+        if self.broken or any(len(c) == self.refused for c in configurations):
+            raise ArithmeticError('no')
+        return found
+
+
+def test_batch_with_one_that_raises_is_taken_apart() -> None:
+    gpu = Refusing(room=100)
+    found = answers_of(Pool.of(gpu), [configuration(n) for n in (8, 9, 10)])
+    assert [isinstance(found[ticket], Failure) for ticket in range(3)] == [False, True, False]
+    assert gpu.tried == [27, 8, 9, 8, 10]  # the one before is asked once more: is it the device?
+
+
+def test_device_that_is_broken_is_no_fault_of_the_configurations() -> None:
+    gpu = Refusing(room=100)
+    pool = Pool.of(gpu)
+    pool.evaluate([configuration(8)])
+    gpu.refused = 0
+    pool.submit(0, configuration(10))
+    with pytest.raises(ArithmeticError, match='no'):
+        pool.collect()
 
 
 def test_workers_outlive_the_signals_that_end_a_job(tmp_path: Path) -> None:

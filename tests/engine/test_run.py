@@ -53,6 +53,15 @@ class Troubled:
         return morse(configuration) if trouble is None else trouble(configuration)
 
 
+class Breaking(Troubled):
+    """The Morse potential on a device that breaks when it meets a configuration of 31 atoms once more."""
+
+    def _one(self, configuration: Configuration) -> Evaluation:
+        if len(configuration) == 31 and self.calls > 1:
+            self.trouble = dict.fromkeys(range(100), RuntimeError('no bananas'))
+        return super()._one(configuration)
+
+
 @pytest.fixture
 def with_potential(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
     """Jobs run after ``with_potential(evaluator)`` are evaluated with it, whatever they ask for."""
@@ -154,8 +163,13 @@ def test_mobile_ion_that_is_not_there(vacancy_hop: Any, run_job: Any) -> None:
 def test_trouble_of_any_kind_stays_with_its_path(
     paths: dict[str, Any], alone: dict[str, Any], vacancy_hop: Any, run_job: Any, with_potential: Any
 ) -> None:
-    """Paths that explode, are answered with NaN, hop back, lack an element or do not converge, all in one job."""
-    with_potential(Troubled({27: lambda c: Evaluation(float('nan'), c.positions)}, elements=['Li']))
+    """Paths that explode, are answered with NaN, an exception or no memory, hop back, lack an element: in one job."""
+    answers = {
+        27: lambda c: Evaluation(float('nan'), c.positions),
+        26: ArithmeticError('no bananas'),
+        25: DeviceOutOfMemory(),
+    }
+    with_potential(Troubled(answers, elements=['Li']))
     exploding, returning = vacancy_hop(drop=(3, 4, 5)), vacancy_hop(drop=(3,))
     exploding.positions[:, 1] = exploding.positions[:, 2] + 0.05
     returning.positions[:] = returning.positions[0]
@@ -163,6 +177,8 @@ def test_trouble_of_any_kind_stays_with_its_path(
     trouble = {
         'exploding': exploding,
         'not_a_number': vacancy_hop(drop=(3, 4, 5, 6)),
+        'raising': vacancy_hop(drop=(3, 4, 5, 6, 7)),
+        'too_large': vacancy_hop(drop=(3, 4, 5, 6, 7, 8)),
         'oxygen': vacancy_hop(drop=(4,)).replace(numbers=np.full(30, 8)),
         'returning': returning,
     }
@@ -173,14 +189,18 @@ def test_trouble_of_any_kind_stays_with_its_path(
     assert labels == {
         'exploding': 'ERROR_EXPLODED',
         'not_a_number': 'ERROR_NON_FINITE',
+        'raising': 'ERROR_EVALUATION',
+        'too_large': 'ERROR_DEVICE_MEMORY',
         'oxygen': 'ERROR_ELEMENTS_NOT_COVERED',
         'returning': 'ERROR_ENDPOINT_MOVED',
     }
     assert 'limit 20' in ran['exploding'].reason
     assert 'O' in ran['oxygen'].reason
+    assert 'ArithmeticError: no bananas (test_run.py:' in ran['raising'].reason
+    assert '25 atoms' in ran['too_large'].reason
     for name in paths:
         assert_same(ran, alone[name], name)
-    assert (ran.result.exit.status, ran.result.exit.message) == (501, '3 of 7 paths converged')
+    assert (ran.result.exit.status, ran.result.exit.message) == (311, f'raising: {ran["raising"].reason}')
 
 
 class Bench:
@@ -208,7 +228,7 @@ class Bench:
 
     def run_crashing(self) -> Any:
         with pytest.raises(RuntimeError, match='no bananas'):
-            self.run_with(Troubled({31: RuntimeError('no bananas')}))
+            self.run_with(Breaking())
         return self.rerun.read(self.folder)
 
     def run_broken_family(self) -> Any:
@@ -238,6 +258,7 @@ ENDINGS: dict[str, Callable[[Bench], Any]] = {
     'ERROR_ELEMENTS_NOT_COVERED': lambda b: b.run_with(Troubled(elements=['O'])),
     'ERROR_ITEM_INVALID': lambda b: b.run(hops={'hop': b.hop.replace(mobile=99)}),
     'ERROR_ENGINE_CRASHED': Bench.run_crashing,
+    'ERROR_EVALUATION': lambda b: b.run_with(Troubled({31: ArithmeticError('no bananas')})),
     'ERROR_FAMILY_MISSING': lambda b: b.run_spec(family='nowhere'),
     'ERROR_POTENTIAL_NOT_LOADED': lambda b: b.run_spec(name='lennard_jones'),
     'ERROR_POTENTIAL_CHECKSUM': lambda b: b.run_spec(sha256='0' * 64),
@@ -255,7 +276,7 @@ ENDINGS: dict[str, Callable[[Bench], Any]] = {
     'ERROR_NON_FINITE': lambda b: b.run_with(Troubled({31: lambda c: Evaluation(1.0, np.full((31, 3), np.inf))})),
     'ERROR_EXPLODED': lambda b: b.run({'max_force_ev_per_ang': 0.01}),
 }
-JOB_ENDS_BEFORE_ITEMS = {'ERROR_JOB_INVALID', 'ERROR_ENGINE_CRASHED', 'ERROR_DEVICE_MEMORY', 'ERROR_PARTIAL'}
+JOB_ENDS_BEFORE_ITEMS = {'ERROR_JOB_INVALID', 'ERROR_ENGINE_CRASHED', 'ERROR_PARTIAL'}
 
 
 @pytest.fixture
@@ -275,9 +296,9 @@ def test_endings(label: str, bench: Bench) -> None:
     assert (ended.label, ended.status) == (label, code.status)
     assert not set('{}') & set(ended.message)
     assert '/work' not in ended.message
-    before_items = code.status in range(300, 400) or label in JOB_ENDS_BEFORE_ITEMS
+    before_items = code.status in range(312, 400) or label in JOB_ENDS_BEFORE_ITEMS
     assert before_items or [item.label for item in ran.result.items] == [label]
-    assert (ran.result.audit is None) == (code.status in {200, *range(311, 400)})
+    assert (ran.result.audit is None) == (code.status in {200, *range(312, 400)})
     resumable = (bench.folder / files.CHECKPOINT).exists()
     assert resumable == code.invalidates_cache
 
@@ -307,16 +328,19 @@ def test_old_results_are_not_passed_off_as_new(bench: Bench) -> None:
     """In a folder with items of other parameters, a job that cannot go on reports none of them."""
     assert bench.run()['hop'].converged
     folder = bench.folder
-    bench.with_potential(Troubled({31: DeviceOutOfMemory()}))
-    result = bench.rerun(folder).result
-    assert (result.exit.label, result.items) == ('ERROR_DEVICE_MEMORY', [])
+    bench.with_potential(Breaking())
+    with pytest.raises(RuntimeError, match='no bananas'):
+        bench.rerun(folder)
+    result = bench.rerun.read(folder).result
+    assert (result.exit.label, result.items) == ('ERROR_ENGINE_CRASHED', [])
 
 
 def test_what_was_finished_before_a_crash_is_in_the_result(bench: Bench, vacancy_hop: Any) -> None:
-    hops = {'good': vacancy_hop(drop=(2,), n_images=3), 'bad': bench.hop}
-    bench.with_potential(Troubled({31: DeviceOutOfMemory()}))
-    ran = bench.run(hops=hops)
-    assert ran.result.exit.label == 'ERROR_DEVICE_MEMORY'
+    bench.with_potential(Breaking())
+    with pytest.raises(RuntimeError, match='no bananas'):
+        bench.run(hops={'good': vacancy_hop(drop=(2,), n_images=3), 'bad': bench.hop})
+    ran = bench.rerun.read(bench.folder)
+    assert ran.result.exit.label == 'ERROR_ENGINE_CRASHED'
     assert [(item.id, item.converged) for item in ran.result.items] == [('good', True)]
     assert ran.energies('good').shape == (3,)
     assert ran.calls > 5

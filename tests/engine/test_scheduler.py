@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from aiida_litraj.engine.core.stages import Demand, Evaluated, StageFailed
+from aiida_litraj.engine.failure import Failure
 from aiida_litraj.engine.models import Configuration, Evaluation
-from aiida_litraj.engine.scheduler import Failure, Scheduler, Task
+from aiida_litraj.engine.scheduler import Scheduler, Task
 
 N_STEPS = 6
 
@@ -35,11 +36,22 @@ class FakePool:
         self._queue.append((ticket, configuration))
         self.most_in_flight = max(self.most_in_flight, self.pending)
 
-    def collect(self, block: bool = True, timeout: float | None = None) -> list[tuple[int, Evaluation]]:
+    def collect(self, block: bool = True, timeout: float | None = None) -> list[tuple[int, Evaluation | Failure]]:
         self._rng.shuffle(self._queue)
         n = int(self._rng.integers(1, len(self._queue) + 1)) if self._queue else 0
         ready, self._queue = self._queue[:n], self._queue[n:]
-        return [(ticket, Evaluation(float(np.sin(c.positions).sum()), np.cos(c.positions))) for ticket, c in ready]
+        return [(ticket, self.answer(c.positions)) for ticket, c in ready]
+
+    def answer(self, positions: Any) -> Evaluation | Failure:
+        return Evaluation(float(np.sin(positions).sum()), np.cos(positions))
+
+
+class RefusingPool(FakePool):
+    """Cannot evaluate what starts beyond 10; says where that was."""
+
+    def answer(self, positions: Any) -> Evaluation | Failure:
+        x = float(positions[0, 0])
+        return super().answer(positions) if x < 10.0 else Failure('ERROR_EVALUATION', f'at {x:g}')
 
 
 def walk(start: float, n_images: int = 2, n_steps: int = N_STEPS) -> Generator[Demand, Evaluated, float]:
@@ -150,6 +162,24 @@ def test_trouble_stays_with_those_that_need_the_outcome(step: int, tmp_path: Pat
     assert run.scheduler.run(tasks)
     failure = Failure('ERROR_NON_FINITE', str(doom))
     assert run.outcomes == {'doomed': failure, 'needs it': failure, 'needs that': failure, 'free': walked(1.0)}
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_refused_configuration_ends_its_task_alone(seed: int, tmp_path: Path) -> None:
+    """Two of four images at once: the first of them is told, whichever came first, and the others are counted."""
+    run = Run(tmp_path, RefusingPool(5, seed))
+    tasks = [
+        task('doomed', lambda _: walk(8.5, 4)),
+        task('free', lambda _: walk(1.0)),
+        task('next', lambda _: walk(2.0)),
+    ]
+    assert run.scheduler.run(tasks)
+    assert run.outcomes == {
+        'doomed': Failure('ERROR_EVALUATION', 'at 10.5'),
+        'free': walked(1.0),
+        'next': walked(2.0),
+    }
+    assert (run.scheduler.spent['doomed'], run.scheduler.calls) == (2, 2 + 4 * N_STEPS)
 
 
 @pytest.mark.parametrize('step', [0, 2])

@@ -48,6 +48,7 @@ class Evaluator(Protocol):
     ``evaluate`` takes configurations of any sizes and returns one evaluation for each in the same order, the same
     numbers (to round-off of the dtype) as one by one. It raises :class:`DeviceOutOfMemory` where the batch is too
     large; an explosion is not an error: non-finite numbers are returned as they come and the engine judges them.
+    Whatever else it raises is the end of the path concerned, not of the job.
     """
 
     report: PotentialReport

@@ -19,8 +19,9 @@ from ..core.interpolation import idpp, linear, shift
 from ..core.saddle import Modes, lowest_modes
 from ..core.stages import Band, Demand, Evaluated, Relaxed, StageFailed, optimise_band, path_residuals, relax
 from ..ends import End, Ends, Use, fingerprint, mask_of
+from ..failure import Failure
 from ..models.elements import SYMBOLS, symbols_of
-from ..scheduler import Failure, Task
+from ..scheduler import Task
 
 _ENDS = {'source': 0, 'target': -1}
 """The ends and their images."""
