@@ -9,6 +9,9 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from .base import Model
 
 Kernels = Literal['plain', 'compiled', 'cuequivariance', 'flash', 'openequivariance']
+LARGEST_BATCH_ATOMS = 8192
+"""The most atoms per model call that the engine goes to by itself: beyond, messages between atoms fill tensors of 2^31
+elements, where kernels have bugs."""
 
 
 class Runtime(Model):

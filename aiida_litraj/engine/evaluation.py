@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from ..contract.potential import PotentialReport, PotentialSpec
-from ..contract.runtime import Runtime
+from ..contract.runtime import LARGEST_BATCH_ATOMS, Runtime
 from .failure import Failure, Tolerant
 from .models import Configuration, DeviceOutOfMemory, Evaluation, Evaluator, get_family, load
 from .models.devices import available_cores, resolve_device
@@ -25,8 +25,6 @@ from .workers import Workers, limit_threads, peak_memory_mb
 
 FIRST_BATCH_ATOMS = 2048
 """Where the budget of a GPU starts when nobody set it: small enough for any card, 66 copies of a 31-atom cell."""
-LARGEST_BATCH_ATOMS = 8192
-"""Where it stops growing: beyond, messages between atoms fill tensors of 2^31 elements, where kernels have bugs."""
 BATCHES_IN_FLIGHT = 2
 """How many full batches of configurations the scheduler is told to keep ready, so that none is launched half full."""
 

@@ -25,8 +25,10 @@ from ..calculations.functions.merge_results import merge, merge_results
 from ..calculations.neb import NebCalculation
 from ..calculations.validation import check_inputs, check_parameters, check_paths
 from ..contract import files
+from ..contract.audit import Audit
 from ..contract.errors import BY_LABEL
 from ..contract.neb import Progress
+from ..contract.runtime import LARGEST_BATCH_ATOMS
 from ..data.path import PathData
 from ..data.potential import PotentialData
 from .protocols import ProtocolMixin
@@ -141,12 +143,12 @@ class NebBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
     @process_handler(priority=600, exit_codes=[EXIT_CODES.ERROR_OUT_OF_TIME])
     def handle_out_of_time(self, node: CalcJobNode) -> ProcessHandlerReport:
         """The engine stopped by its clock or a signal: go on from its checkpoint."""
-        return self._resume(node, 'resuming from the checkpoint')
+        return self._resume(node)
 
     @process_handler(priority=595, exit_codes=[EXIT_CODES.ERROR_RESULT_MISSING])
     def handle_lost_job(self, node: CalcJobNode) -> ProcessHandlerReport:
         """The engine was killed without a last word: go on from its checkpoint."""
-        return self._resume(node, 'resuming from the checkpoint')
+        return self._resume(node)
 
     @process_handler(priority=590, exit_codes=[EXIT_CODES.ERROR_ENGINE_CRASHED])
     def handle_crash(self, node: CalcJobNode) -> ProcessHandlerReport:
@@ -155,31 +157,29 @@ class NebBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         A worker that got signal 9 was most likely killed for memory (without accounting the scheduler does not say
         so): then with half as many.
         """
-        action = 'resuming from the checkpoint'
-        if KILLED_WORKER in (node.exit_message or ''):
-            action = self._halve_processes(node)
-        return self._resume(node, action, patience=MAX_IDLE_CRASHES)
+        halved = self._halve(node) if KILLED_WORKER in (node.exit_message or '') else None
+        return self._resume(node, halved, patience=MAX_IDLE_CRASHES)
 
     @process_handler(priority=580, exit_codes=list(NODE_FAILURES))
     def handle_scheduler(self, node: CalcJobNode) -> ProcessHandlerReport:
         """The scheduler ended the job, or its node went down: go on from its checkpoint."""
-        return self._resume(node, 'resuming from the checkpoint')
+        return self._resume(node)
 
     @process_handler(priority=570, exit_codes=[EXIT_CODES.ERROR_SCHEDULER_OUT_OF_MEMORY])
     def handle_out_of_memory(self, node: CalcJobNode) -> ProcessHandlerReport:
-        """The node's memory was full: go on with half as many worker processes, which each hold the potential."""
-        return self._resume(node, self._halve_processes(node))
+        """The node's memory was full: go on with half of what fills it."""
+        return self._resume(node, self._halve(node), patience=MAX_IDLE_CRASHES)
 
     @process_handler(priority=560, exit_codes=[EXIT_CODES.ERROR_DEVICE_MEMORY])
     def handle_device_memory(self, node: CalcJobNode) -> ProcessHandlerReport:
-        """The device's memory was full: go on with half the atoms per model call, down to one configuration."""
-        options, paths = self.ctx.inputs.metadata.options, self.ctx.inputs.paths.values()
-        now = options.get('batch_atoms', None) or sum(path.natoms * path.n_images for path in paths)
-        smallest = max(path.natoms for path in paths)
-        if now <= smallest:
-            return self._give_up(node, f'not even {smallest} atoms fit')
-        options.batch_atoms = max(smallest, now // 2)
-        return self._resume(node, f'resuming from the checkpoint with {options.batch_atoms} atoms per model call')
+        """Worker processes that share a memory had no room for one configuration each: go on with half as many.
+
+        Alone, and on a GPU, the engine itself has gone down to one configuration before it said so.
+        """
+        halved = self._halve_processes(node)
+        if halved is None:
+            return self._give_up(node, 'one configuration alone does not fit')
+        return self._resume(node, halved)
 
     @process_handler(priority=100)
     def handle_unrecoverable(self, node: CalcJobNode) -> ProcessHandlerReport | None:
@@ -188,14 +188,29 @@ class NebBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
             return None
         return self._give_up(node, 'a restart cannot change that')
 
-    def _halve_processes(self, node: CalcJobNode) -> str:
-        """Halve the worker processes of the next job; return what is done in words."""
-        options = self.ctx.inputs.metadata.options
+    def _halve(self, node: CalcJobNode) -> str | None:
+        """Halve what fills the node's memory; return what the next job will have, ``None`` if there is no half."""
+        return self._halve_processes(node) or self._halve_batch(node)
+
+    def _halve_processes(self, node: CalcJobNode) -> str | None:
+        """Halve the worker processes, which each hold the potential."""
+        options, ran = self.ctx.inputs.metadata.options, _audit(node)
         # Left to itself the engine starts one process per core; its last words say how many that were.
-        progress = _progress(node)
-        ran = progress.audit.processes if progress is not None and progress.audit is not None else 2
-        options.processes = max(1, (options.get('processes', None) or ran) // 2)
-        return f'resuming from the checkpoint with {options.processes} process(es)'
+        now = options.get('processes', None) or (2 if ran is None else ran.processes)
+        if now <= 1:
+            return None
+        options.processes = now // 2
+        return f'{options.processes} process(es)'
+
+    def _halve_batch(self, node: CalcJobNode) -> str | None:
+        """Halve the atoms per model call of a GPU: their graphs are made in the memory of the node."""
+        options, ran = self.ctx.inputs.metadata.options, _audit(node)
+        now = options.get('batch_atoms', None) or LARGEST_BATCH_ATOMS
+        smallest = max(path.natoms for path in self.ctx.inputs.paths.values())
+        if ran is None or ran.device == 'cpu' or now <= smallest:
+            return None
+        options.batch_atoms = max(smallest, now // 2)
+        return f'{options.batch_atoms} atoms per model call'
 
     def get_outputs(self, node: CalcJobNode) -> Mapping[str, Any]:
         """Return all finished paths, whichever job they are from, and one account of them.
@@ -231,17 +246,23 @@ class NebBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
             done |= {name for name, entry in items.items() if entry['status'] != 'unfinished'}
         return {name: path for name, path in self.inputs.neb.paths.items() if name not in done}
 
-    def _resume(self, node: CalcJobNode, action: str, patience: int = MAX_IDLE_JOBS) -> ProcessHandlerReport:
-        """Prepare the next job for what is left; give up if as many jobs in a row as ``patience`` got nowhere."""
+    def _resume(
+        self, node: CalcJobNode, halved: str | None = None, patience: int = MAX_IDLE_JOBS
+    ) -> ProcessHandlerReport:
+        """Prepare the next job for what is left; give up if as many jobs in a row as ``patience`` got nowhere.
+
+        ``halved`` tells what the next one will have less of; that makes it another job, so the counting starts again.
+        """
         left, progress = self._unfinished(), _progress(node)
         evaluated = progress is not None and progress.model_calls > progress.resumed_calls
-        moved = evaluated or len(left) < len(self.ctx.inputs.paths)
+        moved = evaluated or halved is not None or len(left) < len(self.ctx.inputs.paths)
         self.ctx.idle_jobs = 0 if moved else self.ctx.idle_jobs + 1
         if self.ctx.idle_jobs >= patience:
             return self._give_up(node, f'{self.ctx.idle_jobs} job(s) in a row did not get anywhere')
+        changed = f' with {halved}' if halved else ''
         self.report(
-            f'{node.process_label}<{node.pk}> ended with {node.exit_status}: {node.exit_message}; '
-            f'{action}, {len(left)} of {len(self.inputs.neb.paths)} paths left'
+            f'{node.process_label}<{node.pk}> ended with {node.exit_status}: {node.exit_message}; resuming from the '
+            f'checkpoint{changed}, {len(left)} of {len(self.inputs.neb.paths)} paths left'
         )
         self.ctx.inputs.paths = left
         if 'remote_folder' in node.outputs:
@@ -279,6 +300,11 @@ def _progress(node: CalcJobNode) -> Progress | None:
         return Progress.model_validate_json(content)
     except (FileNotFoundError, ValidationError):
         return None
+
+
+def _audit(node: CalcJobNode) -> Audit | None:
+    progress = _progress(node)
+    return None if progress is None else progress.audit
 
 
 def _int(value: int) -> Any:

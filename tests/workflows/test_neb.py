@@ -14,6 +14,7 @@ from aiida_litraj.calculations.neb import NebCalculation
 from aiida_litraj.contract import NebItemResult
 from aiida_litraj.contract.errors import BY_LABEL, TABLE
 from aiida_litraj.contract.neb import Progress
+from aiida_litraj.contract.runtime import LARGEST_BATCH_ATOMS
 from aiida_litraj.contract.verdict import judge
 from aiida_litraj.data import PotentialData
 from aiida_litraj.workflows.neb import MAX_IDLE_CRASHES, MAX_IDLE_JOBS, NebBaseWorkChain
@@ -49,10 +50,10 @@ def account(items: dict[str, dict[str, Any]], audit: dict[str, Any] | None = Non
     return {'schema_version': 1, 'task': 'neb', 'exit': ended.model_dump(), 'items': items, 'audit': audit}
 
 
-def progress(calls: int, resumed: int) -> bytes:
+def progress(calls: int, resumed: int, audit: dict[str, Any] | None) -> bytes:
     return Progress(
         task='neb', n_items=2, n_finished=0, n_converged=0, n_active=2, model_calls=calls, resumed_calls=resumed,
-        wall_seconds=1.0, updated_at='',
+        wall_seconds=1.0, updated_at='', audit=audit,  # type: ignore[arg-type]
     ).model_dump_json().encode()  # fmt: skip
 
 
@@ -63,6 +64,7 @@ class Chain:
         self.process, self._job_node = process, job_node
         process.setup()
         process.ctx.children = []
+        self.audit: dict[str, Any] | None = None
         self._calls = 0
 
     def job(self, status: int, items: dict[str, dict[str, Any]] | None = None, calls: int = 0, **given: Any) -> Any:
@@ -74,9 +76,7 @@ class Chain:
             done = {name: surface_path() for name, each in items.items() if each['status'] == 'finished'}
             outputs |= {'paths': done} if done else {}
         inputs = {'paths': dict(process.ctx.inputs.paths)}
-        node = self._job_node(
-            inputs, Job(status, retrieved=None, progress=progress(calls, self._calls), outputs=outputs)
-        )
+        node = self._job_node(inputs, Job(status, progress=progress(calls, self._calls, self.audit), outputs=outputs))
         self._calls = calls
         process.ctx.iteration += 1
         process.ctx.children.append(node)
@@ -132,7 +132,7 @@ RESUMED = [
 
 @pytest.mark.parametrize('code', RESUMED, ids=lambda code: str(code.status))
 def test_unfinished_paths_go_on_from_the_checkpoint(chain: Any, code: Any) -> None:
-    made = chain()
+    made = chain(processes=2)
     assert made.job(code.status, HALF, calls=15).status == 0
     assert not made.finished
     assert set(made.inputs.paths) == {'b'}
@@ -153,11 +153,11 @@ def test_unfinished_paths_go_on_from_the_checkpoint(chain: Any, code: Any) -> No
     assert all(each['converged'] for each in merged['items'].values())
 
 
-@pytest.mark.parametrize('code', RESUMED, ids=lambda code: str(code.status))
+@pytest.mark.parametrize('code', RESUMED[:-1], ids=lambda code: str(code.status))
 def test_gives_up_when_nothing_moves(chain: Any, code: Any) -> None:
-    made = chain({'a': surface_path(), 'b': vacancy_path(1)}, processes=8, batch_atoms=1000)
+    made = chain()
     assert made.job(code.status, HALF, calls=15).status == 0
-    patience = MAX_IDLE_CRASHES if code.status == 310 else MAX_IDLE_JOBS
+    patience = MAX_IDLE_CRASHES if code.status in (110, 310) else MAX_IDLE_JOBS
     made.process.ctx.idle_jobs = patience - 1
     ended = made.job(code.status, {'b': OPEN['b']}, calls=15)
     assert (ended.status, ended.message) == (code.status, f'exit message {code.status}')
@@ -174,18 +174,42 @@ def test_patience_is_counted_anew_when_a_job_gets_on(chain: Any) -> None:
     assert made.job(303, OPEN, calls=6).status == 303
 
 
-def test_memory_of_the_node_halves_the_processes(chain: Any) -> None:
-    made = chain(processes=4)
-    for number, processes in enumerate((2, 1, 1), start=1):
-        assert made.job(110, OPEN, calls=number).status == 0
+@pytest.mark.parametrize('status', [110, 410])
+def test_memory_halves_the_processes(chain: Any, status: int) -> None:
+    """Also where a job got nowhere: with half as many the next is another one."""
+    made = chain(processes=9)
+    for processes in (4, 2, 1):
+        assert made.job(status, OPEN).status == 0
         assert made.inputs.metadata.options.processes == processes
-    assert made.process.inputs.neb.metadata.options.processes == 4
+        assert any(f'with {processes} process(es), 2 of 2 paths left' in report for report in made.reports)
+    assert made.process.inputs.neb.metadata.options.processes == 9
 
 
 def test_memory_of_the_node_with_processes_left_to_the_engine(chain: Any) -> None:
     made = chain(processes=None)
+    made.audit = {**AUDIT, 'processes': 8}
     assert made.job(110, OPEN, calls=1).status == 0
-    assert made.inputs.metadata.options.processes == 1
+    assert made.inputs.metadata.options.processes == 4
+    unknown = chain(processes=None)
+    assert unknown.job(110, OPEN).status == 0
+    assert unknown.inputs.metadata.options.processes == 1
+
+
+def test_memory_of_a_node_with_a_gpu_halves_the_batch(chain: Any) -> None:
+    """Down to one configuration, 3 atoms; then the same job is tried once more, and no oftener."""
+    made = chain({'a': vacancy_path(1), 'b': vacancy_path(1)}, batch_atoms=12)
+    made.audit = {**AUDIT, 'device': 'cuda:0'}
+    for atoms in (6, 3, 3):
+        assert made.job(110, OPEN).status == 0
+        assert made.inputs.metadata.options.batch_atoms == atoms
+    assert made.job(110, OPEN).status == 110
+
+
+def test_batch_that_was_left_to_the_engine_is_halved_from_its_largest(chain: Any) -> None:
+    made = chain()
+    made.audit = {**AUDIT, 'device': 'cuda:0'}
+    assert made.job(110, OPEN).status == 0
+    assert made.inputs.metadata.options.batch_atoms == LARGEST_BATCH_ATOMS // 2
 
 
 def test_fatal_code_is_told_even_of_the_last_job_allowed(chain: Any) -> None:
@@ -193,15 +217,22 @@ def test_fatal_code_is_told_even_of_the_last_job_allowed(chain: Any) -> None:
     assert made.job(322, OPEN, calls=1).status == 322
 
 
-def test_memory_of_the_device_halves_the_batch_down_to_one_configuration(chain: Any) -> None:
-    paths = {'a': vacancy_path(1), 'b': vacancy_path(1)}  # 3 atoms, 5 images each
-    made = chain(paths)
-    for number, atoms in enumerate((15, 7, 3), start=1):
-        assert made.job(410, OPEN, calls=number).status == 0
-        assert made.inputs.metadata.options.batch_atoms == atoms
-    ended = made.job(410, OPEN, calls=9)
-    assert ended.status == 410
-    assert any('not even 3 atoms fit' in report for report in made.reports)
+def test_path_that_does_not_fit_the_device_is_not_tried_again(chain: Any) -> None:
+    """The engine itself has gone down to one configuration; the other path is kept, the code says what it was."""
+    made = chain()
+    assert made.job(410, {'a': entry('converged'), 'b': entry('failed', 'ERROR_DEVICE_MEMORY')}).status == 0
+    assert made.finished
+    made.process.results()
+    assert set(made.process.outputs['paths']) == {'a'}
+    verdict = made.process.verdict()
+    assert (verdict.status, verdict.message) == (410, 'b: because of ERROR_DEVICE_MEMORY')
+
+
+def test_no_memory_for_a_single_process_is_the_end(chain: Any) -> None:
+    made = chain()
+    assert made.job(410, HALF).status == 410
+    assert any('one configuration alone does not fit' in report for report in made.reports)
+    assert set(made.process.outputs['paths']) == {'a'}
 
 
 @pytest.mark.parametrize('status', [100, 303, 304, 400, 500, 501])
