@@ -85,6 +85,9 @@ class NebParameters(Model):
 
     ``hop_tolerance_ang``: how far the displacement of the mobile ion between the relaxed ends may differ from the
     hop that was asked for, before the path is refused as another hop; ``None`` refuses only another periodic image.
+
+    ``end_tolerance_ang``: how far any atom of an end may move while the end relaxes, before it counts as having gone to
+    another site (a neighbour that falls into the vacancy) and the path is refused; ``None`` does not look.
     """
 
     source: RelaxParameters
@@ -93,6 +96,7 @@ class NebParameters(Model):
     band: BandParameters
     acceptance: AcceptanceParameters
     hop_tolerance_ang: PositiveFloat | None
+    end_tolerance_ang: PositiveFloat | None
     max_force_ev_per_ang: PositiveFloat
     """A path with a larger force has exploded and is given up."""
     dtype: Literal['native', 'highest', 'float32', 'float64']

@@ -47,6 +47,7 @@ def _parameters(**changes: Any) -> NebParameters:
         },
         'acceptance': {'fmax_ev_per_ang': 1e-2, 'criterion': 'norm'},
         'hop_tolerance_ang': 1.0,
+        'end_tolerance_ang': None,
         'max_force_ev_per_ang': 1000.0,
         'dtype': 'native',
         'verify_saddle': None,

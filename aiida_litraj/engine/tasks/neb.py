@@ -175,6 +175,7 @@ class NebTasks:
         parameters, free = self._parameters, path.free
         source, target = (use.own(outcomes[use.end.task]) for use in self.uses[path.item.id].values())
         check_hop(path, source.positions, target.positions, parameters.hop_tolerance_ang)
+        check_sites(path, source.positions, target.positions, parameters.end_tolerance_ang)
         start = _initial(path, source.positions, target.positions, parameters.initial_path)
         limit = parameters.max_force_ev_per_ang
         band = yield from optimise_band(start, source, target, parameters.band, path.system, free, limit)
@@ -230,6 +231,27 @@ def check_hop(path: PathInput, source: Array, target: Array, tolerance: float | 
             'ERROR_ENDPOINT_MOVED',
             reason=f'the hop changed by {distance:.2f} Ang (at most {tolerance:g} allowed): an end left its site',
         )
+
+
+def check_sites(path: PathInput, source: Array, target: Array, tolerance: float | None) -> None:
+    """Assert that all atoms of the ends are still at the sites that they came at.
+
+    The mobile ion may well have made its hop while a neighbour has fallen into the vacancy: a barrier between two
+    other configurations.
+
+    :raises StageFailed: naming end, atom and way, if an atom has moved by more than ``tolerance`` in Ang.
+    """
+    for which, relaxed in zip(_ENDS, (source, target)):
+        moved = np.linalg.norm(relaxed - path.positions[_ENDS[which]], axis=1)
+        atom = int(moved.argmax())
+        if tolerance is not None and moved[atom] > tolerance:
+            others = int((moved > tolerance).sum()) - 1
+            raise StageFailed(
+                'ERROR_ENDPOINT_MOVED',
+                reason=f'while the {which} relaxed, atom {atom} ({SYMBOLS[path.numbers[atom]]}) moved by '
+                f'{moved[atom]:.2f} Ang{f" and {others} more so" if others else ""} (at most {tolerance:g} allowed): '
+                'relax the crystal with this potential first, choose another hop, or raise end_tolerance_ang',
+            )
 
 
 def check_way(path: PathInput, positions: Array) -> None:

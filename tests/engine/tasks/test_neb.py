@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -282,6 +283,31 @@ def test_end_that_falls_back_is_no_end(
     assert f'changed by {1.4:.2f} Ang (at most 1 allowed)' in item.reason
     assert ran.result.exit.label == 'ERROR_ENDPOINT_MOVED'
     assert 'hop/positions' not in ran.arrays
+
+
+@pytest.mark.parametrize('tolerance', [1.0, None])
+@pytest.mark.parametrize('way', [0.45, 0.55])
+def test_neighbour_that_goes_to_another_site_is_found(
+    way: float, tolerance: float | None, vacancy_hop: Any, run_job: Any, neb_parameters: Any
+) -> None:
+    """In the target another ion starts near the middle of its way into the new vacancy: back it goes, or into it. The
+    mobile ion does as it was asked."""
+    hop = vacancy_hop(n_images=3)
+    falling = int(np.argmin(np.linalg.norm(hop.positions[0] - hop.positions[0][0] - [1.885, 1.885, 0.0], axis=1)))
+    hop.positions[-1, falling] += way * (hop.positions[0, 0] - hop.positions[0, falling])
+    ran = run_job({'hop': hop}, neb_parameters(end_tolerance_ang=tolerance, band={'max_steps': 0}))
+    item = ran['hop']
+    if tolerance is None:
+        assert item.status == 'finished'
+        return
+    assert (item.status, item.label) == ('failed', 'ERROR_ENDPOINT_MOVED')
+    went = min(way, 1.0 - way) * np.sqrt(2.0) * 1.885
+    found = re.search(
+        rf'while the target relaxed, atom {falling} \(Li\) moved by (\S+) Ang \(at most 1 allowed\)', item.reason
+    )
+    assert found is not None, item.reason
+    assert float(found[1]) == pytest.approx(went, abs=0.2)
+    assert 'raise end_tolerance_ang' in item.reason
 
 
 def path_of(hop: Any, mobile: int | None = 0) -> PathInput:
