@@ -1,0 +1,1 @@
+"""Importers: one per layout of a published data set, and one for a person's own."""
