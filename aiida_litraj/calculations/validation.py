@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from ..analysis.crystals import closest_pair
 from ..analysis.hops import MIN_IMAGES
-from ..contract.neb import NebParameters
+from ..contract.neb import NebParameters, check_frozen
 from ..contract.potential import ProbeReport
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def check_parameters(values: Mapping[str, Any]) -> NebParameters:
 def check_path(path: PathData, name: str) -> None:
     """Refuse a path that cannot be optimised.
 
-    :raises ValueError: if it has fewer than three images, an unknown element, or two atoms on one place.
+    :raises ValueError: if it has fewer than three images, an unknown element, a frozen atom that moves, or two atoms on
+        one place.
     """
     if path.n_images < MIN_IMAGES:
         raise ValueError(f'{name}: {path.n_images} images; a path needs at least {MIN_IMAGES}, both ends included')
@@ -82,6 +83,11 @@ def check_path(path: PathData, name: str) -> None:
     pbc = np.array(path.pbc)
     if pbc.any() and abs(np.linalg.det(path.cell)) < 1e-6:
         raise ValueError(f'{name}: the cell has no volume; give the direction without periodicity a vector too')
+    if path.fixed is not None:
+        try:
+            check_frozen(path.get_positions(), path.fixed)
+        except ValueError as error:
+            raise ValueError(f'{name}: {error}') from error
     for image in (0, -1):
         pair = closest_pair(path.get_positions()[image], path.cell, pbc, below=OVERLAP_ANG)
         if pair:

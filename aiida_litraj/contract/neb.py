@@ -15,8 +15,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from .arrays import Array
 from .audit import Audit
 from .base import SCHEMA_VERSION, Model
 from .potential import PotentialSpec
@@ -26,6 +29,8 @@ Criterion = Literal['norm', 'component']
 Optimizer = Literal['fire', 'lbfgs', 'lbfgs_model_hessian']
 """FIRE and L-BFGS as in ASE; L-BFGS that starts from a model of the Hessian instead of a multiple of one."""
 ITEM_ID = r'^[A-Za-z0-9_][A-Za-z0-9_.-]*$'
+FROZEN_TOLERANCE_ANG = 1e-3
+"""How far a frozen atom may seem to move along a path: the rounding of structure files."""
 
 
 class RelaxParameters(Model):
@@ -103,6 +108,22 @@ class NebParameters(Model):
     """``highest``: float64 where the potential offers it, else its native type."""
     verify_saddle: SaddleParameters | None
     seed: NonNegativeInt
+
+
+def check_frozen(positions: Array, fixed: npt.NDArray[np.bool_]) -> None:
+    """Refuse a path (n_images, n_atoms, 3) in Ang whose frozen atoms are not in one place in all its images.
+
+    Which of the places was meant cannot be told, and no relaxation would bring them together.
+
+    :raises ValueError: naming atom, image and distance of the worst.
+    """
+    away = np.where(fixed, np.linalg.norm(positions - positions[0], axis=2), 0.0)
+    image, atom = (int(index) for index in np.unravel_index(int(away.argmax()), away.shape))
+    if away[image, atom] > FROZEN_TOLERANCE_ANG:
+        raise ValueError(
+            f'the frozen atom {atom} is {away[image, atom]:.3f} Ang away in image {image} from where it is in image 0; '
+            'give it one position in all images, or do not freeze it'
+        )
 
 
 class NebItem(Model):

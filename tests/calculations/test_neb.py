@@ -29,6 +29,14 @@ def with_two_atoms(distance: float) -> PathData:
     return PathData.from_arrays(['Li', 'O'], positions, np.diag([7.0, 7.0, 6.0]), [True] * 3, mobile=0)
 
 
+def with_a_frozen_atom(*ways: float) -> PathData:
+    """A path of three images whose second atom is frozen, and yet displaced in the second and third, in Ang."""
+    positions = np.zeros((3, 2, 3))
+    positions[:, 0, 0] = [3.0, 4.0, 5.0]
+    positions[1:, 1, 1] = ways
+    return PathData.from_arrays(['Li', 'O'], positions, 9.0 * np.eye(3), [True] * 3, mobile=0, fixed=[False, True])
+
+
 def of_one_atom(symbol: str) -> PathData:
     return PathData.from_arrays([symbol], np.linspace([[0.0] * 3], [[1.0] * 3], 3), np.eye(3), [False] * 3)
 
@@ -159,6 +167,10 @@ PROBED = ProbeReport(
 )  # fmt: skip
 
 
+def test_frozen_atom_may_be_rounded(instantiate: Any, neb_inputs: Any) -> None:
+    instantiate(NebCalculation, neb_inputs({'hop': with_a_frozen_atom(0.0, 0.0009)}))
+
+
 @pytest.fixture
 def probed_code(launcher_code: Any) -> Any:
     """The code, and what is known of its environment for the time of one test."""
@@ -187,6 +199,10 @@ BAD: dict[str, tuple[Any, str]] = {
     'two atoms on one place at the end': (
         lambda: named('hop', with_two_atoms(2.0)),
         r'paths\.hop: in the last image atoms 0 and 1 are on one place \(0\.100 Ang apart\)',
+    ),
+    'frozen atom that moves': (
+        lambda: named('hop', with_a_frozen_atom(0.0, 0.002)),
+        r'paths\.hop: the frozen atom 1 is 0\.002 Ang away in image 2 from where it is in image 0; give it one',
     ),
     'parameter missing': (
         lambda: {'parameters': Dict({k: v for k, v in neb_parameters().get_dict().items() if k != 'seed'})},

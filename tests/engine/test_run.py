@@ -135,6 +135,7 @@ MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
     'position that is no number': ({'positions': np.full((5, 31, 3), np.nan)}, 'not finite'),
     'infinite cell': ({'cell': np.diag([7.0, np.inf, 7.0])}, 'not finite'),
     'text': ({'positions': np.full((5, 31, 3), 'x')}, 'positions'),
+    'frozen atom that moves': ({'fixed': np.arange(31) == 0}, 'the frozen atom 0 is 2.666 Ang away in image 4'),
     'symbols for numbers': ({'numbers': np.full(31, 'Li')}, 'numbers'),
     'halves of elements': ({'numbers': np.full(31, 3.5)}, 'numbers'),
     'element zero': ({'numbers': np.zeros(31, int)}, 'numbers'),

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ...contract.arrays import AnyArray, Array
 from ...contract.errors import BY_LABEL
-from ...contract.neb import NebItem, NebItemResult, NebJob, NebParameters, RelaxParameters
+from ...contract.neb import NebItem, NebItemResult, NebJob, NebParameters, RelaxParameters, check_frozen
 from ..core.band import tangent
 from ..core.hessian import System
 from ..core.interpolation import idpp, linear, shift
@@ -68,7 +68,8 @@ def read_path(item: NebItem, arrays: Mapping[str, AnyArray], elements: list[str]
     """Return the path of an item.
 
     :raises StageFailed: naming what is wrong with it: a missing array, shapes that do not match, fewer than three
-        images, numbers that are not finite, a mobile ion that is not there, an element the potential lacks.
+        images, numbers that are not finite, a frozen atom that moves, a mobile ion that is not there, an element the
+        potential lacks.
     """
 
     def invalid(reason: str) -> StageFailed:
@@ -104,6 +105,10 @@ def read_path(item: NebItem, arrays: Mapping[str, AnyArray], elements: list[str]
         raise invalid('the cell has no volume')
     if not ((path.numbers > 0) & (path.numbers < len(SYMBOLS))).all():
         raise invalid(f'atomic numbers from {path.numbers.min()} to {path.numbers.max()}')
+    try:
+        check_frozen(path.positions, path.fixed)
+    except ValueError as error:
+        raise invalid(str(error)) from error
     if item.mobile is not None and item.mobile >= n_atoms:
         raise invalid(f'mobile ion {item.mobile} of {n_atoms} atoms')
     if elements is not None:
