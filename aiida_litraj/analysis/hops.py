@@ -216,7 +216,7 @@ def _check_empty(supercell: Atoms, others: list[int], place: Array, hop: Hop, ge
         )
     own = np.linalg.norm(minimum_image((place - supercell.positions[hop.source])[None, :], cell, pbc))
     if own < geometry.site_tolerance_ang:
-        raise ValueError(f'hop: source and target are the same place, {own:.3f} Ang apart')
+        raise ValueError(f'hop: source and target are the same place, {own:.3f} Ang apart; give another target')
 
 
 def build_between(
@@ -243,7 +243,7 @@ def build_between(
     if lengths[mobile] < site_tolerance_ang:
         raise ValueError(
             f'initial_structure and final_structure: no ion moves by more than {lengths[mobile]:.3f} Ang, source and '
-            'target are the same place'
+            'target are the same place; give a final_structure in which the ion has made its hop'
         )
     shortest, other = nearest_images(ways[mobile], cell, pbc)
     if pbc.any() and np.linalg.norm(other) - np.linalg.norm(shortest) < AMBIGUITY_ANG:
@@ -273,7 +273,10 @@ def check_same_atoms(first: list[str], second: list[str], first_name: str, secon
             for symbol in {*first, *second}
             if first.count(symbol) != second.count(symbol)
         )
-        raise ValueError(f'{first_name} and {second_name} differ in composition: {", ".join(counts)}')
+        raise ValueError(
+            f'{first_name} and {second_name} differ in composition: {", ".join(counts)}; a hop keeps all atoms, so '
+            'for a vacancy take one out of both'
+        )
     for index, (one, other) in enumerate(zip(first, second)):
         if one != other:
             raise ValueError(

@@ -99,7 +99,9 @@ class PathData(TrajectoryData):
         for number, image in enumerate(images[1:], start=1):
             check_same_atoms(list(first.symbols), list(image.symbols), 'image 0', f'image {number}')
             if not np.allclose(image.cell, first.cell, atol=CELL_TOLERANCE_ANG) or any(image.pbc != first.pbc):
-                raise ValueError(f'image {number} has another cell or periodicity than image 0')
+                raise ValueError(
+                    f'image {number} has another cell or periodicity than image 0; give all images the same'
+                )
             way = image.positions - positions[-1]
             positions.append(positions[-1] + (find_mic(way, first.cell, first.pbc)[0] if any(first.pbc) else way))
         known = [_energy_and_forces(image) for image in images]
