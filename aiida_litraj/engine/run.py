@@ -160,7 +160,8 @@ class NebRun:
         if path is None:  # the end of a path, not a path
             return
         if isinstance(outcome, Failure):
-            result, arrays = failed(name, outcome), dict[str, Array]()
+            result = failed(name, outcome, self._tasks.uses[name], self._scheduler.spent)
+            arrays = dict[str, Array]()
             again = BY_LABEL[outcome.label].status < 500
         else:
             assert isinstance(outcome, Outcome)
@@ -168,7 +169,7 @@ class NebRun:
             again = False
         self._settle(result, arrays)
         if not again:
-            calls = {task: self._scheduler.spent[task] for task in (name, *self._tasks.needs(name))}
+            calls = {task: self._scheduler.spent[task].total() for task in (name, *self._tasks.needs(name))}
             self._folder.keep(result, arrays, self._tasks.fingerprint(name), calls)
 
     def _settle(self, result: NebItemResult, arrays: Mapping[str, Any]) -> None:

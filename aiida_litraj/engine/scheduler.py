@@ -7,7 +7,7 @@ those that need its outcome.
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,8 +107,8 @@ class Scheduler:
         self._tickets: dict[int, tuple[str, int]] = {}
         self._next_ticket = 0
         self._outcomes: dict[str, Any] = {}
-        self.spent: dict[str, int] = {}
-        """Evaluations that each task has had, those of earlier runs included."""
+        self.spent: dict[str, Counter[str]] = {}
+        """Evaluations that each task has had in each phase, those of earlier runs included."""
         self.calls = 0
         self.resumed_calls = 0
 
@@ -149,7 +149,7 @@ class Scheduler:
         return complete
 
     def _start(self, task: Task) -> None:
-        self.spent[task.id] = 0
+        self.spent[task.id] = Counter()
         lacking = [self._outcomes[need] for need in task.needs if isinstance(self._outcomes[need], Failure)]
         if lacking:
             self._finish(task.id, lacking[0])
@@ -171,7 +171,7 @@ class Scheduler:
             active.answers = [active.journal.recall(active.number, k, p) for k, p in enumerate(positions)]
             known = sum(answer is not None for answer in active.answers)
             self.credit(known)
-            self.spent[active.task.id] += known
+            self.spent[active.task.id][active.demand.phase] += known
             if known < len(positions):
                 break
             if not self._advance(active):
@@ -216,7 +216,7 @@ class Scheduler:
         active.answers[k] = answer
         if isinstance(answer, Evaluation):
             self.calls += 1
-            self.spent[name] += 1
+            self.spent[name][active.demand.phase] += 1
             active.journal.append(active.number, k, active.demand.positions[k], answer)
         # A failure too waits for the other images: they are counted, and a later run has them.
         if all(answer is not None for answer in active.answers) and self._advance(active):

@@ -195,6 +195,10 @@ def test_trouble_of_any_kind_stays_with_its_path(
         'oxygen': 'ERROR_ELEMENTS_NOT_COVERED',
         'returning': 'ERROR_ENDPOINT_MOVED',
     }
+    assert ran.calls == costs(ran)
+    assert (ran['raising'].endpoint_calls, ran['oxygen'].endpoint_calls) == (0, 0)
+    assert ran['exploding'].endpoint_calls == 2
+    assert ran['returning'].endpoint_calls > 4
     assert 'limit 20' in ran['exploding'].reason
     assert 'O' in ran['oxygen'].reason
     assert 'ArithmeticError: no bananas (test_run.py:' in ran['raising'].reason
@@ -202,6 +206,27 @@ def test_trouble_of_any_kind_stays_with_its_path(
     for name in paths:
         assert_same(ran, alone[name], name)
     assert (ran.result.exit.status, ran.result.exit.message) == (311, f'raising: {ran["raising"].reason}')
+
+
+def costs(ran: Any) -> int:
+    """The model calls that the items have cost by their own account."""
+    return sum(item.endpoint_calls + item.band_calls + item.saddle_calls for item in ran.result.items)
+
+
+def test_band_that_fails_is_paid_for_like_its_ends(paths: dict[str, Any], run_job: Any, with_potential: Any) -> None:
+    """The potential raises on the image half way: the other images are counted, and so are the ends."""
+
+    def answer(asked: Configuration) -> Evaluation:
+        if 0.8 < asked.positions[0, 1] < 1.1:
+            raise ArithmeticError('no bananas')
+        return morse(asked)
+
+    with_potential(Troubled({31: answer}))
+    ran = run_job({'hop': paths['even']}, LOOSE)
+    item = ran['hop']
+    assert (item.status, item.label, item.band_calls) == ('failed', 'ERROR_EVALUATION', 2)
+    assert item.endpoint_calls > 4
+    assert ran.calls == costs(ran)
 
 
 class Bench:
@@ -300,6 +325,8 @@ def test_endings(label: str, bench: Bench) -> None:
     before_items = code.status in range(312, 400) or label in JOB_ENDS_BEFORE_ITEMS
     assert before_items or [item.label for item in ran.result.items] == [label]
     assert (ran.result.audit is None) == (code.status in {200, *range(312, 400)})
+    if ran.result.items and ran.result.audit is not None:
+        assert costs(ran) == ran.calls
     resumable = (bench.folder / files.CHECKPOINT).exists()
     assert resumable == code.invalidates_cache
 

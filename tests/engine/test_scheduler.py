@@ -179,7 +179,7 @@ def test_refused_configuration_ends_its_task_alone(seed: int, tmp_path: Path) ->
         'free': walked(1.0),
         'next': walked(2.0),
     }
-    assert (run.scheduler.spent['doomed'], run.scheduler.calls) == (2, 2 + 4 * N_STEPS)
+    assert (run.scheduler.spent['doomed'], run.scheduler.calls) == ({'walk': 2}, 2 + 4 * N_STEPS)
 
 
 @pytest.mark.parametrize('step', [0, 2])

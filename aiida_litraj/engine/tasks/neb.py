@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -289,7 +290,7 @@ def summarise(
     worst = component if acceptance.criterion == 'component' else norm
     climbed = band.climbing is not None or not parameters.band.climb
     converged = climbed and worst < acceptance.fmax_ev_per_ang
-    shared = {which: use.end.owner for which, use in uses.items() if (use.end.owner, use.end.which) != (name, which)}
+    shared = _shared(name, uses)
     own = {'source': outcome.source, 'target': outcome.target}
     label = reason = None
     if not converged:
@@ -346,6 +347,26 @@ def _why(path: PathInput, outcome: Outcome, parameters: NebParameters, worst: fl
     return code.label, code.message.format(fmax=f'{worst:.4f}', steps=outcome.band.n_steps, target=target)
 
 
-def failed(name: str, failure: Failure) -> NebItemResult:
-    """Return the entry of a path that was given up."""
-    return NebItemResult(id=name, status='failed', converged=False, label=failure.label, reason=failure.reason)
+def failed(
+    name: str, failure: Failure, uses: Mapping[str, Use] | None = None, spent: Mapping[str, Counter[str]] | None = None
+) -> NebItemResult:
+    """Return the entry of a path that was given up, with what it has cost: ``spent``, by task and phase."""
+    uses, spent = uses or {}, spent or {}
+    shared, own = _shared(name, uses), spent.get(name, Counter())
+    return NebItemResult(
+        id=name,
+        status='failed',
+        converged=False,
+        label=failure.label,
+        reason=failure.reason,
+        source_shared_with=shared.get('source'),
+        target_shared_with=shared.get('target'),
+        band_calls=own['band'],
+        endpoint_calls=sum(spent[use.end.task].total() for which, use in uses.items() if which not in shared),
+        saddle_calls=own['saddle'],
+    )
+
+
+def _shared(name: str, uses: Mapping[str, Use]) -> dict[str, str]:
+    """Return which ends of a path another one, or its own other end, has paid for, and which that is."""
+    return {which: use.end.owner for which, use in uses.items() if (use.end.owner, use.end.which) != (name, which)}
