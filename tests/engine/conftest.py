@@ -20,7 +20,9 @@ from ase.constraints import FixAtoms
 from aiida_litraj.contract import NebItem, NebJob, NebParameters, PotentialSpec, Runtime, files, unpack_arrays
 from aiida_litraj.contract.arrays import Array, pack_arrays
 from aiida_litraj.contract.neb import NebItemResult, NebResult
+from aiida_litraj.engine import run as run_module
 from aiida_litraj.engine.core.stages import Demand, Evaluated
+from aiida_litraj.engine.evaluation import Pool
 from aiida_litraj.engine.models import Configuration, Evaluation, load
 from aiida_litraj.engine.run import run
 
@@ -145,6 +147,12 @@ def vacancy_fan() -> Callable[..., dict[str, Hop]]:
 
 
 @pytest.fixture(scope='session')
+def fan(vacancy_hop: Any, vacancy_fan: Any) -> dict[str, Any]:
+    """Three hops into one vacancy: they share their source, with the atoms in three orders."""
+    return vacancy_fan(vacancy_hop(n_images=4), (0, 2, 3))
+
+
+@pytest.fixture(scope='session')
 def neb_parameters() -> Callable[..., NebParameters]:
     return _parameters
 
@@ -198,6 +206,17 @@ def ase_atoms() -> Callable[..., ase.Atoms]:
         return atoms
 
     return make
+
+
+@pytest.fixture
+def with_potential(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Any]:
+    """Jobs run after ``with_potential(evaluator)`` are evaluated with it, whatever they ask for; it is returned."""
+
+    def use(evaluator: Any) -> Any:
+        monkeypatch.setattr(run_module, 'Pool', lambda *_: Pool.of(evaluator))
+        return evaluator
+
+    return use
 
 
 @contextlib.contextmanager

@@ -18,9 +18,10 @@ import pytest
 from aiida_litraj.contract import PotentialSpec, files
 from aiida_litraj.engine import ends as ends_module
 from aiida_litraj.engine import run as run_module
-from aiida_litraj.engine.evaluation import Pool
 from aiida_litraj.engine.journal import Journal
 from aiida_litraj.engine.models import Configuration, Evaluation, load
+
+from .unbroken import assert_unbroken
 
 SEED = 20251121
 LOOSE = {
@@ -59,27 +60,16 @@ class Counting:
 
 
 @pytest.fixture
-def evaluated_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Counting], Counting]:
-    """Jobs are evaluated with this potential from here on, one configuration a call."""
-
-    def use(evaluator: Counting) -> Counting:
-        monkeypatch.setattr(run_module, 'Pool', lambda *_: Pool.of(evaluator))
-        return evaluator
-
-    return use
-
-
-@pytest.fixture
-def counting(evaluated_by: Any) -> Counting:
+def counting(with_potential: Any) -> Counting:
     """A Morse crystal's."""
-    return evaluated_by(Counting())
+    return with_potential(Counting())
 
 
 @pytest.fixture
-def well(evaluated_by: Any, monkeypatch: pytest.MonkeyPatch) -> Counting:
+def well(with_potential: Any, monkeypatch: pytest.MonkeyPatch) -> Counting:
     """A potential without cost, for jobs that are run very often; no power cut is feigned, so no wait for the disk."""
     monkeypatch.setattr(os, 'fsync', lambda _: None)
-    return evaluated_by(Counting('double_well', height=0.5))
+    return with_potential(Counting('double_well', height=0.5))
 
 
 @pytest.fixture(scope='module')
@@ -90,31 +80,11 @@ def wells(surface_hop: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope='module')
-def fan(vacancy_hop: Any, vacancy_fan: Any) -> dict[str, Any]:
-    """Three hops into one vacancy: they share their source, with the atoms in three orders."""
-    return vacancy_fan(vacancy_hop(n_images=4), (0, 2, 3))
-
-
-@pytest.fixture(scope='module')
 def unbroken(fan: dict[str, Any], run_elsewhere: Any) -> Any:
     ran = run_elsewhere(fan, LOOSE)
     assert ran.result.exit.status == 0
     assert [item.source_shared_with for item in ran.result.items] == [None, 'from_0', 'from_0']
     return ran
-
-
-def assert_unbroken(found: Any, expected: Any, names: Sequence[str] | None = None) -> None:
-    """All numbers, of all items or of those named, and their number of evaluations are the expected ones."""
-    for entry in expected.result.items:
-        if names is None or entry.id in names:
-            assert found[entry.id] == entry
-    keys = [key for key in expected.arrays if names is None or key.split('/')[0] in names]
-    assert list(found.arrays) == keys
-    for key in keys:
-        np.testing.assert_array_equal(found.arrays[key], expected.arrays[key], err_msg=key)
-    if names is None:
-        assert found.calls == expected.calls
-        assert found.result.exit == expected.result.exit
 
 
 def stop() -> None:
@@ -220,7 +190,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
 
 @pytest.mark.parametrize('change', CHANGES)
 def test_checkpoint_of_another_question_is_not_used(
-    change: str, wells: Any, well: Counting, evaluated_by: Any, job_folder: Any, rerun: Any
+    change: str, wells: Any, well: Counting, with_potential: Any, job_folder: Any, rerun: Any
 ) -> None:
     """Other parameters, whatever they are for, or another potential: nothing of the earlier run is left."""
     expected_calls = rerun(job_folder(wells)).calls
@@ -233,7 +203,7 @@ def test_checkpoint_of_another_question_is_not_used(
         if where:
             change_job(target, where, value)
         else:
-            evaluated_by(Counting('double_well', height=0.4))
+            with_potential(Counting('double_well', height=0.4))
     ran, expected = rerun(folder), rerun(fresh)
     assert ran.resumed_calls == 0
     assert_unbroken(ran, expected)

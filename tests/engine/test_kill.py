@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from aiida_litraj.contract import files
+
+from .unbroken import assert_unbroken
 
 SEED = 20251121
 LOOSE = {
@@ -24,25 +25,10 @@ LOOSE = {
 
 
 @pytest.fixture(scope='module')
-def fan(vacancy_hop: Any, vacancy_fan: Any) -> dict[str, Any]:
-    """Three hops into one vacancy: they share their source, with the atoms in three orders."""
-    return vacancy_fan(vacancy_hop(n_images=4), (0, 2, 3))
-
-
-@pytest.fixture(scope='module')
 def unbroken(fan: dict[str, Any], run_elsewhere: Any) -> Any:
     ran = run_elsewhere(fan, LOOSE)
     assert ran.result.exit.status == 0
     return ran
-
-
-def assert_unbroken(found: Any, expected: Any) -> None:
-    """All numbers of all items, and their number of evaluations, are the expected ones."""
-    assert found.result.items == expected.result.items
-    assert (found.result.exit, found.calls) == (expected.result.exit, expected.calls)
-    assert list(found.arrays) == list(expected.arrays)
-    for key, array in expected.arrays.items():
-        np.testing.assert_array_equal(found.arrays[key], array, err_msg=key)
 
 
 RECORD = 28 + 24 * 31
