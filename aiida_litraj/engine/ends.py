@@ -32,21 +32,10 @@ def fingerprint(*parts: object) -> str:
     return digest.hexdigest()
 
 
-def mask_of(fixed: npt.NDArray[np.bool_]) -> Array:
-    """Return 1 for each atom that may move and 0 for a frozen one, (n_atoms, 1)."""
-    mask: Array = (~fixed).astype(np.float64)[:, None]
-    return mask
+class Frame:
+    """Atoms in their cell without their positions; a base of classes that have these fields."""
 
-
-@dataclass(frozen=True)
-class End:
-    """A configuration to relax, as the path ``owner`` had it, which asked first; ``which`` of its ends it was."""
-
-    task: str
-    owner: str
-    which: str
     numbers: npt.NDArray[np.int64]
-    positions: Array
     cell: Array
     pbc: npt.NDArray[np.bool_]
     fixed: npt.NDArray[np.bool_]
@@ -59,7 +48,22 @@ class End:
     @property
     def free(self) -> Array:
         """1 for each atom that may move, 0 for a frozen one, (n_atoms, 1)."""
-        return mask_of(self.fixed)
+        mask: Array = (~self.fixed).astype(np.float64)[:, None]
+        return mask
+
+
+@dataclass(frozen=True)
+class End(Frame):
+    """A configuration to relax, as the path ``owner`` had it, which asked first; ``which`` of its ends it was."""
+
+    task: str
+    owner: str
+    which: str
+    numbers: npt.NDArray[np.int64]
+    positions: Array
+    cell: Array
+    pbc: npt.NDArray[np.bool_]
+    fixed: npt.NDArray[np.bool_]
 
     @property
     def key(self) -> tuple[str, Order]:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ...contract.potential import PotentialReport
-from .elements import check_covered, covered_numbers, symbols_of
+from .elements import symbols_of
 from .interface import Configuration, Evaluation, Evaluator, Family, LoadRequest
-from .memory import torch_memory
 from .refusal import not_loaded, resolve_dtype, resolve_kernels, verify_checksum
+from .torch_evaluator import TorchEvaluator
 
 DTYPES = ('float32',)
 """What chgnet 0.4 evaluates in: its graphs are float32 whatever the weights are."""
@@ -43,38 +43,20 @@ def names() -> list[str]:
     return [name for name in _NAMED if _file_of(name) is not None]
 
 
-class ChgnetEvaluator:
-    """A CHGNet model with the graphs, and so the numbers, of its own ASE calculator.
-
-    :param batched: whether several configurations share a call: faster on a GPU, slower on a CPU.
-    """
+class ChgnetEvaluator(TorchEvaluator):
+    """A CHGNet model with the graphs, and so the numbers, of its own ASE calculator."""
 
     dtype = 'float32'
 
     def __init__(self, model: Any, report: PotentialReport, device: str, batched: bool) -> None:
-        self.report = report
-        self.device = device
+        super().__init__(report, device, batched)
         self.model = model.to(device).eval()
         self.model.graph_converter.set_isolated_atom_response('ignore')
-        self._batched = batched
-        self._covered = covered_numbers(report)
 
-    def evaluate(self, configurations: Sequence[Configuration]) -> list[Evaluation]:
-        """Return an evaluation for each configuration.
-
-        :raises DeviceOutOfMemory: if the batch does not fit.
-        :raises LitrajError: ``ERROR_ELEMENTS_NOT_COVERED``.
-        """
-        for configuration in configurations:
-            check_covered(self.report, self._covered, configuration.numbers.tolist())
-        if not configurations:
-            return []
-        with torch_memory():
-            graphs = [self._graph(configuration) for configuration in configurations]
-            size = len(graphs) if self._batched else 1
-            found = self.model.predict_graph(graphs, task='ef', batch_size=size)
-            predictions = [found] if len(graphs) == 1 else found
-        return [self._evaluation(prediction) for prediction in predictions]
+    def _evaluate_together(self, configurations: Sequence[Configuration]) -> list[Evaluation]:
+        graphs = [self._graph(configuration) for configuration in configurations]
+        found = self.model.predict_graph(graphs, task='ef', batch_size=len(graphs))
+        return [self._evaluation(prediction) for prediction in ([found] if len(graphs) == 1 else found)]
 
     def _graph(self, configuration: Configuration) -> Any:
         from pymatgen.core import Lattice, Structure

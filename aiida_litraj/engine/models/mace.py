@@ -16,11 +16,11 @@ import numpy as np
 from ...contract.arrays import Array
 from ...contract.errors import LitrajError
 from ...contract.potential import PotentialReport
-from .elements import check_covered, covered_numbers, symbols_of
+from .elements import symbols_of
 from .interface import Configuration, Evaluation, Evaluator, Family, LoadRequest
 from .kernels import verified
-from .memory import torch_memory
 from .refusal import not_loaded, resolve_dtype, resolve_kernels, verify_checksum
+from .torch_evaluator import TorchEvaluator
 
 _CONVERTERS = {
     'cuequivariance': ('mace.cli.convert_e3nn_cueq', 'cuequivariance-torch'),
@@ -76,17 +76,13 @@ def _file_of(request: LoadRequest) -> Path:
         raise not_loaded(request.spec, reason) from error
 
 
-class MaceEvaluator:
-    """A MACE model with the neighbours, and so the numbers, of mace's own ASE calculator.
-
-    :param batched: whether several configurations share a call: faster on a GPU, slower on a CPU.
-    """
+class MaceEvaluator(TorchEvaluator):
+    """A MACE model with the neighbours, and so the numbers, of mace's own ASE calculator."""
 
     def __init__(self, model: Any, head: int, report: PotentialReport, device: str, dtype: str, batched: bool) -> None:
         import torch
 
-        self.report = report
-        self.device = device
+        super().__init__(report, device, batched)
         self.dtype = dtype
         self.model = model.to(device=device).eval()
         for parameter in self.model.parameters():
@@ -94,22 +90,7 @@ class MaceEvaluator:
         self._torch_dtype = getattr(torch, dtype)
         self._head = head
         self._cutoff = float(model.r_max)
-        self._batched = batched
-        self._covered = covered_numbers(report)
         self._species = np.array([int(number) for number in model.atomic_numbers])
-
-    def evaluate(self, configurations: Sequence[Configuration]) -> list[Evaluation]:
-        """Return an evaluation for each configuration.
-
-        :raises DeviceOutOfMemory: if the batch does not fit.
-        :raises LitrajError: ``ERROR_ELEMENTS_NOT_COVERED``.
-        """
-        for configuration in configurations:
-            check_covered(self.report, self._covered, configuration.numbers.tolist())
-        with torch_memory():
-            if self._batched and configurations:
-                return self._evaluate_together(configurations)
-            return [self._evaluate_together([configuration])[0] for configuration in configurations]
 
     def _batch(self, configurations: Sequence[Configuration]) -> dict[str, Any]:
         """Return the graph of all configurations, one unconnected piece each."""

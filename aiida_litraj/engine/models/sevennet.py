@@ -16,12 +16,12 @@ import numpy as np
 from ...contract.arrays import Array
 from ...contract.errors import LitrajError
 from ...contract.potential import PotentialReport
-from .elements import check_covered, covered_numbers, symbols_of
+from .elements import symbols_of
 from .interface import Configuration, Evaluation, Evaluator, Family, LoadRequest
 from .kernels import verified
-from .memory import torch_memory
 from .refusal import not_loaded, resolve_dtype, resolve_kernels, verify_checksum
 from .sevennet_compiled import build_compiled
+from .torch_evaluator import TorchEvaluator
 
 DTYPES = ('float32',)
 """What sevenn 0.13 evaluates in: its embedding of edges is float32 whatever the weights are."""
@@ -85,35 +85,16 @@ def _checkpoint_of(request: LoadRequest) -> Path:
         raise not_loaded(request.spec, reason) from error
 
 
-class SevenNetEvaluator:
-    """A SevenNet model with the graphs, and so the numbers, of sevenn's own ASE calculator.
-
-    :param batched: whether several configurations share a call: faster on a GPU, slower on a CPU.
-    """
+class SevenNetEvaluator(TorchEvaluator):
+    """A SevenNet model with the graphs, and so the numbers, of sevenn's own ASE calculator."""
 
     dtype = 'float32'
 
     def __init__(self, model: Any, modal: str | None, report: PotentialReport, device: str, batched: bool) -> None:
-        self.report = report
-        self.device = device
+        super().__init__(report, device, batched)
         self.model = model.to(device).eval()
         self.model.set_is_batch_data(batched)
         self._modal = modal
-        self._batched = batched
-        self._covered = covered_numbers(report)
-
-    def evaluate(self, configurations: Sequence[Configuration]) -> list[Evaluation]:
-        """Return an evaluation for each configuration.
-
-        :raises DeviceOutOfMemory: if the batch does not fit.
-        :raises LitrajError: ``ERROR_ELEMENTS_NOT_COVERED``.
-        """
-        for configuration in configurations:
-            check_covered(self.report, self._covered, configuration.numbers.tolist())
-        with torch_memory():
-            if self._batched and configurations:
-                return self._evaluate_together(configurations)
-            return [self._evaluate_one(configuration) for configuration in configurations]
 
     def _graph(self, configuration: Configuration) -> dict[str, Any]:
         from ase import Atoms

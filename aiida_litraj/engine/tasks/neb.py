@@ -15,11 +15,10 @@ from ...contract.arrays import AnyArray, Array
 from ...contract.errors import BY_LABEL
 from ...contract.neb import NebItem, NebItemResult, NebJob, NebParameters, RelaxParameters, check_frozen
 from ..core.band import tangent
-from ..core.hessian import System
 from ..core.interpolation import idpp, linear, shift
 from ..core.saddle import Modes, lowest_modes
 from ..core.stages import Band, Demand, Evaluated, Relaxed, StageFailed, optimise_band, path_residuals, relax
-from ..ends import End, Ends, Use, fingerprint, mask_of
+from ..ends import End, Ends, Frame, Use, fingerprint
 from ..failure import Failure
 from ..models.elements import SYMBOLS, symbols_of
 from ..scheduler import Task
@@ -29,7 +28,7 @@ _ENDS = {'source': 0, 'target': -1}
 
 
 @dataclass(frozen=True)
-class PathInput:
+class PathInput(Frame):
     """One path as it came: arrays as in ``contract.neb``."""
 
     item: NebItem
@@ -38,16 +37,6 @@ class PathInput:
     pbc: npt.NDArray[np.bool_]
     numbers: npt.NDArray[np.int64]
     fixed: npt.NDArray[np.bool_]
-
-    @property
-    def system(self) -> System:
-        """The atoms without their positions."""
-        return System(self.numbers, self.cell, self.pbc)
-
-    @property
-    def free(self) -> Array:
-        """1 for each atom that may move, 0 for a frozen one, (n_atoms, 1)."""
-        return mask_of(self.fixed)
 
     def end(self, which: str) -> End:
         """Return the source or the target as it came."""
