@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from ..contract.frames import Frames
@@ -19,6 +19,9 @@ class Cursor(NamedTuple):
     """Running number of the next entry in its part, from 0; malformed entries count too."""
     line: int = 1
     """Line of the part's file, from 1."""
+
+
+START: Final = Cursor()
 
 
 @dataclass(frozen=True)

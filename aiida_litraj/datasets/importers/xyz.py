@@ -1,0 +1,228 @@
+"""Sets that are extended xyz files, one per split or without splits, with or without an index beside them."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
+
+from ..card import Card
+from ..entry import START, Chunk, Cursor, Entry, Parsed, Part, Problem
+from ..extxyz import Configuration, format_frame, read_block, stretches
+from ..source import Source
+from .base import (
+    CHUNK_SIZE,
+    Guarded,
+    Importer,
+    IndexRow,
+    missing,
+    plain_value,
+    properties_of,
+    read_index,
+    without_repeats,
+    write_index,
+)
+
+SUFFIXES = ('.xyz', '.extxyz')
+SCAN_BYTES = 4 << 20
+
+
+class XyzImporter(Importer):
+    """One part per file; an entry is a configuration of it.
+
+    Without an identifier in the file an entry is called by split and running number, ``train/17``; malformed ones
+    count, so that mending one renames no other. A file without a split gives its own name instead.
+    """
+
+    indexed = False
+    """Whether the layout has ``<name>_index.csv`` with one row per entry."""
+
+    def parts(self, source: Source, card: Card) -> tuple[list[Part], list[Problem]]:
+        names = [name for name in source.members if name.endswith(SUFFIXES)]
+        if not names:
+            raise ValueError(f'{source.path} has no file that ends with {" or ".join(SUFFIXES)}')
+        found = [self._part(card, name) for name in names]
+        order = {split: number for number, split in enumerate(card.splits)}
+        found.sort(key=lambda part: (order.get(part.split or '', len(order)), part.name))
+        problems = [
+            Problem(source.name, 0, None, f'there is no file of the split {split}')
+            for split in card.splits
+            if split not in {part.split for part in found}
+        ]
+        if self.indexed:
+            problems += self._check_index(source, card, found)
+        return found, problems
+
+    def _part(self, card: Card, member: str) -> Part:
+        path = PurePosixPath(member)
+        split = next(
+            (name for name in (*card.splits, 'train', 'val', 'test') if re.search(rf'(^|[_.-]){name}$', path.stem)),
+            None,
+        )
+        expected = card.splits.get(split) if split else card.n_entries if not card.splits else None
+        return Part(str(path.with_suffix('')), split, (member,), expected)
+
+    def _index(self, source: Source, card: Card) -> tuple[str | None, dict[str, IndexRow], list[Problem]]:
+        """Return the index's member, its rows by the card's identifier, and what is wrong with it."""
+        members = source.find('_index.csv')
+        if not members:
+            return None, {}, [Problem(source.name, 0, None, 'there is no *_index.csv')]
+        rows, problems = read_index(source, members[0], str(card.identifier))
+        return members[0], {row.values[str(card.identifier)]: row for row in rows}, problems
+
+    def _check_index(self, source: Source, card: Card, parts: Iterable[Part]) -> list[Problem]:
+        """Return the problems of the index, with a row for which no file has an entry among them."""
+        member, rows, problems = self._index(source, card)
+        if member is None:
+            return problems
+        for part in parts:
+            stream = Guarded(source, part.members[0], 0)
+            for name in _names(stream, str(card.identifier)):
+                rows.pop(name, None)
+            stream.close()
+        return problems + [
+            Problem(member, row.line, name, 'stands in the index, but in no file') for name, row in rows.items()
+        ]
+
+    def chunks(
+        self, source: Source, card: Card, part: Part, start: Cursor = START, size: int = CHUNK_SIZE
+    ) -> Iterator[Chunk]:
+        member = part.members[0]
+        index: dict[str, IndexRow] | None = None
+        if self.indexed:
+            index_member, index, _ = self._index(source, card)
+            index = index if index_member is not None else None
+        stream = Guarded(source, member, start.offset)
+        here = start
+        try:
+            for stretch in stretches(stream.as_binary(), size, start.offset, start.line):
+                end = Cursor(
+                    stretch.offset + len(stretch.data), here.number + stretch.n_blocks, stretch.line + stretch.n_lines
+                )
+                context = {} if index is None else {'rows': _rows_in(stretch.data, str(card.identifier), index)}
+                first = Cursor(stretch.offset, here.number, stretch.line)
+                yield Chunk(part.name, part.split, first, end, stretch.data, member, context)
+                here = end
+            if stream.error is not None:
+                end = here._replace(number=here.number + 1)
+                yield Chunk(part.name, part.split, here, end, b'', member, {'broken': stream.error})
+        finally:
+            stream.close()
+
+    def parse(self, card: Card, chunk: Chunk) -> Parsed:
+        found = read_block(cast(bytes, chunk.payload), card.keys, chunk.first_line)
+        parsed = self._sorted(card, chunk, found)
+        if 'broken' in chunk.context:
+            parsed.problems.append(Problem(chunk.file, chunk.first_line, None, str(chunk.context['broken'])))
+        return parsed
+
+    def _sorted(self, card: Card, chunk: Chunk, found: Iterable[Configuration]) -> Parsed:
+        """Return configurations as entries, and those that are none as problems."""
+        problems: list[Problem] = []
+        entries: list[Entry] = []
+        for one in found:
+            try:
+                entries.append(self._entry(card, chunk, one, chunk.first_number + one.number))
+            except _Refused as refused:
+                problems.append(Problem(chunk.file, refused.line, refused.entry_id, str(refused)))
+        return Parsed(without_repeats(entries, problems), problems)
+
+    def _entry(self, card: Card, chunk: Chunk, one: Configuration, number: int) -> Entry:
+        name = f'{chunk.split or chunk.part}/{number}'
+        if one.frame is None:
+            raise _Refused(str(one.reason), one.wrong_line, name)
+        info = one.frame.info[0]
+        if card.identifier is not None:
+            if info.get(card.identifier) is None:
+                raise _Refused(f'has no {card.identifier}', one.line + 1, name)
+            name = str(info[card.identifier])
+        row = None
+        rows = chunk.context.get('rows')
+        if rows is not None:
+            row = rows.get(name)
+            if row is None:
+                raise _Refused('stands in no row of the index', one.line + 1, name)
+        material = info.get(card.material, (row or {}).get(card.material)) if card.material else None
+        try:
+            properties = properties_of(card, info, {key: plain_value(text) for key, text in (row or {}).items()})
+        except ValueError as error:
+            raise _Refused(str(error), one.line + 1, name) from None
+        entry = Entry(
+            name,
+            chunk.split,
+            None if material is None else str(material),
+            one.frame,
+            properties,
+            chunk.file,
+            one.line,
+            number,
+            row,
+        )
+        lacking = missing(card, entry)
+        if lacking is not None:
+            raise _Refused(lacking, one.line + 1, name)
+        return entry
+
+    def write(self, card: Card, entries: Iterable[Entry], folder: Path) -> Path:
+        top = folder / card.name
+        top.mkdir(parents=True, exist_ok=True)
+        rows: list[Mapping[str, str]] = []
+        with contextlib.ExitStack() as stack:
+            streams: dict[str, BinaryIO] = {}
+
+            def stream_of(name: str) -> BinaryIO:
+                if name not in streams:
+                    streams[name] = stack.enter_context((top / name).open('wb'))
+                return streams[name]
+
+            for split in card.splits:
+                stream_of(f'{card.name}_{split}.xyz')
+            for entry in entries:
+                name = f'{card.name}_{entry.split}.xyz' if entry.split else self._file_name(card, entry)
+                stream_of(name).write(format_frame(entry.frames, card.keys))
+                if entry.row is not None:
+                    rows.append(entry.row)
+        if self.indexed:
+            write_index(top / f'{card.name}_index.csv', rows)
+        return top
+
+    def _file_name(self, card: Card, entry: Entry) -> str:
+        return f'{card.name}.xyz'
+
+
+class _Refused(Exception):
+    """An entry that is left out."""
+
+    def __init__(self, reason: str, line: int, entry_id: str | None) -> None:
+        super().__init__(reason)
+        self.line, self.entry_id = line, entry_id
+
+
+@cache
+def _pattern(identifier: str) -> re.Pattern[bytes]:
+    return re.compile(rb'(?<!\S)' + re.escape(identifier).encode() + rb'=(?:"([^"]*)"|(\S+))')
+
+
+def _names(stream: Guarded, identifier: str) -> Iterator[str]:
+    """Return the identifiers in a stream, without reading anything else of it."""
+    rest = b''
+    while piece := stream.read(SCAN_BYTES):
+        text = rest + piece
+        whole = text.rfind(b'\n') + 1
+        yield from names_in(text[:whole], identifier)
+        rest = text[whole:]
+    yield from names_in(rest, identifier)
+
+
+def names_in(data: bytes, identifier: str) -> Iterator[str]:
+    """Return the identifiers in a text."""
+    for match in _pattern(identifier).finditer(data):
+        yield (match[1] or match[2] or b'').decode(errors='replace')
+
+
+def _rows_in(data: bytes, identifier: str, index: Mapping[str, IndexRow]) -> dict[str, dict[str, str]]:
+    """Return the rows of the entries in a stretch, by identifier."""
+    return {name: index[name].values for name in names_in(data, identifier) if name in index}
