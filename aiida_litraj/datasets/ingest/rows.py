@@ -1,0 +1,155 @@
+"""What becomes of a chunk: the contents and attributes of its nodes, with their hashes, before any database is asked.
+
+Runs in worker processes, so it knows AiiDA's hashing but no profile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any, Literal
+from uuid import uuid4
+
+from ...analysis.frames import summary
+from ...contract.frames import Frames
+from ..card import Card
+from ..entry import Chunk, Entry, Problem
+from ..importers import importer_of
+from .hashes import NodeHasher
+
+Granularity = Literal['entry', 'trajectory']
+FRAMES_TYPE = 'data.litraj.frames.FramesData.'
+FRAMES_CLASS = "<class 'aiida_litraj.data.frames.FramesData'>"
+FRAMES_FILE = 'frames.npy'
+HASH_EXTRA = '_aiida_hash'
+hash_of = NodeHasher()
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A node to be: what ``Node.store`` would write of it, with the contents of its one file."""
+
+    uuid: str
+    label: str
+    attributes: dict[str, Any]
+    content: bytes
+    key: str
+    """sha256 of the content, under which the repository knows it."""
+    hash: str
+    split: str | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A chunk ready to be stored."""
+
+    chunk: Chunk
+    """Without its payload."""
+    drafts: list[Draft]
+    paths: list[Entry]
+    """Entries that are paths; nodes of several files, which are made by the process that stores."""
+    problems: list[Problem]
+    ids: list[str] = field(default_factory=list)
+
+
+def prepare(card: Card, dataset: str, chunk: Chunk, granularity: Granularity) -> Prepared:
+    """Return the nodes of a chunk and what was wrong with the entries that are none."""
+    parsed = importer_of(card).parse(card, chunk)
+    paths = [entry for entry in parsed.entries if entry.initial is not None]
+    single = [entry for entry in parsed.entries if entry.initial is None]
+    if granularity == 'entry':
+        drafts = [draft_of_one(dataset, entry) for entry in single]
+    else:
+        drafts = [_draft_of_many(dataset, group) for group in _alike(single)]
+    done = Chunk(chunk.part, chunk.split, chunk.start, chunk.end, b'', chunk.file)
+    return Prepared(done, drafts, paths, list(parsed.problems), [entry.id for entry in parsed.entries])
+
+
+def draft_of_one(dataset: str, entry: Entry) -> Draft:
+    """Return the node of one entry."""
+    return _draft(entry.id, summary(entry.frames) | labels_of(dataset, entry), entry.frames, entry.split)
+
+
+def labels_of(dataset: str, entry: Entry) -> dict[str, Any]:
+    """Return the attributes that make a node an entry of a set."""
+    labels = {
+        'dataset': dataset,
+        'entry_id': entry.id,
+        'split': entry.split,
+        'material_id': entry.material,
+        'properties': clean(entry.properties),
+        'source_file': entry.file,
+        'source_line': entry.line,
+        'number': entry.number,
+    }
+    if entry.row is not None:
+        labels['index_row'] = dict(entry.row)
+    return labels
+
+
+def _draft_of_many(dataset: str, entries: Sequence[Entry]) -> Draft:
+    frames = Frames.stack([entry.frames for entry in entries])
+    first, last = entries[0], entries[-1]
+    materials = {entry.material for entry in entries}
+    labels = {
+        'dataset': dataset,
+        'entry_ids': [entry.id for entry in entries],
+        'split': first.split,
+        'material_id': first.material if len(materials) == 1 else None,
+        'material_ids': [entry.material for entry in entries],
+        'entry_properties': [clean(entry.properties) for entry in entries],
+        'source_file': first.file,
+        'source_line': first.line,
+        'source_lines': [entry.line for entry in entries],
+        'number': first.number,
+        'numbers': [entry.number for entry in entries],
+    }
+    if any(entry.row is not None for entry in entries):
+        labels['index_rows'] = [None if entry.row is None else dict(entry.row) for entry in entries]
+    return _draft(f'{first.id} .. {last.id}', summary(frames) | labels, frames, first.split)
+
+
+def _alike(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Yield runs of entries that can share a block of arrays: the same arrays, one configuration each."""
+    run: list[Entry] = []
+    for entry in entries:
+        if run and (set(entry.frames.arrays) != set(run[0].frames.arrays) or entry.split != run[0].split):
+            yield run
+            run = []
+        run.append(entry)
+    if run:
+        yield run
+
+
+def _draft(label: str, attributes: dict[str, Any], frames: Frames, split: str | None) -> Draft:
+    content = frames.to_bytes()
+    key = hashlib.sha256(content).hexdigest()
+    return Draft(
+        uuid=str(uuid4()),
+        label=label[:255],
+        attributes=attributes,
+        content=content,
+        key=key,
+        hash=hash_of(attributes, {FRAMES_FILE: key}, FRAMES_CLASS),
+        split=split,
+    )
+
+
+def clean(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a query can ask for: words, flags and numbers as the database keeps them; no vectors."""
+    plain = {name: _plain(value) for name, value in values.items()}
+    return {name: value for name, value in plain.items() if not isinstance(value, list | dict | tuple)}
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, 'tolist'):
+        value = value.tolist()
+    if isinstance(value, float):
+        if not isfinite(value):
+            return None
+        rounded = float(f'{value:.14g}')
+        # A database makes an integer of 1e16 and above, and so does the hash.
+        return int(rounded) if 'e' in f'{value:.14g}' and rounded.is_integer() else rounded
+    return value

@@ -1,0 +1,305 @@
+"""Import of a data set: what is there is left alone, what is missing is added, chunk by chunk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiida.manage import get_manager
+from aiida.orm import Dict, Node, ProcessNode, QueryBuilder, User, load_node
+
+from ...data.source import SourceData
+from ...groups.dataset import DatasetGroup
+from ..card import Card, load_card
+from ..entry import Chunk, Cursor, Part, Problem
+from ..importers import importer_of
+from ..source import Source
+from .lock import only_import
+from .rows import Granularity, Prepared
+from .store import PROCESS_LABEL, Target, container_of, store
+from .workers import Workers
+
+CHUNK = 500
+"""Entries stored in one transaction: what a kill costs, and what is in memory per worker."""
+Progress = Callable[[str, int, int | None], None]
+"""Called with what is being done, how much of it is done, and how much there is, if that is known."""
+
+
+@dataclass
+class ImportReport:
+    """What an import did."""
+
+    dataset: str
+    granularity: Granularity
+    stored: int = 0
+    """Entries stored this time."""
+    present: int = 0
+    """Entries that an earlier import had stored."""
+    nodes: int = 0
+    """Nodes made this time."""
+    problems: list[Problem] = field(default_factory=list)
+    """Entries, files and rows that were left out this time, and why."""
+    seconds: float = 0.0
+    """Time for reading and storing, without the checksum of the source."""
+    complete: bool = True
+    """Whether every part was read to its end, rather than to a limit."""
+
+    @property
+    def entries(self) -> int:
+        """Entries now in the set."""
+        return self.present + self.stored
+
+    @property
+    def import_per_s(self) -> float:
+        """Entries stored per second."""
+        return self.stored / self.seconds if self.seconds else 0.0
+
+
+class Refused(ValueError):
+    """The source or the set is not what the import needs; nothing was stored."""
+
+
+def import_dataset(
+    path: str | Path | Sequence[str | Path],
+    card: Card | str | Path,
+    name: str | None = None,
+    limit: int | None = None,
+    granularity: Granularity = 'entry',
+    strict: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    chunk_size: int = CHUNK,
+) -> ImportReport:
+    """Store the entries of a data set that are not stored yet, and return what was done.
+
+    Killed at any moment and called again it goes on where it was; called on a set that is whole it does nothing.
+
+    :param path: the publisher's zip, its unpacked folder, or files.
+    :param card: a card, the name of a known one, or a YAML file.
+    :param name: name of the set, the card's if not given.
+    :param limit: number of entries to read of each part, in the order of the file; a later call without it goes on.
+    :param granularity: ``entry``, a node for each; ``trajectory``, a node for each chunk.
+    :param strict: refuse a source with a malformed entry as soon as one is met, rather than leave it out.
+    :param workers: processes that parse; the cores less one if not given, 0 for none.
+    :raises Refused: if a source file has changed since an earlier import, or granularity or card differ from that.
+    :raises RuntimeError: if another import is under way in this profile.
+    """
+    known = card if isinstance(card, Card) else load_card(card)
+    dataset = name or known.name
+    _check_name(dataset)
+    tell = progress or (lambda *_: None)
+    storage = get_manager().get_profile_storage()
+    report = ImportReport(dataset, granularity, complete=limit is None)
+    with Source.open(path) as source, only_import(container_of(storage)):
+        importer = importer_of(known)
+        parts, problems = importer.parts(source, known)
+        if strict and problems:
+            raise Refused(_first(problems))
+        if not parts:
+            raise Refused(f'{source.path} holds nothing of the layout {known.layout}: ' + (_first(problems) or 'empty'))
+        origin = _source_node(source, lambda done, whole: tell('checksum', done, whole))
+        group = _group(dataset, known, granularity)
+        _same_source(group, origin)
+        whole = _Whole(group, origin, [part.split for part in parts if part.split is not None])
+        report.problems.extend(problems)
+        start = time.monotonic()
+        number = _number_of_workers(parts, limit, chunk_size) if workers is None else workers
+        with Workers(number, known, dataset, granularity) as crew:
+            for part in parts:
+                _import_part(_Job(source, known, part, limit, strict, chunk_size), whole, crew, report, tell)
+        report.seconds = time.monotonic() - start
+    return report
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What of a part is to be read, and how."""
+
+    source: Source
+    card: Card
+    part: Part
+    limit: int | None
+    strict: bool
+    chunk_size: int
+
+
+class _Whole:
+    """The set with its groups, its source, and which parts of it are stored."""
+
+    def __init__(self, group: DatasetGroup, origin: SourceData, splits: Sequence[str]) -> None:
+        self.group = group
+        self.origin = origin
+        card = load_node(group.base.extras.get('card'))
+        groups: dict[str | None, int] = {None: group.pk}
+        for split in splits:
+            groups[split] = DatasetGroup.collection.get_or_create(f'{group.label}/{split}')[0].pk
+        self.target = Target(
+            backend=get_manager().get_profile_storage(),
+            user_pk=User.collection.get_default().pk,
+            dataset=group.label,
+            groups=groups,
+            inputs={'card': card.pk, 'source': origin.pk},
+        )
+
+    def stored(self, part: str) -> tuple[Cursor, int]:
+        """Return where the stored entries of a part end, and how many there are."""
+        query = QueryBuilder().append(SourceData, filters={'id': self.origin.pk}, tag='source')
+        query.append(
+            ProcessNode,
+            with_incoming='source',
+            filters={
+                'attributes.process_label': PROCESS_LABEL,
+                'attributes.dataset': self.group.label,
+                'attributes.part': part,
+            },
+            project=['attributes.end', 'attributes.n_entries'],
+        )
+        chunks = query.all()
+        if not chunks:
+            return Cursor(), 0
+        return max(Cursor(*end) for end, _ in chunks), sum(number for _, number in chunks)
+
+    def ids(self) -> set[str]:
+        """Return the identifiers of all stored entries."""
+        query = QueryBuilder().append(DatasetGroup, filters={'id': self.group.pk}, tag='set')
+        if self.group.base.extras.get('granularity') == 'entry':
+            query.append(Node, with_group='set', project='label')
+            return set(query.all(flat=True))
+        query.append(Node, with_group='set', project='attributes.entry_ids')
+        return {one for many in query.all(flat=True) for one in many}
+
+
+def _import_part(job: _Job, whole: _Whole, crew: Workers, report: ImportReport, tell: Progress) -> None:
+    cursor, present = whole.stored(job.part.name)
+    report.present += present
+    goal = job.part.n_expected if job.limit is None else job.limit
+    tell(job.part.name, cursor.number, goal)
+    raw = importer_of(job.card).chunks(job.source, job.card, job.part, cursor, job.chunk_size)
+    chunks = _limited(raw, job)
+    ids = whole.ids() if job.card.identifier else set()
+    for one in crew.prepared(chunks):
+        cleared = _without_repeats(one, ids) if job.card.identifier else one
+        if job.strict and cleared.problems:
+            raise Refused(_first(cleared.problems))
+        report.nodes += store(whole.target, cleared)
+        report.stored += len(cleared.ids)
+        report.problems.extend(cleared.problems)
+        tell(job.part.name, one.chunk.end.number, goal)
+
+
+def _limited(raw: Iterator[Chunk], job: _Job) -> Iterator[Chunk]:
+    """Yield chunks up to the limit, the last one of a size that meets it."""
+    limit = job.limit
+    if limit is None:
+        yield from raw
+        return
+    for chunk in raw:
+        if chunk.end.number <= limit:
+            yield chunk
+            continue
+        if limit > chunk.start.number:
+            size = limit - chunk.start.number
+            yield next(importer_of(job.card).chunks(job.source, job.card, job.part, chunk.start, size))
+        return
+
+
+def _without_repeats(ready: Prepared, ids: set[str]) -> Prepared:
+    """Return the chunk without entries whose identifier is in the set already, and note the new ones."""
+    repeated = {one for one in ready.ids if one in ids}
+    ids.update(ready.ids)
+    if not repeated:
+        return ready
+    problems = [
+        Problem(ready.chunk.file, 0, one, f'the identifier {one} is in the set already') for one in sorted(repeated)
+    ]
+    # Entries of their own only: with many in a node, the importer has seen repeats within the chunk.
+    return Prepared(
+        chunk=ready.chunk,
+        drafts=[draft for draft in ready.drafts if draft.label not in repeated],
+        paths=[entry for entry in ready.paths if entry.id not in repeated],
+        problems=[*ready.problems, *problems],
+        ids=[one for one in ready.ids if one not in repeated],
+    )
+
+
+def _number_of_workers(parts: Sequence[Part], limit: int | None, chunk_size: int) -> int:
+    """Return how many processes are worth their start, which takes a second."""
+    sizes = [limit if limit is not None else part.n_expected for part in parts]
+    few = 4 * chunk_size
+    if all(size is not None for size in sizes) and sum(size or 0 for size in sizes) < few:
+        return 0
+    return max(1, (os.cpu_count() or 2) - 1)
+
+
+def _source_node(source: Source, progress: Callable[[int, int], None]) -> SourceData:
+    """Return the node of a source, the stored one if these very files were imported before."""
+    files = source.manifest(progress)
+    listed = json.dumps([dict(record) for record in files], sort_keys=True).encode()
+    sha256 = files[0]['sha256'] if len(files) == 1 else hashlib.sha256(listed).hexdigest()
+    query = QueryBuilder().append(SourceData, filters={'label': source.name[:255], 'attributes.sha256': sha256})
+    existing = query.first(flat=True)
+    return existing or SourceData.from_manifest(source.name, sha256, [dict(record) for record in files]).store()
+
+
+def _group(dataset: str, card: Card, granularity: Granularity) -> DatasetGroup:
+    """Return the group of the set, made if there is none.
+
+    :raises Refused: if the set was begun with another card or granularity.
+    """
+    group, created = DatasetGroup.collection.get_or_create(dataset)
+    content = card.as_dict()
+    facts: Mapping[str, Any] = {} if created else group.base.extras.all
+    if 'card' not in facts:
+        node = Dict(content)
+        node.label = f'card of {card.name}'
+        group.base.extras.set_many({'card': node.store().uuid, 'granularity': granularity, 'sources': {}})
+        group.description = card.title
+        return group
+    if facts['granularity'] != granularity:
+        raise Refused(
+            f'the set {dataset} was imported with --granularity {facts["granularity"]}, not {granularity}: '
+            'give that, or another --name'
+        )
+    before = load_node(facts['card']).get_dict()
+    differing = sorted(key for key in content if content[key] != before.get(key))
+    if differing:
+        raise Refused(
+            f'the set {dataset} was imported with another card; these fields differ: {", ".join(differing)}. '
+            'Give the same card, or another --name'
+        )
+    return group
+
+
+def _same_source(group: DatasetGroup, origin: SourceData) -> None:
+    """Note a new source of the set.
+
+    :raises Refused: if the set was imported from a source of this name with other bytes.
+    """
+    sources = dict(group.base.extras.get('sources', {}))
+    before = sources.get(origin.label)
+    if before is not None and before != origin.sha256:
+        raise Refused(
+            f'{origin.label} has changed since it was imported into {group.label}: sha256 {origin.sha256[:12]}…, '
+            f'was {before[:12]}…. Import it under another --name, or delete the set first'
+        )
+    if before is None:
+        group.base.extras.set('sources', sources | {origin.label: origin.sha256})
+
+
+def _check_name(name: str) -> None:
+    if not name or '/' in name or len(name) > 100:
+        raise Refused(f'{name!r} is no name for a data set: up to 100 letters, without a slash')
+
+
+def _first(problems: Sequence[Problem]) -> str:
+    if not problems:
+        return ''
+    one = problems[0]
+    more = f' (and {len(problems) - 1} more)' if len(problems) > 1 else ''
+    return f'{one.file}, line {one.line}: {one.reason}{more}'

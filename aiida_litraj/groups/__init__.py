@@ -1,0 +1,5 @@
+"""Groups of nodes: data sets."""
+
+from .dataset import DatasetGroup
+
+__all__ = ('DatasetGroup',)
