@@ -1,0 +1,196 @@
+"""A selection of entries: chosen among those that meet criteria, then made a node by a calculation function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from aiida.engine import run_get_node
+from aiida.orm import Dict, load_node
+
+from ..analysis.selection import (
+    Indices,
+    facts_descriptor,
+    farthest_points,
+    part_by_material,
+    radial_descriptor,
+    random_choice,
+    stratified,
+)
+from ..calculations.functions.select_entries import select_entries
+from .query import Reference, entries
+
+if TYPE_CHECKING:
+    from aiida.orm import CalcFunctionNode
+
+    from ..data.frames import FramesData
+
+STRATEGIES = ('all', 'random', 'farthest', 'stratified')
+DESCRIPTORS = ('facts', 'radial')
+WHOLE = 'selected'
+"""Name of the only part of a selection that is not split."""
+MOST_LINKS = 20_000
+"""Above this many nodes the links of a selection take longer than what is made with it; split it, or use the group."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to choose.
+
+    :ivar number: of entries; None for all.
+    :ivar strategy: ``all`` that meet the criteria, or ``number`` of them: ``random``, ``farthest`` from each other in
+        the descriptor, or ``stratified``, as evenly over the materials as can be.
+    :ivar seed: what else than the identifiers decides where chance does.
+    :ivar descriptor: ``facts`` (atomic fractions, energy per atom and largest force as the database has them) or
+        ``radial`` (atomic fractions and the radial distribution; reads each configuration).
+    :ivar parts: fractions of training, validation and test data, for example; a material is whole in one of them.
+    """
+
+    number: int | None = None
+    strategy: str = 'random'
+    seed: int = 0
+    descriptor: str = 'facts'
+    parts: Mapping[str, float] | None = None
+
+    def check(self) -> None:
+        """Refuse what cannot be.
+
+        :raises ValueError: naming the field, its value and what it may be.
+        """
+        if self.strategy not in STRATEGIES:
+            raise ValueError(f'there is no strategy {self.strategy!r}; known are: {", ".join(STRATEGIES)}')
+        if self.descriptor not in DESCRIPTORS:
+            raise ValueError(f'there is no descriptor {self.descriptor!r}; known are: {", ".join(DESCRIPTORS)}')
+        if self.number is not None and self.number < 1:
+            raise ValueError(f'number {self.number} is not a number of entries: give 1 or more')
+        if self.strategy == 'all' and self.number is not None:
+            raise ValueError(f'strategy all takes all that meet the criteria, not {self.number}: use another strategy')
+        if self.strategy != 'all' and self.number is None:
+            raise ValueError(f'strategy {self.strategy} needs a number of entries')
+        for name in self.parts or ():
+            if not name.isidentifier():
+                raise ValueError(f'{name!r} is no name of a part: letters, digits and underscores, as in train')
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was chosen: a node for each part, and the process that made them."""
+
+    parts: dict[str, FramesData]
+    process: CalcFunctionNode
+    n_candidates: int
+
+
+def select(dataset: str, wish: Wish, **criteria: Any) -> Selection:
+    """Choose entries of a set, store the selection and return it; the same wish gives the same entries anywhere.
+
+    :param criteria: as for :func:`..groups.query.query`.
+    :raises ValueError: if the wish cannot be met, saying what can.
+    """
+    wish.check()
+    candidates = sorted(entries(dataset, _columns(wish), **criteria), key=lambda one: one.id)
+    if not candidates:
+        text = ', '.join(f'{name}={value!r}' for name, value in criteria.items() if value) or 'none'
+        raise ValueError(f'no entry of {dataset} meets the criteria ({text}): widen them')
+    chosen = [candidates[index] for index in _choose(candidates, wish)]
+    parts = _parts(chosen, wish)
+    nodes = {one.uuid for part in parts.values() for one in part}
+    if len(nodes) > MOST_LINKS:
+        raise ValueError(
+            f'{len(chosen)} entries in {len(nodes)} nodes are too many for one selection, at most {MOST_LINKS} nodes: '
+            'ask for fewer, or use the set itself'
+        )
+    return _store(dataset, wish, criteria, parts, len(candidates))
+
+
+def _columns(wish: Wish) -> list[str]:
+    """Return what must be known of each candidate; reading it is what takes time."""
+    columns = ['material_id'] if wish.strategy == 'stratified' or wish.parts else []
+    if wish.strategy == 'farthest' and wish.descriptor == 'facts':
+        columns += ['formula', 'energy_per_atom_ev', 'fmax_ev_per_ang']
+    return columns
+
+
+def _choose(candidates: Sequence[Reference], wish: Wish) -> Indices:
+    ids = [one.id for one in candidates]
+    number = len(candidates) if wish.number is None else wish.number
+    if wish.strategy == 'farthest':
+        return farthest_points(_descriptor(candidates, wish.descriptor), number)
+    if wish.strategy == 'stratified':
+        return stratified(ids, _materials(candidates), number, wish.seed)
+    if wish.strategy == 'random':
+        return random_choice(ids, number, wish.seed)
+    return np.arange(number)
+
+
+def _materials(chosen: Sequence[Reference]) -> list[str]:
+    unknown = [one.id for one in chosen if one.facts['material_id'] is None]
+    if unknown:
+        raise ValueError(
+            f'of {len(unknown)} entries, {unknown[0]} being the first, it is not known which material they belong to: '
+            'a card names the key in its field material; use strategy random without parts'
+        )
+    return [str(one.facts['material_id']) for one in chosen]
+
+
+def _descriptor(candidates: Sequence[Reference], kind: str) -> Any:
+    if kind == 'radial':
+        # One configuration of each: of a path its first image.
+        return radial_descriptor([one.frames()[0] for one in candidates])
+    from ase.formula import Formula
+
+    known: dict[str, dict[str, float]] = {}
+    for one in candidates:
+        formula = one.facts['formula'] or ''
+        known.setdefault(formula, {symbol: float(n) for symbol, n in Formula(formula).count().items()})
+    columns = [[one.facts[name] for one in candidates] for name in ('energy_per_atom_ev', 'fmax_ev_per_ang')]
+    complete = [np.array(values, dtype=float) for values in columns if all(value is not None for value in values)]
+    return facts_descriptor([known[one.facts['formula'] or ''] for one in candidates], complete)
+
+
+def _parts(chosen: list[Reference], wish: Wish) -> dict[str, list[Reference]]:
+    if not wish.parts:
+        return {WHOLE: chosen}
+    made = part_by_material(_materials(chosen), wish.parts, wish.seed)
+    return {name: [chosen[index] for index in indices] for name, indices in made.parts.items()}
+
+
+def _store(
+    dataset: str, wish: Wish, criteria: Mapping[str, Any], parts: Mapping[str, Sequence[Reference]], n_candidates: int
+) -> Selection:
+    keys: dict[str, str] = {}
+    nodes: dict[str, Any] = {}
+    picks: dict[str, list[list[Any]]] = {}
+    for name, part in parts.items():
+        picks[name] = []
+        for one in part:
+            if one.uuid not in keys:
+                keys[one.uuid] = f'entry_{len(keys):05d}'
+                nodes[keys[one.uuid]] = load_node(one.uuid)
+            # What is no index of many is the entry as a whole: of a path all its images.
+            whole = 'entry_ids' not in nodes[keys[one.uuid]].base.attributes
+            picks[name].append([keys[one.uuid], None if whole else one.index])
+    account = {
+        'dataset': dataset,
+        'criteria': _plain({name: value for name, value in criteria.items() if value}),
+        'strategy': wish.strategy,
+        'number': wish.number,
+        'seed': wish.seed,
+        'descriptor': wish.descriptor if wish.strategy == 'farthest' else None,
+        'parts': dict(wish.parts) if wish.parts else None,
+        'n_candidates': n_candidates,
+        'picks': picks,
+    }
+    results, process = run_get_node(select_entries, criteria=Dict(account), **nodes)
+    for name, node in results.items():
+        node.label = f'{dataset}: {len(parts[name])} entries, {wish.strategy}' + (f', {name}' if wish.parts else '')
+    return Selection(dict(results), process, n_candidates)
+
+
+def _plain(value: Any) -> Any:
+    """Return criteria as a ``Dict`` holds them: lists for tuples."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
