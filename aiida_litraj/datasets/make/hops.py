@@ -24,6 +24,7 @@ LONGEST_HOP_ANG = 8.0
 GEOMETRY = Geometry(min_image_distance_ang=8.0, n_images=7, site_tolerance_ang=0.5)
 """As published: at least 8 Ang between periodic images, five images between the ends."""
 CLEARANCE_ANG = 1.3
+LITHIUM = 3
 SPRING_EV_PER_ANG2 = 5.0
 FMAX_EV_PER_ANG = 0.1
 
@@ -69,31 +70,37 @@ def barrier(energies: list[float]) -> float:
     return float(max(energies) - min(energies))
 
 
-def list_hops(
-    atoms: Atoms, count: int | None = None, longest_ang: float = LONGEST_HOP_ANG, blocked: bool = False
-) -> list[Hop]:
-    """Return vacancy hops of lithium, one direction of each: ``count`` or all.
+def list_hops(atoms: Atoms, count: int | None = None, longest_ang: float = LONGEST_HOP_ANG) -> list[Hop]:
+    """Return vacancy hops of lithium up to a length, one direction of each: the first ``count``, or all.
 
-    Those with another ion in the way are left out unless ``blocked`` asks for them too.
+    The shortest of each length come first, so that a few hops are different ones, then their equivalents. Of the first
+    ``count``, those with another ion in the way come last and only if there are not enough others.
 
-    The shortest of each length come first, so that a few hops are different ones; then their equivalents.
+    :raises ValueError: if there are fewer than ``count``.
     """
     i, j, offsets, distances = neighbor_list('ijSd', atoms, longest_ang)
-    lithium = atoms.numbers == 3
+    lithium = atoms.numbers == LITHIUM
     found = sorted(
         (round(float(distance), 3), int(a), int(b), tuple(int(n) for n in offset))
         for a, b, offset, distance in zip(i, j, offsets, distances)
         if lithium[a] and lithium[b] and (a < b or (a == b and tuple(offset) > (0, 0, 0)))
     )
+    if count is not None and len(found) < count:
+        raise ValueError(f'{atoms.get_chemical_formula()} has {len(found)} hops up to {longest_ang} Ang, not {count}')
     first = {entry[0]: entry for entry in reversed(found)}
     ordered = sorted(found, key=lambda entry: (first[entry[0]] is not entry, entry))
-    images = _images(atoms, longest_ang + CLEARANCE_ANG)
-    hops = (
-        Hop(source=a, target=b, offset=(s[0], s[1], s[2]))
-        for _, a, b, s in ordered
-        if blocked or _is_open(atoms.positions[a], atoms.positions[b] + np.array(s) @ np.asarray(atoms.cell), images)
-    )
-    return list(itertools.islice(hops, count))
+    hops = [Hop(source=a, target=b, offset=(s[0], s[1], s[2])) for _, a, b, s in ordered]
+    if count is None:
+        return hops
+    ions = _images(atoms, longest_ang + CLEARANCE_ANG)
+    # Looking at a hop takes longer than listing it: no further than need be.
+    chosen: list[Hop] = []
+    blocked: list[Hop] = []
+    for hop in hops:
+        (chosen if _is_open(atoms, hop, ions) else blocked).append(hop)
+        if len(chosen) == count:
+            break
+    return [*chosen, *blocked][:count]
 
 
 def _images(atoms: Atoms, reach: float) -> npt.NDArray[np.float64]:
@@ -104,9 +111,11 @@ def _images(atoms: Atoms, reach: float) -> npt.NDArray[np.float64]:
     return np.asarray((translations[:, None, :] + atoms.positions).reshape(-1, 3))
 
 
-def _is_open(start: npt.NDArray[np.float64], end: npt.NDArray[np.float64], ions: npt.NDArray[np.float64]) -> bool:
+def _is_open(atoms: Atoms, hop: Hop, ions: npt.NDArray[np.float64]) -> bool:
     """Whether no ion but those at the ends is within ``CLEARANCE_ANG`` of the line between them."""
-    way = end - start
+    assert isinstance(hop.target, int)
+    start = atoms.positions[hop.source]
+    way = atoms.positions[hop.target] + np.array(hop.offset) @ np.asarray(atoms.cell) - start
     along = np.clip((ions - start) @ way / (way @ way), 0.0, 1.0)
     near = np.linalg.norm(ions - start - along[:, None] * way, axis=1) < CLEARANCE_ANG
     return int(near.sum()) == 2

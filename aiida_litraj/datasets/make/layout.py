@@ -81,19 +81,21 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
     path.write_text(text.getvalue(), encoding='utf-8')
 
 
-def zip_folder(folder: Path) -> Path:
-    """Return ``<folder>.zip``, an archive of that one folder, which is removed; same content, same bytes."""
-    archive = folder.with_name(f'{folder.name}.zip')
+def zip_up(place: Path) -> Path:
+    """Return an archive of a folder or a single file, which is removed; same content, same bytes."""
+    archive = place.with_name(f'{place.name.removesuffix(".xyz")}.zip')
     with zipfile.ZipFile(archive, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as zipped:
-        zipped.writestr(_member(f'{folder.name}/'), b'')
-        for path in sorted(folder.rglob('*')):
-            name = f'{folder.name}/{path.relative_to(folder).as_posix()}'
+        for path in sorted([place, *place.rglob('*')]):
+            name = path.relative_to(place.parent).as_posix()
             if path.is_dir():
                 zipped.writestr(_member(f'{name}/'), b'')
                 continue
             with path.open('rb') as source, zipped.open(_member(name), 'w', force_zip64=True) as target:
                 shutil.copyfileobj(source, target, 1 << 20)
-    shutil.rmtree(folder)
+    if place.is_dir():
+        shutil.rmtree(place)
+    else:
+        place.unlink()
     return archive
 
 

@@ -29,8 +29,7 @@ class Paths:
 
     def _hop(self, material: int, hop: int) -> MadeHop:
         made = make_material(material, self._seed, toy=self._calculator is None)
-        found = list_hops(made.atoms, self._per_material)
-        return lay_out(made, found[hop % len(found)])
+        return lay_out(made, list_hops(made.atoms, self._per_material)[hop])
 
     def _band(self, material: int, hop: int) -> MadeBand:
         return relax(self.hop(material, hop), self._steps, self._calculator)

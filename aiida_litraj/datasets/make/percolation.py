@@ -14,14 +14,13 @@ from ase.data import covalent_radii
 
 from ...analysis import Hop
 from .crystals import Material, make_material, material_id
-from .hops import list_hops, moved
+from .hops import LITHIUM, list_hops, moved
 from .layout import SPLITS, fresh_folder, random_shift, slots, write_table
 from .potential import ANIONS, CUTOFF_ANG, pair_energy
 from .writing import write_frames
 
 COLUMNS = ('material_id', 'chemsys', '_split', 'E_1D', 'E_2D', 'E_3D')
 POINTS = 9
-LITHIUM = 3
 
 
 def make_bvel13k(
@@ -65,7 +64,7 @@ def percolation_barriers_ev(atoms: Atoms, longest_ang: float = 4.5) -> tuple[flo
     admitted from the lowest barrier on; those within a connected set of sites that lead back to a site's periodic image
     give its directions of percolation, and the set percolates in as many dimensions as these span.
     """
-    hops = list_hops(atoms, longest_ang=longest_ang, blocked=True)
+    hops = list_hops(atoms, longest_ang=longest_ang)
     graded = sorted((hop_barrier_ev(atoms, hop), number) for number, hop in enumerate(hops))
     network = Network(len(atoms))
     reached: list[float] = []

@@ -25,7 +25,7 @@ SWITCH_ANG = 3.4
 SKIN_ANG = 0.4
 
 
-class IonPairs(Calculator):
+class IonPairs(Calculator):  # type: ignore[misc]  # ASE has no types
     """Ions of unlike charge bind (Morse), ions of like charge repel (Born-Mayer); eV and Ang.
 
     A bond is as long as the covalent radii say. A polynomial takes the pair energy and its first two derivatives to

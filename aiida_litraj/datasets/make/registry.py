@@ -11,7 +11,7 @@ from ase.calculators.calculator import Calculator
 
 from .centroids import make_nebbvse122k
 from .configurations import make_mplitrj, make_mplitrj_subsample
-from .layout import zip_folder
+from .layout import zip_up
 from .lips25 import make_lips25
 from .obelix import make_obelix
 from .paths import make_nebdft2k
@@ -58,4 +58,4 @@ def make(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     place = MAKERS[name](folder, n, seed, calculator, **options)
-    return zip_folder(place) if zipped else place
+    return zip_up(place) if zipped else place

@@ -168,7 +168,7 @@ def _row_without_file(place: Path, entry: int, split: str) -> Spoiled:
     identity = _identity(lines[starts[entry] + 1])
     del lines[starts[entry] : [*starts, len(lines)][entry + 1]]
     file.write_text(''.join(lines), encoding='utf-8')
-    number = [number for number, row in enumerate(rows) if row['_split'] == split][entry]
+    number = _row_of(rows, identity, split, entry)
     return Spoiled('row_without_file', _index_of(place), number + 2, number + 2, number, identity)
 
 
@@ -176,17 +176,25 @@ def _file_without_row(place: Path, entry: int, split: str) -> Spoiled:
     """The row of the index that tells of entry ``entry`` is not there."""
     columns, rows = _read_index(place)
     if _is_paths(place):
-        identity = rows.pop(entry)['edge_id']
+        edge_id = rows.pop(entry)['edge_id']
         _write_index(place, columns, rows)
-        return Spoiled('file_without_row', place / f'{identity}_relaxed.xyz', 0, 0, entry, identity)
-    number = [number for number, row in enumerate(rows) if row['_split'] == split][entry]
-    row = rows.pop(number)
-    _write_index(place, columns, rows)
+        return Spoiled('file_without_row', place / f'{edge_id}_relaxed.xyz', 0, 0, entry, edge_id)
     file = _file_of(place, entry, split)
-    start = _frame_starts(file.read_text(encoding='utf-8').splitlines())[entry]
-    return Spoiled(
-        'file_without_row', file, start + 1, start + 1, entry, row.get('edge_id') or row['material_id']
-    )  # fmt: skip
+    lines = file.read_text(encoding='utf-8').splitlines()
+    start = _frame_starts(lines)[entry]
+    identity = _identity(lines[start + 1])
+    del rows[_row_of(rows, identity, split, entry)]
+    _write_index(place, columns, rows)
+    return Spoiled('file_without_row', file, start + 1, start + 1, entry, identity)
+
+
+def _row_of(rows: list[dict[str, str]], identity: str | None, split: str, entry: int) -> int:
+    """Return the number of an entry's row: by its identity, or where the index has none by the order."""
+    column = 'edge_id' if 'edge_id' in rows[0] else 'material_id'
+    named = [number for number, row in enumerate(rows) if row[column] == identity]
+    if len(named) == 1:
+        return named[0]
+    return [number for number, row in enumerate(rows) if row['_split'] == split][entry]
 
 
 FRAME_KINDS: dict[str, Callable[[list[str], int], int]] = {
