@@ -11,7 +11,9 @@ import numpy.typing as npt
 READ_BYTES = 4 << 20
 MAX_BYTES = 32 << 20
 """A stretch is handed on at this size even if it holds fewer configurations than asked for."""
-MAX_DIGITS = 7
+ROW_BYTES = 400
+"""A row of a large configuration is not longer than this on average."""
+MAX_DIGITS = 6
 """A line is taken for a number of atoms up to this many digits."""
 SHOWN = 40
 
@@ -90,7 +92,7 @@ def cut(data: bytes, final: bool = True) -> tuple[list[Block], int, int]:
         n_atoms = number_of_atoms(text)
         following = line + 2 + n_atoms if n_atoms is not None else line
         if n_atoms is not None and following < lines.count:
-            reason = _reason_at(lines.text(following))
+            reason = None if _ends(lines, line, following) else 'goes on'
         elif not final:
             break
         else:
@@ -106,8 +108,18 @@ def cut(data: bytes, final: bool = True) -> tuple[list[Block], int, int]:
     return blocks, lines.start(done) if not final else len(data), done if not final else lines.count
 
 
-def _reason_at(text: bytes) -> str | None:
-    return None if not text or number_of_atoms(text) is not None else 'goes on'
+def _ends(lines: Lines, line: int, following: int) -> bool:
+    """Return whether the configuration that begins at ``line`` ends before ``following``.
+
+    After it comes another one, or nothing, or something that is no row of its table either.
+    """
+    text = lines.text(following)
+    if not text or number_of_atoms(text) is not None:
+        return True
+    inside = lines.next_count(line + 1)
+    if inside is not None and inside < following:
+        return False
+    return len(text.split()) != len(lines.text(following - 1).split())
 
 
 def _what(text: bytes, n_atoms: int | None, n_lines: int) -> str:
@@ -149,13 +161,14 @@ def stretches(stream: BinaryIO, size: int, offset: int = 0, line: int = 1) -> It
             if final:
                 return
         elif over and not _promising(pending):
-            # Not an xyz file at all, or a megabyte of garbage in one: handed on to be reported.
-            end = pending.rfind(b'\n') + 1 or len(pending)
-            n_lines = pending.count(b'\n', 0, end)
-            yield Stretch(pending[:end], offset, line, 1, n_lines)
-            pending, offset, line = pending[end:], offset + end, line + n_lines
+            # A line without an end, or noise: handed on to be reported.
+            found, _, _ = cut(pending)
+            n_lines = pending.count(b'\n')
+            yield Stretch(pending, offset, line, len(found), n_lines)
+            pending, offset, line = b'', offset + len(pending), line + n_lines
 
 
 def _promising(pending: bytes) -> bool:
-    """Return whether a text that is not complete begins like a configuration."""
-    return number_of_atoms(pending[: pending.find(b'\n') + 1].strip()) is not None
+    """Return whether a text that is not complete may be one configuration that is larger than usual."""
+    n_atoms = number_of_atoms(pending[: pending.find(b'\n') + 1].strip())
+    return n_atoms is not None and len(pending) < MAX_BYTES + ROW_BYTES * n_atoms

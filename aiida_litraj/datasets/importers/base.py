@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from math import isfinite
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, NamedTuple, cast
+from typing import Any, BinaryIO, ClassVar, cast
 
 from ..card import Card
 from ..entry import START, Chunk, Cursor, Entry, Parsed, Part, Problem
 from ..source import Source
 
 CHUNK_SIZE = 500
-SPLIT_COLUMN = '_split'
 READ_ERRORS = (OSError, EOFError, zlib.error, zipfile.BadZipFile)
 """What reading a damaged file or zip raises."""
-_BOOLEANS = {'True': True, 'False': False}
 
 
 class Importer(ABC):
@@ -57,76 +53,6 @@ class Importer(ABC):
 
         Entries come in the order given; reading them again gives the same numbers to the last digit.
         """
-
-
-class IndexRow(NamedTuple):
-    """A row of a set's index."""
-
-    values: dict[str, str]
-    line: int
-
-
-def read_index(source: Source, member: str, key: str) -> tuple[list[IndexRow], list[Problem]]:
-    """Return the rows of a CSV file as they stand in it, and what is wrong with it.
-
-    :param key: column that names the entry; a row without it, or with one that was there before, is left out.
-    """
-    try:
-        text = source.read(member).decode('utf-8-sig')
-    except (*READ_ERRORS, UnicodeDecodeError) as error:
-        return [], [Problem(member, 0, None, f'cannot be read: {error}')]
-    rows: list[IndexRow] = []
-    problems: list[Problem] = []
-    seen: dict[str, int] = {}
-    reader = csv.reader(io.StringIO(text, newline=''))
-    names: list[str] = []
-    before = 0
-    for fields in reader:
-        line, before = before + 1, reader.line_num
-        if not fields:
-            continue
-        if not names:
-            names = fields
-            if key not in names:
-                return [], [Problem(member, line, None, f'the index has no column {key}: {", ".join(names)}')]
-            continue
-        values = dict(zip(names, fields))
-        name = values.get(key)
-        if len(fields) != len(names):
-            problems.append(Problem(member, line, name, f'{len(fields)} fields instead of {len(names)}'))
-        elif not name:
-            problems.append(Problem(member, line, None, f'{key} is empty'))
-        elif name in seen:
-            problems.append(Problem(member, line, name, f'stands in line {seen[name]} already'))
-        else:
-            seen[name] = line
-            rows.append(IndexRow(values, line))
-    return rows, problems
-
-
-def write_index(path: Path, rows: Iterable[Mapping[str, str]]) -> None:
-    """Write rows as CSV with the columns of the first one; nothing if there are none."""
-    with path.open('w', newline='', encoding='utf-8') as stream:
-        writer = None
-        for row in rows:
-            if writer is None:
-                writer = csv.DictWriter(stream, list(row), lineterminator='\n', restval='', extrasaction='ignore')
-                writer.writeheader()
-            writer.writerow(row)
-
-
-def plain_value(text: str) -> Any:
-    """Return a field of an index as a number or a boolean if it is one, as ``None`` if it is empty, else as it is."""
-    if text in _BOOLEANS:
-        return _BOOLEANS[text]
-    if not text.strip():
-        return None
-    for kind in (int, float):
-        try:
-            return kind(text) if '_' not in text else text
-        except ValueError:
-            continue
-    return text
 
 
 def properties_of(card: Card, *places: Mapping[str, Any]) -> dict[str, Any]:

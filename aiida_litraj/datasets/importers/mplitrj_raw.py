@@ -1,4 +1,8 @@
-"""MPLiTrj_raw: a folder per pathway with the band after every step of its optimisation, and what it began with."""
+"""MPLiTrj_raw: a folder per pathway with the band after every step of its optimisation, and what it began with.
+
+Some files named ``.xyz`` are trajectories in ASE's binary format, because ASE's optimisers write nothing else; the
+first bytes tell.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ...analysis.frames import from_ase, to_ase
 from ...contract.frames import Frames
 from ..card import Card
 from ..entry import START, Chunk, Cursor, Entry, Parsed, Part, Problem
@@ -21,8 +26,11 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 STEP: Final = re.compile(r'^band_optim_step_(\d+)\.traj$')
-OTHERS: Final = ('traj_init.xyz', 'source.xyz', 'target.xyz')
-"""What belongs to each pathway beside its steps, in the order in which it was made."""
+NEEDED: Final = ('traj_init.xyz', 'source.xyz', 'target.xyz')
+"""What belongs to each pathway beside its steps."""
+OTHERS: Final = (*NEEDED, 'neb.xyz', 'traj_final.xyz')
+"""What may lie beside the steps, in this order."""
+BINARY: Final = b'- of Ulm'
 MAX_BYTES: Final = 32 << 20
 
 
@@ -46,7 +54,7 @@ class BandImporter(Importer):
         if not folders:
             raise ValueError(f'{source.path} has no band_optim_step_*.traj')
         for folder, files in folders.items():
-            problems += [Problem(folder, 0, None, f'there is no {other}') for other in OTHERS if other not in files]
+            problems += [Problem(folder, 0, None, f'there is no {other}') for other in NEEDED if other not in files]
             if not any(STEP.match(file) for file in files):
                 problems.append(Problem(folder, 0, None, 'there is no band_optim_step_*.traj'))
         ordered = sorted((place, name) for name in source.members if (place := _order(name)) is not None)
@@ -81,18 +89,19 @@ class BandImporter(Importer):
             step = STEP.match(file)
             entry_id = f'{folder}/{int(step[1]) if step else file.rsplit(".", 1)[0]}'.lstrip('/')
             reason = chunk.context['unreadable'].get(name)
+            binary = step is not None or content.startswith(BINARY)
             frames: Frames | tuple[str, int]
             if reason is not None:
                 frames = (reason, 0)
             else:
-                frames = read_trajectory(content) if step else _read_xyz(card, content)
+                frames = read_trajectory(content) if binary else _read_xyz(card, content)
             if isinstance(frames, tuple):
                 problems.append(Problem(name, frames[1], entry_id, frames[0]))
                 continue
             properties: dict[str, Any] = {'pathway': folder}
             if step:
                 properties['step'] = int(step[1])
-            entry = Entry(entry_id, None, folder or None, frames, properties, name, 0 if step else 1, number)
+            entry = Entry(entry_id, None, folder or None, frames, properties, name, 0 if binary else 1, number)
             lacking = missing(card, entry) if step else None
             if lacking is None:
                 entries.append(entry)
@@ -107,9 +116,9 @@ class BandImporter(Importer):
         for entry in entries:
             path = top / entry.file
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.suffix == '.traj':
+            if entry.line == 0:
                 with TrajectoryWriter(path, 'w') as writer:
-                    for image in entry.frames.to_ase():
+                    for image in images_of(entry.frames):
                         writer.write(image)
             else:
                 path.write_bytes(b''.join(format_frame(frame, card.keys) for frame in entry.frames))
@@ -178,7 +187,22 @@ def frames_of(images: Sequence[Atoms]) -> Frames:
                 image.set_array(name, np.asarray(value))
             else:
                 image.info[name] = value
-    return Frames.from_ase(images)
+    return from_ase(images)
+
+
+def images_of(frames: Frames) -> list[Atoms]:
+    """Return frames as images of ASE, with what ``frames_of`` took from their calculators on calculators again."""
+    from ase.calculators.calculator import all_properties
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    images = to_ase(frames)
+    for image in images:
+        for place in (image.arrays, image.info):
+            results = {name: place.pop(name) for name in all_properties if name in place}
+            if results:
+                known = {} if image.calc is None else image.calc.results
+                image.calc = SinglePointCalculator(image, **known, **results)
+    return images
 
 
 _OWN: Final = frozenset({'energy', 'forces', 'stress'})

@@ -18,17 +18,13 @@ from ..source import Source
 from .base import (
     CHUNK_SIZE,
     READ_ERRORS,
-    SPLIT_COLUMN,
     Guarded,
     Importer,
-    IndexRow,
     missing,
-    plain_value,
     properties_of,
-    read_index,
     without_repeats,
-    write_index,
 )
+from .index import SPLIT_COLUMN, IndexRow, plain_value, read_index, write_index
 from .xyz import names_in
 
 KEY: Final = 'edge_id'

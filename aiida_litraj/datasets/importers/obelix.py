@@ -17,7 +17,8 @@ from ...contract.frames import Frames
 from ..card import Card
 from ..entry import START, Chunk, Cursor, Entry, Parsed, Part, Problem
 from ..source import Source
-from .base import CHUNK_SIZE, READ_ERRORS, Importer, IndexRow, read_index, without_repeats, write_index
+from .base import CHUNK_SIZE, READ_ERRORS, Importer, without_repeats
+from .index import IndexRow, read_index, write_index
 
 KEY: Final = 'ID'
 CONDUCTIVITY: Final = 'Ionic conductivity (S cm-1)'

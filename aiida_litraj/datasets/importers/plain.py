@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...analysis.frames import from_ase
 from ...contract.frames import Frames
 from ..card import Card
 from ..entry import START, Chunk, Cursor, Entry, Parsed, Part, Problem
@@ -110,7 +111,7 @@ def _images(source: Source, member: str, folder: Path, first: int) -> Iterator[b
         for image in iread(str(path), index=slice(first, None), format=kind):
             image.set_constraint()
             image.info = {key: value for key, value in image.info.items() if _is_plain(value)}
-            yield Frames.from_ase([image]).to_bytes()
+            yield from_ase([image]).to_bytes()
     except READ_ERRORS as error:
         yield f'cannot be read: {error}'
     except Exception as error:  # readers of ASE raise whatever occurs to them

@@ -17,14 +17,11 @@ from .base import (
     CHUNK_SIZE,
     Guarded,
     Importer,
-    IndexRow,
     missing,
-    plain_value,
     properties_of,
-    read_index,
     without_repeats,
-    write_index,
 )
+from .index import Index, plain_value, row_of, write_index
 
 SUFFIXES = ('.xyz', '.extxyz')
 SCAN_BYTES = 4 << 20
@@ -65,36 +62,28 @@ class XyzImporter(Importer):
         expected = card.splits.get(split) if split else card.n_entries if not card.splits else None
         return Part(str(path.with_suffix('')), split, (member,), expected)
 
-    def _index(self, source: Source, card: Card) -> tuple[str | None, dict[str, IndexRow], list[Problem]]:
-        """Return the index's member, its rows by the card's identifier, and what is wrong with it."""
-        members = source.find('_index.csv')
-        if not members:
-            return None, {}, [Problem(source.name, 0, None, 'there is no *_index.csv')]
-        rows, problems = read_index(source, members[0], str(card.identifier))
-        return members[0], {row.values[str(card.identifier)]: row for row in rows}, problems
+    def _index(self, source: Source, card: Card) -> Index | None:
+        members = source.find('_index.csv') if self.indexed else []
+        return Index(source, members[0], str(card.identifier)) if members else None
 
     def _check_index(self, source: Source, card: Card, parts: Iterable[Part]) -> list[Problem]:
         """Return the problems of the index, with a row for which no file has an entry among them."""
-        member, rows, problems = self._index(source, card)
-        if member is None:
-            return problems
-        for part in parts:
+        index = self._index(source, card)
+        if index is None:
+            return [Problem(source.name, 0, None, 'there is no *_index.csv')]
+
+        def names_of(part: Part) -> Iterator[str]:
             stream = Guarded(source, part.members[0], 0)
-            for name in _names(stream, str(card.identifier)):
-                rows.pop(name, None)
+            yield from _names(stream, str(card.identifier))
             stream.close()
-        return problems + [
-            Problem(member, row.line, name, 'stands in the index, but in no file') for name, row in rows.items()
-        ]
+
+        return index.problems + index.unused(parts, names_of)
 
     def chunks(
         self, source: Source, card: Card, part: Part, start: Cursor = START, size: int = CHUNK_SIZE
     ) -> Iterator[Chunk]:
         member = part.members[0]
-        index: dict[str, IndexRow] | None = None
-        if self.indexed:
-            index_member, index, _ = self._index(source, card)
-            index = index if index_member is not None else None
+        index = self._index(source, card)
         stream = Guarded(source, member, start.offset)
         here = start
         try:
@@ -102,7 +91,10 @@ class XyzImporter(Importer):
                 end = Cursor(
                     stretch.offset + len(stretch.data), here.number + stretch.n_blocks, stretch.line + stretch.n_lines
                 )
-                context = {} if index is None else {'rows': _rows_in(stretch.data, str(card.identifier), index)}
+                context = {}
+                if index is not None:
+                    names = names_in(stretch.data, str(card.identifier))
+                    context['rows'] = index.rows(part.split, here.number, stretch.n_blocks, names)
                 first = Cursor(stretch.offset, here.number, stretch.line)
                 yield Chunk(part.name, part.split, first, end, stretch.data, member, context)
                 here = end
@@ -142,10 +134,12 @@ class XyzImporter(Importer):
         row = None
         rows = chunk.context.get('rows')
         if rows is not None:
-            row = rows.get(name)
+            row = row_of(rows, name, number)
             if row is None:
                 raise _Refused('stands in no row of the index', one.line + 1, name)
         material = info.get(card.material, (row or {}).get(card.material)) if card.material else None
+        if row is not None and card.material in row and material is not None and row[card.material] != str(material):
+            raise _Refused(f'its row of the index is of {row[card.material]}', one.line + 1, name)
         try:
             properties = properties_of(card, info, {key: plain_value(text) for key, text in (row or {}).items()})
         except ValueError as error:
@@ -221,8 +215,3 @@ def names_in(data: bytes, identifier: str) -> Iterator[str]:
     """Return the identifiers in a text."""
     for match in _pattern(identifier).finditer(data):
         yield (match[1] or match[2] or b'').decode(errors='replace')
-
-
-def _rows_in(data: bytes, identifier: str, index: Mapping[str, IndexRow]) -> dict[str, dict[str, str]]:
-    """Return the rows of the entries in a stretch, by identifier."""
-    return {name: index[name].values for name in names_in(data, identifier) if name in index}
