@@ -62,7 +62,9 @@ def prepare(card: Card, dataset: str, chunk: Chunk, granularity: Granularity) ->
     if granularity == 'entry':
         drafts = [draft_of_one(dataset, entry) for entry in single]
     else:
-        drafts = [_draft_of_many(dataset, group) for group in _alike(single)]
+        drafts = [
+            _draft_of_many(dataset, run) if len(run) > 1 else draft_of_one(dataset, run[0]) for run in _runs(single)
+        ]
     done = Chunk(chunk.part, chunk.split, chunk.start, chunk.end, b'', chunk.file)
     return Prepared(done, drafts, paths, list(parsed.problems), [entry.id for entry in parsed.entries])
 
@@ -111,16 +113,20 @@ def _draft_of_many(dataset: str, entries: Sequence[Entry]) -> Draft:
     return _draft(f'{first.id} .. {last.id}', summary(frames) | labels, frames, first.split)
 
 
-def _alike(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
-    """Yield runs of entries that can share a block of arrays: the same arrays, one configuration each."""
+def _runs(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Yield consecutive entries that can share a node: a configuration each, of one split, with the same arrays."""
     run: list[Entry] = []
     for entry in entries:
-        if run and (set(entry.frames.arrays) != set(run[0].frames.arrays) or entry.split != run[0].split):
+        if run and (_kind(entry) != _kind(run[0]) or entry.frames.n_frames > 1):
             yield run
             run = []
         run.append(entry)
     if run:
         yield run
+
+
+def _kind(entry: Entry) -> tuple[object, ...]:
+    return entry.split, entry.frames.n_frames, frozenset(entry.frames.arrays)
 
 
 def _draft(label: str, attributes: dict[str, Any], frames: Frames, split: str | None) -> Draft:

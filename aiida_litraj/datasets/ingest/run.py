@@ -106,7 +106,7 @@ def import_dataset(
         origin = _source_node(source, lambda done, whole: tell('checksum', done, whole))
         group = _group(dataset, known, granularity)
         _same_source(group, origin)
-        whole = _Whole(group, origin, [part.split for part in parts if part.split is not None])
+        whole = _Whole(group, origin)
         report.problems.extend(problems)
         start = time.monotonic()
         number = _number_of_workers(parts, limit, chunk_size) if workers is None else workers
@@ -132,18 +132,15 @@ class _Job:
 class _Whole:
     """The set with its groups, its source, and which parts of it are stored."""
 
-    def __init__(self, group: DatasetGroup, origin: SourceData, splits: Sequence[str]) -> None:
+    def __init__(self, group: DatasetGroup, origin: SourceData) -> None:
         self.group = group
         self.origin = origin
         card = load_node(group.base.extras.get('card'))
-        groups: dict[str | None, int] = {None: group.pk}
-        for split in splits:
-            groups[split] = DatasetGroup.collection.get_or_create(f'{group.label}/{split}')[0].pk
         self.target = Target(
             backend=get_manager().get_profile_storage(),
             user_pk=User.collection.get_default().pk,
             dataset=group.label,
-            groups=groups,
+            groups={None: group.pk},
             inputs={'card': card.pk, 'source': origin.pk},
         )
 

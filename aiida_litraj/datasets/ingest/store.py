@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,8 +21,9 @@ from disk_objectstore import Container
 from sqlalchemy import Table, select
 
 from ... import __version__
-from ...analysis.frames import summary
+from ...analysis.frames import summary, to_ase
 from ...data.path import PathData
+from ...groups.dataset import DatasetGroup
 from ..entry import Chunk, Entry
 from .rows import FRAMES_FILE, FRAMES_TYPE, HASH_EXTRA, Prepared, hash_of, labels_of
 
@@ -41,8 +43,8 @@ class Target:
     backend: StorageBackend
     user_pk: int
     dataset: str
-    groups: Mapping[str | None, int]
-    """Primary key of the set's group (None) and of each split's."""
+    groups: dict[str | None, int]
+    """Primary key of the set's group (None) and of each split's, as they turn up."""
     inputs: Mapping[str, int]
     """Primary keys of the process's inputs by link label."""
 
@@ -66,9 +68,13 @@ def store(target: Target, ready: Prepared) -> int:
         rows.append(row)
         contents.extend(files)
         splits.append(entry.split)
+    for split in set(splits) - target.groups.keys():
+        target.groups[split] = DatasetGroup.collection.get_or_create(f'{target.dataset}/{split}')[0].pk
     if contents:
         container_of(target.backend).add_objects_to_pack(contents, do_fsync=True)
-    with target.backend.transaction():
+    with warnings.catch_warnings(), target.backend.transaction():
+        # Of nodes from which rows of paths were taken; they are not to be stored.
+        warnings.filterwarnings('ignore', message='Object of type <DbNode> not in session')
         process, *pks = _insert_nodes(target.backend, [_process_row(target, now, ready), *rows])
         _insert(target.backend, EntityTypes.LINK, _links(target, process, pks))
         _insert(target.backend, EntityTypes.GROUP_NODE, _memberships(target, pks, splits))
@@ -209,7 +215,7 @@ def path_node(dataset: str, entry: Entry) -> PathData:
     The positions of the node are continuous; the images as the file has them are in ``relaxed.frames`` and
     ``initial.frames``, the supercell with the centroid in ``centroid.frames`` (``Frames.from_bytes``).
     """
-    node = PathData.from_images(entry.frames.to_ase(), mobile=0, labels=labels_of(dataset, entry)['properties'])
+    node = PathData.from_images(to_ase(entry.frames), mobile=0, labels=labels_of(dataset, entry)['properties'])
     facts = summary(entry.frames[0])
     energies = node.energies
     attributes = {name: facts[name] for name in ('formula', 'elements', 'n_atoms')} | labels_of(dataset, entry)
