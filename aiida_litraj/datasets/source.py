@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -166,8 +165,7 @@ class ZipSource(Source):
             if not dropped:
                 break
             left -= dropped
-        # Its own buffer is small, and every small read of it costs a call into the decompressor.
-        return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, stream), BLOCK))
+        return cast(BinaryIO, stream)
 
     def manifest(self, progress: Progress | None = None) -> list[FileRecord]:
         size = self.path.stat().st_size

@@ -12,7 +12,6 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 
 from aiida_litraj.analysis.frames import from_ase
-from aiida_litraj.analysis.frames import from_ase
 from aiida_litraj.contract.frames import Frames
 from aiida_litraj.datasets.card import Keys
 from aiida_litraj.datasets.extxyz import read_block
@@ -148,7 +147,8 @@ def test_ours_and_ase_agree_on_what_ase_writes(tmp_path: Path) -> None:
 
 
 ODD = {
-    'quoted words': f'1\n{HEAD} a="two words" b=\'single\' c=[1 2 3] d={{1.5 2}} e="T F" f=T g=true h="x=y"\nLi 0 0 0\n',
+    'quoted words': f'1\n{HEAD} a="two words" b=\'single\' c=[1 2 3] d={{1.5 2}} f=T g=true h="x=y"\nLi 0 0 0\n',
+    'logicals': f'1\n{HEAD} e="T F" f=T g=true\nLi 0 0 0\n',
     'escapes': f'1\n{HEAD} a="a \\"quoted\\" word" b="back\\\\slash"\nLi 0 0 0\n',
     'bare word': f'1\n{HEAD} have_energy other=3\nLi 0 0 0\n',
     'integers and reals': f'1\n{HEAD} i=7 n=-3 r=1.0 s=1e3 t=007 big=123456789012345678901234567890\nLi 0 0 0\n',

@@ -15,6 +15,7 @@ from ..entry import START, Chunk, Cursor, Entry, Parsed, Part, Problem
 from ..source import Source
 
 CHUNK_SIZE = 500
+PIECE = 1 << 16
 READ_ERRORS = (OSError, EOFError, zlib.error, zipfile.BadZipFile)
 """What reading a damaged file or zip raises."""
 
@@ -104,14 +105,21 @@ class Guarded:
         except (KeyError, *READ_ERRORS) as error:
             self.error = f'cannot be read: {error}'
 
-    def read(self, size: int = -1) -> bytes:
-        if self._stream is None or self.error is not None:
-            return b''
-        try:
-            return self._stream.read(size)
-        except READ_ERRORS as error:
-            self.error = f'cannot be read further: {error}'
-            return b''
+    def read(self, size: int) -> bytes:
+        """Return the next bytes; fewer, once, before an error, and then none."""
+        pieces: list[bytes] = []
+        while self._stream is not None and self.error is None and size > 0:
+            try:
+                # What was unpacked by the call that fails is lost, so that calls are small.
+                piece = self._stream.read(min(size, PIECE))
+            except READ_ERRORS as error:
+                self.error = f'cannot be read further: {error}'
+                break
+            if not piece:
+                break
+            pieces.append(piece)
+            size -= len(piece)
+        return b''.join(pieces)
 
     def as_binary(self) -> BinaryIO:
         """Return itself as what functions that only read take."""

@@ -63,6 +63,8 @@ class PlainImporter(XyzImporter):
                 if len(payload) == size:
                     yield self._chunk(part, first, payload, broken)
                     first, payload = first + len(payload), []
+            if first == 0 and not payload and not broken:
+                broken.append('holds no structure that can be read')
             if payload or broken:
                 yield self._chunk(part, first, payload, broken)
 
