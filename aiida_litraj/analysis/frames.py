@@ -1,14 +1,68 @@
-"""What a query asks of configurations: formula, elements, sizes, largest force."""
+"""Configurations as ASE atoms, and what a query asks of them: formula, elements, sizes, largest force."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from math import gcd, isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..contract.frames import Frames
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+def to_ase(frames: Frames) -> list[Atoms]:
+    """Return configurations as ASE atoms, with energy, forces and stress on a ``SinglePointCalculator``."""
+    from ase import Atoms
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    images = []
+    for frame in frames:
+        atoms = Atoms(frame.numbers, frame.positions, cell=frame.cells[0], pbc=frame.pbc[0], info=dict(frame.info[0]))
+        for name, values in frame.arrays.items():
+            atoms.set_array(name, np.array(values))
+        results = {
+            'energy': None if frame.energies is None else float(frame.energies[0]),
+            'forces': frame.forces,
+            'stress': None if frame.stresses is None else frame.stresses[0],
+        }
+        if any(value is not None for value in results.values()):
+            atoms.calc = SinglePointCalculator(atoms, **{k: v for k, v in results.items() if v is not None})
+        images.append(atoms)
+    return images
+
+
+def from_ase(images: Sequence[Atoms]) -> Frames:
+    """Return ASE atoms as configurations, with what their calculators already know.
+
+    :raises ValueError: if there are none, or their arrays differ.
+    """
+    return Frames.stack([_from_atoms(atoms) for atoms in images])
+
+
+def _from_atoms(atoms: Atoms) -> Frames:
+    results = {} if atoms.calc is None else atoms.calc.results
+    own = ('numbers', 'positions')
+    return Frames.of_one(
+        atoms.numbers,
+        atoms.positions,
+        np.asarray(atoms.cell),
+        atoms.pbc,
+        results.get('energy'),
+        results.get('forces'),
+        results.get('stress'),
+        {name: values for name, values in atoms.arrays.items() if name not in own},
+        {name: _plain(value) for name, value in atoms.info.items()},
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON can hold it."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def summary(frames: Frames) -> dict[str, Any]:

@@ -6,15 +6,12 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .arrays import AnyArray, Array
-
-if TYPE_CHECKING:
-    from ase import Atoms
 
 _ARRAY = 'array:'
 _PADDING = 64
@@ -185,57 +182,6 @@ class Frames:
         plain = {name: record[name] for name in names if name != 'info' and not name.startswith(_ARRAY)}
         arrays = {name.removeprefix(_ARRAY): record[name] for name in names if name.startswith(_ARRAY)}
         return cls(**plain, arrays=arrays, info=json.loads(record['info'].decode()))
-
-    def to_ase(self) -> list[Atoms]:
-        """Return the frames as ASE atoms, with energy, forces and stress on a ``SinglePointCalculator``."""
-        from ase import Atoms
-        from ase.calculators.singlepoint import SinglePointCalculator
-
-        images = []
-        for frame in self:
-            atoms = Atoms(
-                frame.numbers, frame.positions, cell=frame.cells[0], pbc=frame.pbc[0], info=dict(frame.info[0])
-            )
-            for name, values in frame.arrays.items():
-                atoms.set_array(name, np.array(values))
-            results = {
-                'energy': None if frame.energies is None else float(frame.energies[0]),
-                'forces': frame.forces,
-                'stress': None if frame.stresses is None else frame.stresses[0],
-            }
-            if any(value is not None for value in results.values()):
-                atoms.calc = SinglePointCalculator(atoms, **{k: v for k, v in results.items() if v is not None})
-            images.append(atoms)
-        return images
-
-    @classmethod
-    def from_ase(cls, images: Sequence[Atoms]) -> Frames:
-        """Return the frames of ASE atoms, with what their calculators already know.
-
-        :raises ValueError: if there are none, or their arrays differ.
-        """
-        return cls.stack([_from_atoms(atoms) for atoms in images])
-
-
-def _from_atoms(atoms: Atoms) -> Frames:
-    results = {} if atoms.calc is None else atoms.calc.results
-    own = ('numbers', 'positions')
-    return Frames.of_one(
-        atoms.numbers,
-        atoms.positions,
-        np.asarray(atoms.cell),
-        atoms.pbc,
-        results.get('energy'),
-        results.get('forces'),
-        results.get('stress'),
-        {name: values for name, values in atoms.arrays.items() if name not in own},
-        {name: _plain(value) for name, value in atoms.info.items()},
-    )
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON can hold it."""
-    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def _joined(parts: Sequence[Array | None], shapes: Sequence[tuple[int, ...]]) -> Array | None:

@@ -10,7 +10,7 @@ from aiida.orm import Data
 from aiida.orm.pydantic import OrmMetadataField
 from ase import Atoms
 
-from ..analysis.frames import summary
+from ..analysis.frames import summary, to_ase
 from ..contract.frames import Frames
 
 FILE = 'frames.npy'
@@ -73,7 +73,7 @@ class FramesData(Data):
 
     def to_ase(self) -> list[Atoms]:
         """Return the configurations as ASE atoms, with energy, forces and stress where they are known."""
-        return self.frames.to_ase()
+        return to_ase(self.frames)
 
     def _validate(self) -> bool:
         super()._validate()

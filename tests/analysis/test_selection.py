@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from aiida_litraj.analysis.frames import from_ase
 from aiida_litraj.analysis.selection import (
     facts_descriptor,
     farthest_points,
@@ -16,7 +17,6 @@ from aiida_litraj.analysis.selection import (
     standardised,
     stratified,
 )
-from aiida_litraj.contract.frames import Frames
 
 TOLERANCE = 1e-12
 
@@ -123,7 +123,7 @@ def test_a_split_that_cannot_be_is_refused() -> None:
 def test_radial_histogram_counts_the_shells_of_fcc() -> None:
     from ase.build import bulk
 
-    frame = Frames.from_ase([bulk('Cu', 'fcc', a=4.0)])
+    frame = from_ase([bulk('Cu', 'fcc', a=4.0)])
     width, n_bins, cutoff = 0.05, 600, 6.0
     centres = (np.arange(n_bins) + 0.5) * cutoff / n_bins
     counts = (
@@ -137,5 +137,5 @@ def test_radial_histogram_is_of_a_crystal_not_of_its_cell() -> None:
     from ase.build import bulk
 
     small, large = bulk('Cu', 'fcc', a=3.7), bulk('Cu', 'fcc', a=3.7).repeat((2, 1, 3))
-    first, second = (radial_histogram(Frames.from_ase([one])) for one in (small, large))
+    first, second = (radial_histogram(from_ase([one])) for one in (small, large))
     np.testing.assert_allclose(first, second, rtol=1e-9)

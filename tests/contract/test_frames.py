@@ -9,6 +9,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from aiida_litraj.analysis.frames import from_ase, to_ase
 from aiida_litraj.contract.frames import Frames
 
 RNG = np.random.default_rng(7)
@@ -32,7 +33,7 @@ def some_frames() -> tuple[Frames, list[Atoms]]:
         labelled(1, energy=2e-17, forces=RNG.normal(size=(1, 3))),
         labelled(7, energy=-1e5 / 7),
     ]
-    return Frames.from_ase(images), images
+    return from_ase(images), images
 
 
 def same(one: Frames, other: Frames) -> None:
@@ -55,7 +56,7 @@ def test_bytes_are_exact_and_plain_numpy_reads_them() -> None:
 
 def test_ase_is_exact_frame_by_frame() -> None:
     frames, images = some_frames()
-    for atoms, original in zip(Frames.from_bytes(frames.to_bytes()).to_ase(), images, strict=True):
+    for atoms, original in zip(to_ase(Frames.from_bytes(frames.to_bytes())), images, strict=True):
         assert np.array_equal(atoms.positions, original.positions)
         assert np.array_equal(atoms.cell, original.cell)
         assert atoms.get_array('freezed').tolist() == original.get_array('freezed').tolist()
@@ -68,7 +69,7 @@ def test_ase_is_exact_frame_by_frame() -> None:
 def test_one_frame_of_many_is_the_frame() -> None:
     frames, images = some_frames()
     for index in (0, 1, 2, -1):
-        same(frames[index], Frames.from_ase([images[index]]))
+        same(frames[index], from_ase([images[index]]))
     same(Frames.stack([frames[0], frames[1], frames[2]]), frames)
     with pytest.raises(IndexError, match='no frame 3, only 3'):
         frames[3]
@@ -93,4 +94,4 @@ def test_stack_of_unequal_arrays_is_refused() -> None:
     frames, images = some_frames()
     images[0].set_array('freezed', None)
     with pytest.raises(ValueError, match=r'some frames have the arrays \[.freezed.\], others \[\]'):
-        Frames.stack([frames[1], Frames.from_ase([images[0]])])
+        Frames.stack([frames[1], from_ase([images[0]])])
