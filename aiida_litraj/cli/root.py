@@ -13,6 +13,7 @@ from .errors import Program
 _COMMANDS = {
     'setup': 'setup:setup',
     'potential': 'potential:potential',
+    'dataset': 'dataset:dataset',
     'launch': 'launch:launch',
     'status': 'status:status',
     'show': 'show:show',

@@ -23,6 +23,8 @@ from .dataset import DatasetGroup
 LABEL_LENGTH = 255
 BATCH = 2000
 """Rows fetched at a time."""
+BATCH_OF_MANY = 10
+"""The same of nodes of many entries."""
 _LISTS = {'material_id': 'material_ids', 'source_line': 'source_lines', 'number': 'numbers'}
 """Attribute of a node of one entry -> that of a node of many."""
 _PLAIN = ('split', 'source_file', 'dataset')
@@ -148,15 +150,42 @@ def entries(dataset: str, columns: Sequence[str] = (), **criteria: Any) -> Itera
     """
     group, part, wishes = _resolve(dataset, criteria)
     if _one_each(group):
-        rows = _query(part, filters(wishes), ['uuid', 'label', *(f'attributes.{name}' for name in columns)])
-        rows.order_by({'entry': 'id'})
-        for uuid, label, *values in rows.iterall(batch_size=BATCH):
+        found = _query(part, filters(wishes), ['uuid', 'label', *(f'attributes.{name}' for name in columns)])
+        for uuid, label, *values in found.order_by({'entry': 'id'}).iterall(batch_size=BATCH):
             yield Reference(uuid, 0, label, dict(zip(columns, values, strict=True)))
         return
-    rows = _query(part, filters_of_many(wishes), ['uuid', 'attributes'])
-    rows.order_by({'entry': 'id'})
-    for uuid, attributes in rows.iterall(batch_size=10):
+    found = _query(part, filters_of_many(wishes), ['uuid', 'attributes'])
+    for uuid, attributes in found.order_by({'entry': 'id'}).iterall(batch_size=BATCH_OF_MANY):
         yield from _within(uuid, attributes, columns, wishes)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a query; of nodes of many entries also those with none that is wished for.
+
+    :ivar one_each: whether each entry is a node of its own.
+    """
+
+    query: QueryBuilder
+    one_each: bool
+    wishes: dict[str, Any]
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        size = BATCH if self.one_each else BATCH_OF_MANY
+        return iter(self.query.order_by({'entry': 'id'}).iterall(batch_size=size))
+
+    def meets(self, attributes: dict[str, Any], index: int, frames: Frames) -> bool:
+        """Return whether one entry of a row's node is wished for."""
+        if self.one_each or not self.wishes:
+            return True
+        return holds(self.wishes, _facts(attributes, index) | summary(frames))
+
+
+def rows(dataset: str, project: Sequence[str], **criteria: Any) -> Rows:
+    """Return what is to be read of the nodes of entries that meet the criteria of :func:`query`."""
+    group, part, wishes = _resolve(dataset, criteria)
+    one_each = _one_each(group)
+    return Rows(_query(part, filters(wishes) if one_each else filters_of_many(wishes), project), one_each, wishes)
 
 
 def _resolve(dataset: str, criteria: dict[str, Any]) -> tuple[DatasetGroup, DatasetGroup, dict[str, Any]]:
@@ -240,3 +269,15 @@ def _barrier_attribute(group: DatasetGroup) -> str:
     raise ValueError(
         f'the entries of {group.name} have no barrier; their properties are: {", ".join(sorted(properties)) or "none"}'
     )
+
+
+def facts_of(node: Data, index: int = 0) -> dict[str, Any]:
+    """Return all that is known of one entry without reading its configuration; of a node of many, of that one."""
+    attributes = node.base.attributes.all
+    if 'entry_ids' not in attributes:
+        hidden = ('dataset', 'entry_id', 'n_frames', 'index_row', 'properties')
+        facts = {
+            name: value for name, value in attributes.items() if name not in hidden and not name.startswith('array|')
+        }
+        return facts | {f'properties.{name}': value for name, value in attributes.get('properties', {}).items()}
+    return _facts(attributes, index) | summary(load_node(node.uuid).frames[index])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from aiida.engine import run_get_node
-from aiida.orm import Dict, load_node
+from aiida.orm import Data, Dict, QueryBuilder
 
 from ..analysis.selection import (
     Indices,
@@ -20,6 +20,7 @@ from ..analysis.selection import (
     stratified,
 )
 from ..calculations.functions.select_entries import select_entries
+from ..calculations.many_inputs import run_with_many_inputs
 from .query import Reference, entries
 
 if TYPE_CHECKING:
@@ -31,8 +32,11 @@ STRATEGIES = ('all', 'random', 'farthest', 'stratified')
 DESCRIPTORS = ('facts', 'radial')
 WHOLE = 'selected'
 """Name of the only part of a selection that is not split."""
-MOST_LINKS = 20_000
-"""Above this many nodes the links of a selection take longer than what is made with it; split it, or use the group."""
+FEW_LINKS = 50
+"""AiiDA checks each link against all others: up to this many that takes about a second."""
+MOST_LINKS = 100_000
+BATCH = 500
+"""Nodes loaded at a time."""
 
 
 @dataclass(frozen=True)
@@ -160,18 +164,16 @@ def _parts(chosen: list[Reference], wish: Wish) -> dict[str, list[Reference]]:
 def _store(
     dataset: str, wish: Wish, criteria: Mapping[str, Any], parts: Mapping[str, Sequence[Reference]], n_candidates: int
 ) -> Selection:
+    loaded = _load({one.uuid for part in parts.values() for one in part})
     keys: dict[str, str] = {}
-    nodes: dict[str, Any] = {}
     picks: dict[str, list[list[Any]]] = {}
     for name, part in parts.items():
         picks[name] = []
         for one in part:
-            if one.uuid not in keys:
-                keys[one.uuid] = f'entry_{len(keys):05d}'
-                nodes[keys[one.uuid]] = load_node(one.uuid)
+            key = keys.setdefault(one.uuid, f'entry_{len(keys):05d}')
             # What is no index of many is the entry as a whole: of a path all its images.
-            whole = 'entry_ids' not in nodes[keys[one.uuid]].base.attributes
-            picks[name].append([keys[one.uuid], None if whole else one.index])
+            whole = 'entry_ids' not in loaded[one.uuid].base.attributes
+            picks[name].append([key, None if whole else one.index])
     account = {
         'dataset': dataset,
         'criteria': _plain({name: value for name, value in criteria.items() if value}),
@@ -183,10 +185,22 @@ def _store(
         'n_candidates': n_candidates,
         'picks': picks,
     }
-    results, process = run_get_node(select_entries, criteria=Dict(account), **nodes)
+    nodes = {key: loaded[uuid] for uuid, key in keys.items()}
+    run = run_get_node if len(nodes) <= FEW_LINKS else run_with_many_inputs
+    results, process = run(select_entries, criteria=Dict(account), **nodes)
     for name, node in results.items():
         node.label = f'{dataset}: {len(parts[name])} entries, {wish.strategy}' + (f', {name}' if wish.parts else '')
     return Selection(dict(results), process, n_candidates)
+
+
+def _load(uuids: set[str]) -> dict[str, Data]:
+    """Return the nodes by uuid, loaded many at a time."""
+    ordered = sorted(uuids)
+    nodes: dict[str, Data] = {}
+    for start in range(0, len(ordered), BATCH):
+        query = QueryBuilder().append(Data, filters={'uuid': {'in': ordered[start : start + BATCH]}})
+        nodes |= {node.uuid: node for node in query.all(flat=True)}
+    return nodes
 
 
 def _plain(value: Any) -> Any:

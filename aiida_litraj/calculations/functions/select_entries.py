@@ -9,10 +9,12 @@ from aiida.engine import calcfunction
 from aiida.orm import Data, Dict
 
 from ...contract.frames import Frames
-from ...data.frames import FramesData
-from ...data.path import PathData
+from ...data.contents import read_contents
+from ...data.frames import FILE, FramesData
 
 PATH_FRAMES = 'relaxed.frames'
+BATCH = 500
+"""Nodes read at a time."""
 
 
 @calcfunction
@@ -39,31 +41,36 @@ def gather(chosen: Sequence[tuple[Data, int | None]], name: str) -> FramesData:
         raise ValueError(f'the part {name} is empty: ask for more entries, or for another split')
     frames: list[Frames] = []
     records: list[dict[str, Any]] = []
-    read: tuple[str, Frames, Mapping[str, Any]] | None = None
-    for node, index in chosen:
-        if read is None or read[0] != node.uuid:  # one at a time: entries of one node come together
-            read = (node.uuid, frames_of(node), node.base.attributes.all)
-        images = range(read[1].n_frames) if index is None else [index]
-        frames += [read[1][image] for image in images]
-        records += [record_of(node.uuid, read[2], image) for image in images]
+    for start in range(0, len(chosen), BATCH):
+        some = chosen[start : start + BATCH]
+        contents = read_frames({node.uuid: node for node, _ in some})
+        facts = {node.uuid: node.base.attributes.all for node, _ in some}
+        for node, index in some:
+            read = contents[node.uuid]
+            images = range(read.n_frames) if index is None else [index]
+            frames += [read[image] for image in images]
+            records += [record_of(node.uuid, facts[node.uuid], image) for image in images]
     stacked = Frames.stack(_alike(frames))
     columns = {key: [one[key] for one in records] for key in records[0]}
     labels = {'part': name, 'datasets': sorted({str(one) for one in columns.pop('dataset')}), **columns}
     return FramesData.from_frames(stacked, labels)
 
 
-def frames_of(node: Data) -> Frames:
-    """Return the configurations of an entry's node; of a path its images as the file has them.
+def read_frames(nodes: Mapping[str, Data]) -> dict[str, Frames]:
+    """Return the configurations of entries' nodes, read from the repository together; of a path its images.
 
-    :raises ValueError: if the node is no entry.
+    :raises ValueError: if a node is no entry.
     """
-    if isinstance(node, FramesData):
-        return node.frames
-    if isinstance(node, PathData) and PATH_FRAMES in node.base.repository.list_object_names():
-        return Frames.from_bytes(node.base.repository.get_object_content(PATH_FRAMES, mode='rb'))
-    raise ValueError(
-        f'{type(node).__name__} {node.uuid} is no entry of a data set: give nodes of litraj.dataset groups'
-    )
+    keys = {}
+    for uuid, node in nodes.items():
+        name = FILE if isinstance(node, FramesData) else PATH_FRAMES
+        if name not in node.base.repository.list_object_names():
+            raise ValueError(
+                f'{type(node).__name__} {uuid} is no entry of a data set: give nodes of litraj.dataset groups'
+            )
+        keys[uuid] = node.base.repository.get_object(name).key
+    contents = read_contents(keys.values())
+    return {uuid: Frames.from_bytes(contents[key]) for uuid, key in keys.items()}
 
 
 def record_of(uuid: str, attributes: Mapping[str, Any], index: int) -> dict[str, Any]:

@@ -1,0 +1,117 @@
+"""``aiida-litraj dataset import``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..console import emit_json, print_pairs
+from ..errors import Refusal, refusals
+from ..options import json_option, with_profile
+from .options import progress_bar
+
+if TYPE_CHECKING:
+    from ...datasets.ingest import ImportReport
+
+_SHOWN = 10
+"""Problems told one by one; --json tells all."""
+
+
+@click.command('import')
+@click.argument('source', nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option('--card', metavar='CARD', help="Name of a known set, or a YAML file.  [default: the source's name]")
+@click.option('--name', metavar='NAME', help="Name for the set.  [default: the card's]")
+@click.option('--limit', type=click.IntRange(1), help='Entries of each part at most; a later import goes on.')
+@click.option(
+    '--granularity', type=click.Choice(['entry', 'trajectory']), default='entry', show_default=True,
+    help='A node for each entry, or for each chunk of many.',
+)  # fmt: skip
+@click.option('--strict', is_flag=True, help='Refuse a source with malformed entries instead of leaving them out.')
+@click.option('--workers', type=click.IntRange(0), help='Processes that parse.  [default: one less than cores]')
+@json_option
+@with_profile
+def import_(
+    source: tuple[Path, ...],
+    card: str | None,
+    name: str | None,
+    limit: int | None,
+    granularity: str,
+    strict: bool,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Store the entries of SOURCE, the publisher's zip, its unpacked folder or files, each with its provenance.
+
+    Killed at any moment and started again, it goes on where it was. Malformed entries are left out and told.
+
+    \b
+    Examples:
+      aiida-litraj dataset import MPLiTrj_subsample.zip
+      aiida-litraj dataset import MPLiTrj.zip --limit 1000 --name try
+      aiida-litraj dataset import run1.xyz run2.xyz --card my_card.yaml
+    """
+    with refusals(RuntimeError):
+        from ...datasets.ingest import import_dataset
+
+        chosen = card or _card_of(source[0])
+        with progress_bar(as_json, counted='entries') as tell:
+            report = import_dataset(
+                list(source) if len(source) > 1 else source[0], chosen, name, limit, granularity, strict, workers,
+                progress=tell,
+            )  # type: ignore[arg-type]  # fmt: skip
+    if as_json:
+        emit_json(_as_dict(report))
+        return
+    _print(report)
+
+
+def _card_of(source: Path) -> str:
+    """Return the known set that a source is called after."""
+    from ...datasets.card import known_cards
+
+    known = known_cards()
+    stem = source.name.partition('.')[0] if source.is_file() else source.name
+    for name in known:
+        if stem.lower().replace('mplitraj', 'mplitrj') == name.lower():
+            return name
+    raise Refusal(
+        f'{source.name} is not called like a known data set ({", ".join(known)})',
+        'Say which it is with --card NAME, or describe your own with --card FILE.yaml.',
+    )
+
+
+def _as_dict(report: ImportReport) -> dict[str, object]:
+    return {
+        'dataset': report.dataset,
+        'granularity': report.granularity,
+        'entries': report.entries,
+        'stored': report.stored,
+        'present': report.present,
+        'nodes': report.nodes,
+        'skipped': len(report.problems),
+        'problems': [
+            {'file': one.file, 'line': one.line, 'entry': one.entry_id, 'reason': one.reason} for one in report.problems
+        ],
+        'seconds': report.seconds,
+        'import_per_s': report.import_per_s,
+        'complete': report.complete,
+    }
+
+
+def _print(report: ImportReport) -> None:
+    click.echo(f'{report.dataset}: {report.entries:,} entries')
+    rate = f'{report.stored:,} in {report.nodes:,} nodes, {report.seconds:.1f} s, {report.import_per_s:,.0f} a second'
+    print_pairs(
+        [
+            ('stored now', rate if report.stored else 'nothing, all was there'),
+            ('there before', f'{report.present:,}' if report.present else None),
+            ('left out', f'{len(report.problems):,}' if report.problems else None),
+        ]
+    )
+    for problem in report.problems[:_SHOWN]:
+        click.echo(f'  {problem}', err=True)
+    if len(report.problems) > _SHOWN:
+        click.echo(f'  and {len(report.problems) - _SHOWN} more: --json tells all', err=True)
+    click.echo(f'\nNext: aiida-litraj dataset show {report.dataset}')
