@@ -31,7 +31,7 @@ about() {
     system) echo 'packages of the system: PostgreSQL, graphviz' ;;
     environments) echo '.venv, .venv-sevennet, .venv-mace, .venv-chgnet' ;;
     ruff) echo 'style and format' ;;
-    mypy) echo 'types of contract, engine and analysis' ;;
+    mypy) echo 'types of contract, engine, analysis and data sets' ;;
     imports) echo 'import rules between the rooms' ;;
     docs) echo 'documentation, warnings are errors' ;;
     unit) echo 'contract, analysis, report, command line and AiiDA rooms, on SQLite' ;;
