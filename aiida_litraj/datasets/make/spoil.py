@@ -107,7 +107,10 @@ def _identity(comment: str) -> str | None:
 
 
 def _no_energy(lines: list[str], start: int) -> int:
-    lines[start + 1] = re.sub(r' energy=\S+', '', lines[start + 1])
+    comment = re.sub(r' energy=\S+', '', lines[start + 1])
+    if comment == lines[start + 1]:
+        raise ValueError('no energy to take away: the set has none')
+    lines[start + 1] = comment
     return start + 1
 
 

@@ -76,6 +76,11 @@ def test_index_and_split_files_disagree(tmp_path: Path) -> None:
     assert f'material_id={extra.entry_id} ' in lines[extra.line] and extra.entry_id not in index.read_text()
 
 
+def test_energy_can_be_taken_only_from_where_there_is_one(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='no energy'):
+        spoil(make('BVEL13k', tmp_path, n=6, distinct=3), 'no_energy')
+
+
 def test_unknown_damage_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=KINDS[0]):
         spoil(tmp_path, 'fire')
