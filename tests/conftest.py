@@ -9,7 +9,7 @@ import sysconfig
 import pytest
 
 HAVE_AIIDA = importlib.util.find_spec('aiida') is not None
-AIIDA_ROOMS = ('calculations', 'cli', 'codes', 'data', 'e2e', 'parsers', 'report', 'workflows')
+AIIDA_ROOMS = ('calculations', 'cli', 'codes', 'data', 'datasets', 'e2e', 'groups', 'parsers', 'report', 'workflows')
 
 pytest_plugins = (
     ['aiida.tools.pytest_fixtures', 'tests.fixtures.profiles', 'tests.fixtures.nodes'] if HAVE_AIIDA else []

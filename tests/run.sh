@@ -45,7 +45,7 @@ about() {
 
 # Folders below tests/ that exist; a test folder that is not listed anywhere else belongs to "unit".
 folders() { for name in "$@"; do [ ! -e "tests/$name" ] || echo "tests/$name"; done; }
-AIIDA_ROOMS=(data calculations parsers workflows)
+AIIDA_ROOMS=(data calculations parsers workflows groups datasets/ingest)
 
 section_ruff() { .venv/bin/ruff check --output-format concise . && .venv/bin/ruff format --check .; }
 section_mypy() { .venv/bin/mypy; }

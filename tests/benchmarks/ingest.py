@@ -177,7 +177,7 @@ def _latencies() -> dict[str, float]:
     """Return seconds of the queries people make, the median of some."""
     import random
 
-    from aiida.orm import QueryBuilder
+    from aiida.orm import Data, QueryBuilder
 
     from aiida_litraj.analysis.frames import summary
     from aiida_litraj.groups import DatasetGroup
@@ -188,7 +188,7 @@ def _latencies() -> dict[str, float]:
     size = sum(
         QueryBuilder()
         .append(DatasetGroup, filters={'id': train.pk}, tag='g')
-        .append(entity_type='data', with_group='g', project='attributes.n_frames')
+        .append(Data, with_group='g', project='attributes.n_frames')
         .all(flat=True)
     )
     ids = [f'train/{random.randrange(size)}' for _ in range(LOOKUPS)]
