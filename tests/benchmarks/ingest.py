@@ -121,10 +121,10 @@ def _measure(source: str, way: str, limit: int | None, workers: int | None) -> d
     if way == 'naive':
         entries, seconds, n_workers = *_naive(Path(source), limit or FULL), 0
     else:
-        from aiida_litraj.datasets.ingest.run import import_dataset
+        from aiida_litraj.datasets.ingest.run import MOST_WORKERS, import_dataset
 
         report = import_dataset(source, CARD, granularity=way, workers=workers, progress=_dots())
-        entries, seconds, n_workers = report.entries, report.seconds, workers or max(1, (os.cpu_count() or 2) - 1)
+        entries, seconds, n_workers = report.entries, report.seconds, workers or min(os.cpu_count() or 1, MOST_WORKERS)
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     database, files = _sizes()
