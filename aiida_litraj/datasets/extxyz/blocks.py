@@ -59,9 +59,9 @@ class Lines:
     def text(self, line: int) -> bytes:
         return self.data[self.start(line) : int(self.ends[line])].strip()
 
-    def next_count(self, line: int) -> int | None:
-        """Return the first line from ``line`` on that holds a number of atoms and nothing else."""
-        for candidate in range(line, self.count):
+    def next_count(self, line: int, end: int | None = None) -> int | None:
+        """Return the first line from ``line`` on, and before ``end``, that holds a number of atoms and nothing else."""
+        for candidate in range(line, self.count if end is None else end):
             if number_of_atoms(self.text(candidate)) is not None:
                 return candidate
         return None
@@ -116,8 +116,7 @@ def _ends(lines: Lines, line: int, following: int) -> bool:
     text = lines.text(following)
     if not text or number_of_atoms(text) is not None:
         return True
-    inside = lines.next_count(line + 1)
-    if inside is not None and inside < following:
+    if lines.next_count(line + 1, following) is not None:
         return False
     return len(text.split()) != len(lines.text(following - 1).split())
 
@@ -137,35 +136,41 @@ def stretches(stream: BinaryIO, size: int, offset: int = 0, line: int = 1) -> It
     """
     pending = b''
     final = False
+    blocks: list[Block] = []
+    taken = n_lines = 0
     while not final or pending:
         if not final:
             piece = stream.read(READ_BYTES)
             final = not piece
             pending += piece
-        blocks, taken, n_lines = cut(pending, final)
+        more, n_bytes, further = cut(pending[taken:] if taken else pending, final)
+        blocks += [_moved(block, taken, n_lines) for block in more]
+        taken, n_lines = taken + n_bytes, n_lines + further
         while len(blocks) >= size:
             end = blocks[size].start if len(blocks) > size else taken
             lines_here = blocks[size].line if len(blocks) > size else n_lines
             yield Stretch(pending[:end], offset, line, size, lines_here)
             pending, offset, line = pending[end:], offset + end, line + lines_here
             taken, n_lines = taken - end, n_lines - lines_here
-            blocks = [
-                block._replace(start=block.start - end, end=block.end - end, line=block.line - lines_here)
-                for block in blocks[size:]
-            ]
+            blocks = [_moved(block, -end, -lines_here) for block in blocks[size:]]
         over = len(pending) > MAX_BYTES
         if final or (over and blocks):
             if blocks:
                 yield Stretch(pending[:taken], offset, line, len(blocks), n_lines)
             pending, offset, line = pending[taken:], offset + taken, line + n_lines
+            blocks, taken, n_lines = [], 0, 0
             if final:
                 return
         elif over and not _promising(pending):
             # A line without an end, or noise: handed on to be reported.
             found, _, _ = cut(pending)
-            n_lines = pending.count(b'\n')
-            yield Stretch(pending, offset, line, len(found), n_lines)
-            pending, offset, line = b'', offset + len(pending), line + n_lines
+            ends = pending.count(b'\n')
+            yield Stretch(pending, offset, line, len(found), ends)
+            pending, offset, line, taken, n_lines = b'', offset + len(pending), line + ends, 0, 0
+
+
+def _moved(block: Block, n_bytes: int, n_lines: int) -> Block:
+    return Block(block.start + n_bytes, block.end + n_bytes, block.line + n_lines, block.n_atoms, block.reason)
 
 
 def _promising(pending: bytes) -> bool:

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 
+CELL: Final = 'Lattice'
+"""Nine numbers, the three lattice vectors one after the other; kept as a list of nine."""
 MATRICES: Final = frozenset({'Lattice', 'virial', 'stress'})
 """Nine numbers under these names are the columns of a matrix, one after the other."""
 UNPROCESSED: Final = frozenset({'uid'})
@@ -22,6 +24,7 @@ _BARE: Final = re.compile(r'[^\s="\'{}\[\]\\]+')
 _PIECES: Final = re.compile(r'[^\s,]+')
 _NUMERIC: Final = frozenset('0123456789+-.nNiI')
 _BOOLEAN_LETTERS: Final = frozenset('TtFf')
+_SPECIAL_LETTERS: Final = _BOOLEAN_LETTERS | _NUMERIC
 _PERIODIC: Final = {'T T T': (True, True, True), 'F F F': (False, False, False)}
 _INT64: Final = 2**63
 
@@ -46,11 +49,14 @@ def _any_comment(line: str) -> dict[str, Any]:
     """Return the words of a line with nested quotes, brackets or bare words, read by ASE's own automaton."""
     from ase.io.extxyz import key_val_str_to_dict
 
-    return {
+    found = {
         key: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
         for key, value in key_val_str_to_dict(line).items()
         if key
     }
+    if CELL in found:
+        found[CELL] = np.array(found[CELL], dtype=float).ravel(order='F').tolist()
+    return found
 
 
 def _value(key: str, text: str) -> Any:
@@ -75,6 +81,8 @@ def _matrix(key: str, text: str) -> list[Any]:
         numbers = list(map(float, _PIECES.findall(text) if ',' in text else text.split()))
     except ValueError as error:
         raise ValueError(f'{key} holds what is not a number') from error
+    if key == CELL and len(numbers) == 9:
+        return numbers
     if len(numbers) == 9:
         return [numbers[0::3], numbers[1::3], numbers[2::3]]
     if key == 'stress' and len(numbers) == 6:
@@ -86,6 +94,8 @@ def _number(text: str) -> int | float | None:
     if '_' in text or not text.isascii():
         return None
     try:
+        if '.' in text:
+            return float(text)
         whole = int(text)
         return whole if -_INT64 <= whole < _INT64 else float(text)
     except ValueError:
@@ -124,6 +134,10 @@ def format_value(key: str, value: Any) -> str:
         return 'T' if value else 'F'
     if isinstance(value, int | float):
         return repr(value)
+    if key == CELL:
+        return f'"{" ".join(map(repr, value))}"'
+    if isinstance(value, str) and value[:1].isalpha() and value[0] not in _SPECIAL_LETTERS and _BARE.fullmatch(value):
+        return value
     if isinstance(value, str) and value and _BARE.fullmatch(value) and _value(key, value) == value:
         return value
     return _quoted(_plain_text(key, value))
@@ -132,10 +146,12 @@ def format_value(key: str, value: Any) -> str:
 def _plain_text(key: str, value: Any) -> str:
     """Return the text between the quotes: as it is if it is read back the same, else as JSON."""
     text = None
+    if key == 'pbc':
+        return ' '.join('T' if piece else 'F' for piece in value)
     if isinstance(value, str):
         text = value
     elif key in MATRICES and np.shape(value) == (3, 3):
-        return ' '.join(repr(float(number)) for number in np.asarray(value).T.ravel())
+        return ' '.join(repr(float(row[column])) for column in range(3) for row in value)
     elif isinstance(value, list) and all(isinstance(piece, bool) for piece in value):
         text = ' '.join('T' if piece else 'F' for piece in value)
     elif isinstance(value, list) and all(isinstance(piece, int | float) for piece in value):

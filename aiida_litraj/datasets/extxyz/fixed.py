@@ -17,19 +17,23 @@ import numpy.typing as npt
 from ...contract.arrays import Array
 from .elements import BY_BYTES
 
-ROWS: Final = 2048
+ROWS: Final = 1024
 """Rows to read together, so that all that is computed of them stays in the processor's cache."""
 WORD: Final = 8
 MAX_DECIMALS: Final = 2 * WORD
 _EXACT: Final = 2.0**53
-_LAST: Final = np.uint64(0x80 << 56)
-_TOPS: Final = np.uint64(0x8080808080808080)
-_ONE: Final = np.uint64(1)
-_LOW_HALVES: Final = np.uint64(0x0F0F0F0F0F0F0F0F)
-_ZEROS: Final = np.uint64(0x3030303030303030)
-_TO_TOP: Final = np.uint64(0x4646464646464646)
+_SPACE: Final = np.uint64(0x20)
 _SPACES: Final = np.uint64(0x2020202020202020)
-_MINUSES: Final = np.uint64(0x2D2D2D2D2D2D2D2D)
+_ZEROS: Final = np.uint64(0x3030303030303030)
+_SIXES: Final = np.uint64(0x0606060606060606)
+_NO_DIGIT: Final = np.uint64(0x1010101010101010)
+_BEYOND: Final = np.uint64(0xE0E0E0E0E0E0E0E0)
+_HIGH: Final = np.uint64(0xF0F0F0F0F0F0F0F0)
+_LOW: Final = np.uint64(0x0F0F0F0F0F0F0F0F)
+_MINUSES: Final = np.uint64(0x0D0D0D0D0D0D0D0D)
+_LAST: Final = np.uint64(0x10 << 56)
+_ONE, _FOUR, _EIGHT = np.uint64(1), np.uint64(4), np.uint64(8)
+_ALL: Final = (1 << 64) - 1
 
 Words = npt.NDArray[np.uint64]
 
@@ -78,123 +82,102 @@ def parse_fixed(rows: npt.NDArray[np.uint8], layout: Layout) -> tuple[npt.NDArra
     if (rows[:, -1] != 10).any():
         return None
     values = np.empty((len(rows), len(layout.ends)))
-    begin = 2
-    for column, (end, decimals) in enumerate(zip(layout.ends, layout.decimals)):
-        if decimals < 0:
-            last = rows[:, end - 1]
-            true = last == ord('T')
-            numbers: Array | None = true.astype(float) if (true | (last == ord('F'))).all() else None
-            blank = end - 1
+    begins = (2, *layout.ends[:-1])
+    for decimals in set(layout.decimals):
+        columns = [number for number, one in enumerate(layout.decimals) if one == decimals]
+        spans = [(begins[column], layout.ends[column]) for column in columns]
+        found = _logicals(rows, spans) if decimals < 0 else _numbers(rows, spans, decimals)
+        if found is None:
+            return None
+        if len(columns) == values.shape[1]:
+            values[:] = found.T
         else:
-            whole = end - decimals - 1 if decimals else end
-            # The point, if there is one, is shifted out and a blank in.
-            numbers = _numbers(rows, begin, whole, decimals)
-            blank = whole - WORD + (1 if decimals else 0)
-        if numbers is None or (rows[:, begin : max(blank, begin + 1)] != ord(' ')).any():
+            values[:, columns] = found.T
+    return BY_BYTES[_strided(rows, 0, '>u2').astype(np.uint16)], values
+
+
+def _logicals(rows: npt.NDArray[np.uint8], spans: Sequence[tuple[int, int]]) -> Array | None:
+    found = np.empty((len(spans), len(rows)))
+    for column, (begin, end) in enumerate(spans):
+        last = rows[:, end - 1]
+        found[column] = true = last == ord('T')
+        if not (true | (last == ord('F'))).all() or (rows[:, begin : end - 1] != _SPACE).any() or end - begin < 2:
             return None
-        values[:, column] = numbers
-        begin = end
-    return BY_BYTES[_strided(rows, 0, '>u2')], values
+    return found
 
 
-def _numbers(rows: npt.NDArray[np.uint8], begin: int, whole: int, decimals: int) -> Array | None:
-    """Return the numbers whose digits before the point end at ``whole``, or ``None`` if they are no such numbers."""
+def _numbers(rows: npt.NDArray[np.uint8], spans: Sequence[tuple[int, int]], decimals: int) -> Array | None:
+    """Return the numbers (columns, N) with as many decimals, or ``None`` if one of them is no such number.
+
+    A byte of a digit, blank or minus becomes its value, 0x10 or 0x1D by one exclusive or with zeros.
+    """
+    words = np.empty((len(spans), len(rows)), dtype=np.uint64)
+    for column, (begin, end) in enumerate(spans):
+        whole = end - decimals - 1 if decimals else end
+        first = whole - WORD + 1 if decimals else whole - WORD
+        words[column] = _strided(rows, first, '<u8')
+        # Before the word there are blanks; what the column before ends with does not belong to it.
+        if begin < first:
+            if (rows[:, begin:first] != _SPACE).any():
+                return None
+        elif begin > first:
+            mine = np.uint64(_ALL ^ ((1 << 8 * (begin - first)) - 1))
+            words[column] = (words[column] & mine) | (_SPACES & ~mine)
+            if ((words[column] >> np.uint64(8 * (begin - first))) & np.uint64(0xFF) != _SPACE).any():
+                return None
     if decimals:
-        word = _strided(rows, whole - WORD + 1, '<u8')
-        if ((word >> np.uint64(56)) != ord('.')).any():
+        if ((words >> np.uint64(56)) != ord('.')).any():
             return None
-        word = (word << np.uint64(8)) | np.uint64(0x20)
-        room = whole - begin + 1
-    else:
-        word = _strided(rows, whole - WORD, '<u8')
-        room = whole - begin
-    if room < WORD:
-        # What the column before it ends with does not belong to it.
-        mine = np.uint64((1 << 64) - (1 << (8 * (WORD - room))))
-        word = (word & mine) | (_SPACES & ~mine)
-    minus = _equal(word, _MINUSES)
-    spaces = _equal(word, _SPACES)
-    digits = _digits(word)
-    # From the left: blanks, at most one minus, digits, of which the last is one.
-    leading = spaces | minus
-    if (
-        (minus & (minus - _ONE)).any()
-        or _gaps(leading).any()
-        or _gaps(spaces).any()
-        or ((leading | digits) != _TOPS).any()
-        or not (digits & _LAST).all()
-    ):
+        words <<= _EIGHT
+        words |= _SPACE
+    words ^= _ZEROS
+    blank = words & _NO_DIGIT
+    # Whole bytes of ones where there is no digit; they come first, so that this plus one is a power of two.
+    filled = (blank >> _FOUR) * np.uint64(255)
+    sign = words & (filled & _LOW)
+    bad = (words & _BEYOND) | (filled & (filled + _ONE)) | (blank & _LAST)
+    bad |= ((words + _SIXES) & _NO_DIGIT) & ~blank & ~filled
+    # A minus is the last of them, all others are blanks.
+    negative = sign != 0
+    bad |= sign ^ ((filled ^ (filled >> _EIGHT)) & _MINUSES) * negative
+    if bad.any():
         return None
-    total = _join(word & ~_filled(minus))
-    left = decimals
-    at = whole + 1
+    total = _join(words & ~filled)
     limit = 10.0**WORD
-    while left:
-        count = min(left, WORD)
-        word = _strided(rows, at + count - WORD, '<u8')
+    for start in range(0, decimals, WORD):
+        count = min(decimals - start, WORD)
+        for column, (_, end) in enumerate(spans):
+            words[column] = _strided(rows, end - decimals + start + count - WORD, '<u8')
+        words ^= _ZEROS
         if count < WORD:
-            mine = np.uint64((1 << 64) - (1 << (8 * (WORD - count))))
-            word = (word & mine) | (_ZEROS & ~mine)
-        if not (_digits(word) == _TOPS).all():
+            words &= np.uint64(_ALL ^ ((1 << 8 * (WORD - count)) - 1))
+        if ((words | (words + _SIXES)) & _HIGH).any():
             return None
         limit *= 10.0**count
         if limit > 1e19 and total.max(initial=0) > 2**53 // 10**count:
             return None
-        total = total * np.uint64(10**count) + _join(word)
-        at += count
-        left -= count
+        total *= np.uint64(10**count)
+        total += _join(words)
     numbers = total.astype(float)
     if limit > _EXACT and numbers.max(initial=0.0) >= _EXACT:
         return None
     if decimals:
         numbers /= 10.0**decimals
-    if minus.any():
-        np.negative(numbers, out=numbers, where=minus != 0)
+    np.negative(numbers, out=numbers, where=negative)
     return numbers
 
 
 def _strided(rows: npt.NDArray[np.uint8], at: int, kind: str) -> npt.NDArray[np.uint64]:
-    """Return the bytes from a place of each row on as integers."""
+    """Return the bytes from a place of each row on as integers, without copying them."""
     view: npt.NDArray[np.uint64] = np.ndarray(
         (len(rows),), dtype=kind, buffer=rows.data, offset=at, strides=(rows.shape[1],)
     )
-    return view.copy() if view.dtype.isnative else view.astype(view.dtype.newbyteorder('='))
+    return view
 
 
-def _equal(word: Words, pattern: np.uint64) -> Words:
-    """Return the top bit of each byte that equals the pattern's."""
-    different = word ^ pattern
-    found: Words = ~(((different & ~_TOPS) + ~_TOPS) | different) & _TOPS
-    return found
-
-
-def _digits(word: Words) -> Words:
-    """Return the top bit of each byte that is a digit; a byte above 127 is none."""
-    # Per byte without carry, because 0x46 + 0x7F stays below 256 and the subtraction is of a byte with its top bit set.
-    low = word & ~_TOPS
-    above = (low + _TO_TOP) & _TOPS
-    below = ~((low | _TOPS) - _ZEROS) & _TOPS
-    found: Words = ~(above | below | word) & _TOPS
-    return found
-
-
-def _gaps(tops: Words) -> Words:
-    """Return what is not zero where the marked bytes are not the first ones."""
-    filled = _filled(tops)
-    found: Words = filled & (filled + _ONE)
-    return found
-
-
-def _filled(tops: Words) -> Words:
-    """Return whole bytes of ones where the top bit is set."""
-    found: Words = (tops >> np.uint64(7)) * np.uint64(255)
-    return found
-
-
-def _join(word: Words) -> Words:
-    """Return the number whose eight digits, most significant first, are the low halves of the bytes."""
-    word = word & _LOW_HALVES
-    word = (word * np.uint64(2561)) >> np.uint64(8)
-    word = ((word & np.uint64(0x00FF00FF00FF00FF)) * np.uint64(6553601)) >> np.uint64(16)
-    found: Words = ((word & np.uint64(0x0000FFFF0000FFFF)) * np.uint64(42949672960001)) >> np.uint64(32)
+def _join(digits: Words) -> Words:
+    """Return the number whose eight digits, most significant first, are the bytes."""
+    pairs = (digits * np.uint64(2561)) >> np.uint64(8)
+    fours = ((pairs & np.uint64(0x00FF00FF00FF00FF)) * np.uint64(6553601)) >> np.uint64(16)
+    found: Words = ((fours & np.uint64(0x0000FFFF0000FFFF)) * np.uint64(42949672960001)) >> np.uint64(32)
     return found

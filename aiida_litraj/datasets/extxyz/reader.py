@@ -214,6 +214,16 @@ class _Reader:
         numbers: npt.NDArray[np.uint8] | None = None
         values: list[AnyArray] = []
         column = 0
+        if head.properties[0].name in _SPECIES and all(one.kind == 'R' for one in head.properties[1:]):
+            # By far the most frequent: a symbol and numbers, in one go.
+            numbers = np.array(parse_symbols(words[::n_columns]), dtype=np.uint8)
+            del words[::n_columns]
+            try:
+                table = parse_reals(words).reshape(-1, n_columns - 1)
+            except ValueError:
+                return self._bad_row(head)
+            bad = (numbers == UNKNOWN).any() or not np.isfinite(table).all()
+            return self._bad_row(head) if bad else _Table(numbers, table)
         try:
             for one in head.properties:
                 columns = [words[column + i :: n_columns] for i in range(one.columns)]
@@ -253,7 +263,8 @@ class _Reader:
                         if parse_symbols([word])[0] == UNKNOWN:
                             return _Bad(f'there is no element {_show(word)}', line + 2)
                     elif kind == 'R':
-                        parse_reals([word])
+                        if not isfinite(parse_reals([word])[0]):
+                            return _Bad(f'{name}: {_show(word)} is not finite', line + 2)
                     else:
                         parse_column([word], kind)
                 except (ValueError, OverflowError):
@@ -282,18 +293,17 @@ class _Reader:
             raise _Bad(f'pbc={pbc} is not three of T and F', 1)
         if energy is not None and not _is_number(energy):
             raise _Bad(f'{self.keys.energy}={energy} is not a number', 1)
-        cell = np.array(lattice).T.copy() if lattice is not None else np.zeros((3, 3))
         if isinstance(table.values, list):
-            # A table of fixed width holds digits and nothing else.
+            # Of a table of numbers alone that is known.
             _check_finite(positions, 'pos')
             _check_finite(forces, str(self.keys.forces))
-        if not all(map(isfinite, (sum(map(sum, lattice)) if lattice is not None else 0.0, energy or 0.0))):
+        if not isfinite(sum(lattice or ()) + (energy or 0.0)):
             raise _Bad('Lattice or energy is not finite', 1)
         return Frames(
             offsets=np.array((0, head.block.n_atoms)),
             numbers=table.numbers,
             positions=positions,
-            cells=cell[None],
+            cells=np.zeros((1, 3, 3)) if lattice is None else np.array(lattice).reshape(1, 3, 3),
             pbc=np.array((pbc,), dtype=bool),
             energies=None if energy is None else np.array((energy,), dtype=float),
             forces=forces,

@@ -16,6 +16,7 @@ from .elements import SYMBOLS
 from .reader import DEFAULT_KEYS
 
 _KINDS = {'f': 'R', 'i': 'I', 'u': 'I', 'b': 'L', 'U': 'S'}
+_SYMBOL = [f'{symbol} '.encode() for symbol in SYMBOLS]
 _LOGICAL = np.array(['F', 'T'])
 
 
@@ -37,7 +38,7 @@ def write_many(stream: BinaryIO, many: Iterable[Frames], keys: Keys = DEFAULT_KE
 def format_frame(frame: Frames, keys: Keys = DEFAULT_KEYS) -> bytes:
     """Return the text of one frame: number of atoms, comment, table."""
     words = ['species:S:1']
-    tables: list[list[list[Any]]] = []
+    tables: list[AnyArray] = []
     named: list[tuple[str, AnyArray]] = [('pos', frame.positions)]
     if frame.forces is not None:
         named.append((keys.forces or 'forces', frame.forces))
@@ -47,15 +48,14 @@ def format_frame(frame: Frames, keys: Keys = DEFAULT_KEYS) -> bytes:
         words.append(f'{name}:{_KINDS[table.dtype.kind]}:{table.shape[1]}')
         tables.append(_printable(table, name))
     head = f'{frame.n_atoms()}\n{_comment(frame, ":".join(words), keys)}\n'.encode()
-    return head + _table([SYMBOLS[number] for number in frame.numbers.tolist()], tables)
+    return head + _table(frame.numbers.tolist(), tables)
 
 
 def _comment(frame: Frames, properties: str, keys: Keys) -> str:
     values: dict[str, Any] = {}
     cell = frame.cells[0]
     if cell.any():
-        # Columns of a matrix, one after the other: the rows of the transposed cell.
-        values['Lattice'] = cell.T.tolist()
+        values['Lattice'] = cell.ravel().tolist()
     values['Properties'] = properties
     values.update(frame.info[0])
     if frame.energies is not None and keys.energy:
@@ -70,31 +70,25 @@ def _comment(frame: Frames, properties: str, keys: Keys) -> str:
     return format_comment(values)
 
 
-def _printable(table: AnyArray, name: str) -> list[list[Any]]:
+def _printable(table: AnyArray, name: str) -> AnyArray:
     if table.dtype.kind == 'b':
-        table = _LOGICAL[table.astype(int)]
-    elif table.dtype.kind == 'U' and any(not word or word.split() != [word] for word in table.ravel().tolist()):
+        logical: AnyArray = _LOGICAL[table.astype(int)]
+        return logical
+    if table.dtype.kind == 'U' and any(not word or word.split() != [word] for word in table.ravel().tolist()):
         raise ValueError(f'a word of the array {name} is empty or has a blank: extended xyz cannot hold it')
-    rows: list[list[Any]] = table.tolist()
-    return rows
+    return table
 
 
-def _table(symbols: list[str], tables: list[list[list[Any]]]) -> bytes:
+def _table(numbers: list[int], tables: list[AnyArray]) -> bytes:
     """Return the rows of atoms.
 
     The shortest digits come from a JSON writer, by far the fastest at hand; its brackets and commas become line ends
     and blanks.
     """
-    if any(isinstance(table[0][0], str) and _odd(table) for table in tables):
-        return ''.join(
-            f'{symbol} {" ".join(str(value) for row in rows for value in row)}\n'
-            for symbol, *rows in zip(symbols, *tables)
-        ).encode()
-    rows = [[symbol] + sum(parts, []) for symbol, *parts in zip(symbols, *tables)]  # noqa: RUF005, RUF017 - fastest
-    text = to_json(rows, inf_nan_mode='constants')
-    return text[2:-2].replace(b'],[', b'\n').replace(b',', b' ').replace(b'"', b'') + b'\n'
-
-
-def _odd(table: list[list[str]]) -> bool:
-    """Return whether a word has a character that JSON writes differently, or that stands between words there."""
-    return any(not word.isalnum() for row in table for word in row)
+    if all(table.dtype == float for table in tables):
+        text = to_json(np.hstack(tables).tolist(), inf_nan_mode='constants')
+        rows = text[2:-2].replace(b',', b' ').split(b'] [')
+    else:
+        lists = [table.tolist() for table in tables]
+        rows = [' '.join([str(value) for row in parts for value in row]).encode() for parts in zip(*lists)]
+    return b''.join([_SYMBOL[number] + row + b'\n' for number, row in zip(numbers, rows)])
