@@ -13,7 +13,7 @@ from ..options import json_option, with_profile
 from .options import progress_bar
 
 if TYPE_CHECKING:
-    from ...datasets.ingest import ImportReport
+    from ...datasets.ingest.run import ImportReport
 
 _SHOWN = 10
 """Problems told one by one; --json tells all."""
@@ -53,7 +53,7 @@ def import_(
       aiida-litraj dataset import run1.xyz run2.xyz --card my_card.yaml
     """
     with refusals(RuntimeError):
-        from ...datasets.ingest import import_dataset
+        from ...datasets.ingest.run import import_dataset
 
         chosen = card or _card_of(source[0])
         with progress_bar(as_json, counted='entries') as tell:

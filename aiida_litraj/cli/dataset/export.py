@@ -1,0 +1,72 @@
+"""``aiida-litraj dataset export``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..console import emit_json
+from ..errors import refusals
+from ..options import json_option, with_profile
+from .options import criteria_options, progress_bar
+
+
+@click.command('export')
+@click.argument('name')
+@criteria_options
+@click.option(
+    '--format', 'kind', type=click.Choice(['publisher', 'extxyz-mace', 'extxyz-sevennet', 'archive']),
+    default='publisher', show_default=True, help='What to write.',
+)  # fmt: skip
+@click.option(
+    '-o', '--output', type=click.Path(path_type=Path), help='Folder for publisher, else a file.  [default: by the name]'
+)
+@click.option('--force', is_flag=True, help='Replace what is there.')
+@json_option
+@with_profile
+def export_(name: str, criteria: dict[str, Any], kind: str, output: Path | None, force: bool, as_json: bool) -> None:
+    """Write the set NAME, a split of it, or a selection (pk or uuid) to files, to the last digit.
+
+    \b
+    publisher        the layout in which it was published
+    extxyz-mace      one file with REF_energy, REF_forces, REF_stress
+    extxyz-sevennet  one file with energy, forces, stress as ASE reads them
+    archive          an AiiDA archive, with all that the entries came from
+
+    \b
+    Examples:
+      aiida-litraj dataset export nebDFT2k -o published/
+      aiida-litraj dataset export MPLiTrj/train --elements Li-P-S --format extxyz-mace -o train.xyz
+      aiida-litraj dataset export 1234 --format extxyz-sevennet -o selection.xyz
+    """
+    path = output or _default(name, kind)
+    with refusals(FileExistsError, FileNotFoundError):
+        from ...groups.export import export
+
+        began = time.monotonic()
+        with progress_bar(as_json, counted='entries') as tell:
+            done = export(name, kind, path, force, tell, **criteria)
+        seconds = time.monotonic() - began
+    if as_json:
+        rate = done.entries / seconds if seconds else 0.0
+        emit_json(
+            {
+                'path': str(done.path),
+                'format': kind,
+                'entries': done.entries,
+                'configurations': done.configurations,
+                'seconds': seconds,
+                'export_per_s': rate,
+            }
+        )
+        return
+    click.echo(f'Wrote {done.entries:,} entries to {done.path} in {seconds:.1f} s')
+
+
+def _default(name: str, kind: str) -> Path:
+    if kind == 'publisher':
+        return Path('.')
+    return Path(name.replace('/', '_') + ('.aiida' if kind == 'archive' else '.xyz'))

@@ -1,0 +1,52 @@
+"""``aiida-litraj dataset verify``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ..console import emit_json
+from ..errors import Refusal, refusals
+from ..options import json_option, with_profile
+from .options import progress_bar
+
+_SHOWN = 20
+
+
+@click.command('verify')
+@click.argument('name')
+@click.option('--source', type=click.Path(exists=True, path_type=Path), help='Files to compare with those imported.')
+@json_option
+@with_profile
+def verify_(name: str, source: Path | None, as_json: bool) -> None:
+    """Compute all checksums and hashes of the set NAME again; exit status 1 if anything is not what was imported.
+
+    \b
+    Example:
+      aiida-litraj dataset verify MPLiTrj_subsample --source MPLiTrj_subsample.zip
+    """
+    with refusals():
+        from ...groups.verify import verify
+
+        with progress_bar(as_json, counted='nodes') as tell:
+            found = verify(name, source, tell)
+    if as_json:
+        emit_json({**asdict(found), 'ok': found.ok})
+        if not found.ok:
+            raise SystemExit(1)
+        return
+    for line in found.checked:
+        click.echo(f'{click.style("holds", fg="green")}  {line}')
+    for line in found.notes:
+        click.echo(f'{click.style("note", fg="yellow")}   {line}')
+    for line in found.problems[:_SHOWN]:
+        click.echo(f'{click.style("wrong", fg="red")}  {line}')
+    if len(found.problems) > _SHOWN:
+        click.echo(f'       and {len(found.problems) - _SHOWN} more: --json tells all')
+    if not found.ok:
+        raise Refusal(
+            f'{name} is not what was imported: {len(found.problems)} problem(s)',
+            f'Delete it and import it again: aiida-litraj dataset delete {name}',
+        )

@@ -1,0 +1,159 @@
+"""Sets and selections as files: the publisher's layout, extended xyz for training, an AiiDA archive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiida.common.exceptions import NotExistent
+from aiida.orm import load_node
+
+from ..contract.frames import Frames
+from ..data.frames import FramesData
+from ..datasets.card import Card, Keys
+from ..datasets.entry import Entry
+from ..datasets.extxyz import format_frame
+from ..datasets.importers.registry import importer_of
+from .dataset import DatasetGroup
+from .query import card_of, count, query
+from .read import stored_entries
+
+FORMATS = ('publisher', 'extxyz-mace', 'extxyz-sevennet', 'archive')
+KEYS = {
+    'extxyz-mace': Keys(energy='REF_energy', forces='REF_forces', stress='REF_stress'),
+    'extxyz-sevennet': Keys(energy='energy', forces='forces', stress='stress'),
+}
+"""MACE takes the keys of its own defaults; SevenNet reads what ASE puts on a calculator."""
+Progress = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    :ivar configurations: number of configurations, several for a path.
+    """
+
+    path: Path
+    entries: int
+    configurations: int
+
+
+class _Counter:
+    """Counts what passes and tells of it now and then."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self.entries = self.configurations = 0
+        self._progress, self._total = progress, total
+
+    def through(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        for entry in entries:
+            self.entries += 1
+            self.configurations += entry.frames.n_frames
+            yield entry
+            if self._progress is not None and (self.entries % 100 == 0 or self.entries == self._total):
+                self._progress('export', self.entries, self._total)
+
+
+def export(
+    name: str, kind: str, path: Path, overwrite: bool = False, progress: Progress | None = None, **criteria: Any
+) -> Exported:
+    """Write the entries of a set that meet the criteria, or a selection, and return what was written.
+
+    :param name: a set, a split such as ``MPLiTrj/val``, or pk or uuid of a selection.
+    :param kind: one of ``FORMATS``.
+    :param path: a folder for ``publisher``, a file else.
+    :param overwrite: replace what is there.
+    :raises ValueError: if there is no such set or selection, or it cannot be written in this way.
+    :raises FileExistsError: if there is something at ``path`` already.
+    """
+    if kind not in FORMATS:
+        raise ValueError(f'there is no format {kind!r}; known are: {", ".join(FORMATS)}')
+    selection = _selection(name)
+    target = path / _card(name).name if kind == 'publisher' and selection is None else path
+    if target.exists() and not overwrite:
+        raise FileExistsError(f'{target} exists: give another --output, or --force to replace it')
+    if selection is not None:
+        if criteria:
+            raise ValueError(f'{name} is a selection: its entries have been chosen, export it without criteria')
+        return _export_selection(selection, kind, path)
+    counter = _Counter(progress, count(name, **criteria))
+    if kind == 'publisher':
+        card = _card(name)
+        made = importer_of(card).write(card, counter.through(stored_entries(name, **criteria)), path)
+    elif kind == 'archive':
+        made = _archive(name, path, criteria)
+        return Exported(made, count(name, **criteria), 0)
+    else:
+        _write(path, (entry.frames for entry in counter.through(stored_entries(name, **criteria))), KEYS[kind])
+        made = path
+    return Exported(made, counter.entries, counter.configurations)
+
+
+def _selection(name: str) -> FramesData | None:
+    """Return the selection of this pk or uuid; None if it is the name of a set."""
+    if name.partition('/')[0] in DatasetGroup.names():
+        return None
+    try:
+        node = load_node(int(name) if name.isdigit() else name)
+    except (NotExistent, ValueError):
+        return None
+    if not isinstance(node, FramesData):
+        raise ValueError(f'node {name} is a {type(node).__name__}, not a selection of entries')
+    return node
+
+
+def _card(name: str) -> Card:
+    content = card_of(name)
+    if not content:
+        raise ValueError(f'the set {name} has no card, so its layout is not known: use an extxyz format')
+    return Card.model_validate(content)
+
+
+def _export_selection(selection: FramesData, kind: str, path: Path) -> Exported:
+    if kind == 'publisher':
+        raise ValueError('a selection has no layout of a publisher: use extxyz-mace, extxyz-sevennet or archive')
+    if kind == 'archive':
+        _create_archive([selection], path)
+    else:
+        _write(path, _named(selection), KEYS[kind])
+    return Exported(path, len(set(selection.entry_ids)) or selection.n_frames, selection.n_frames)
+
+
+def _named(selection: FramesData) -> Iterator[Frames]:
+    """Yield the configurations of a selection, each with the identifier of its entry."""
+    ids = selection.entry_ids
+    for index, frame in enumerate(selection.frames):
+        if index < len(ids):
+            frame.info[0].setdefault('entry_id', ids[index])
+        yield frame
+
+
+def _write(path: Path, many: Iterable[Frames], keys: Keys) -> None:
+    """Write to a temporary name, so that a broken export is not taken for a whole one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + '.part')
+    with partial.open('wb') as stream:
+        for frames in many:
+            stream.writelines(format_frame(frame, keys) for frame in frames)
+    partial.replace(path)
+
+
+def _archive(name: str, path: Path, criteria: dict[str, Any]) -> Path:
+    if criteria:
+        nodes = query(name, **criteria).all(flat=True)
+        if not nodes:
+            raise ValueError(f'no entry of {name} meets the criteria: widen them')
+        return _create_archive(nodes, path)
+    group = DatasetGroup.of(name)
+    return _create_archive([group, *(group.splits.values() if '/' not in name else ())], path)
+
+
+def _create_archive(entities: list[Any], path: Path) -> Path:
+    """Write an AiiDA archive with all that the entities were made from and by."""
+    from aiida.tools.archive import create_archive
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return Path(create_archive(entities, filename=path, overwrite=True))

@@ -1,0 +1,110 @@
+"""Deletion of a set: what goes, and what hangs on it and goes along."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from aiida.orm import Dict, Group, Node, ProcessNode, QueryBuilder
+from aiida.tools import delete_nodes
+
+from ..data.source import SourceData
+from ..datasets.ingest.store import PROCESS_LABEL
+from .dataset import DatasetGroup
+
+BATCH = 10_000
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What a deletion takes along.
+
+    :ivar pks: nodes to go, with all that was made of them.
+    :ivar others: those among them that are neither entries of the set nor its imports, number by kind.
+    :ivar labels: labels of some of the others, for a person to recognise.
+    :ivar shared: names of other groups that lose members.
+    """
+
+    dataset: str
+    entries: int
+    pks: frozenset[int]
+    others: dict[str, int] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+
+
+def plan_removal(dataset: str) -> Removal:
+    """Return what deleting a set takes along: by the rules of AiiDA all that was computed from its entries.
+
+    :raises ValueError: if there is no such set.
+    """
+    group = DatasetGroup.of(dataset)
+    if '/' in group.label:
+        raise ValueError(f'{group.label} is a split: its entries are those of the set; delete the set {group.name}')
+    query = QueryBuilder().append(DatasetGroup, filters={'id': group.pk}, tag='set')
+    members = set(query.append(Node, with_group='set', project='id').all(flat=True))
+    imports = set(
+        QueryBuilder()
+        .append(
+            ProcessNode,
+            filters={'attributes.process_label': PROCESS_LABEL, 'attributes.dataset': group.label},
+            project='id',
+        )
+        .all(flat=True)
+    )
+    going, _ = delete_nodes(members | imports, dry_run=True)
+    others = going - members - imports
+    kinds: Counter[str] = Counter()
+    labels = []
+    for node in _nodes(others):
+        kinds[node.process_label if isinstance(node, ProcessNode) else type(node).__name__] += 1
+        if node.label and len(labels) < 5:
+            labels.append(node.label)
+    return Removal(group.label, len(members), frozenset(going), dict(kinds), tuple(labels), _shared(group, members))
+
+
+def remove(removal: Removal) -> int:
+    """Delete a set as planned, with its groups, its card and its source if nothing else uses them.
+
+    Return the number of nodes deleted. The repository keeps the files until ``verdi storage maintain``.
+    """
+    group = DatasetGroup.of(removal.dataset)
+    card = group.facts.get('card')
+    sources = list(group.facts.get('sources', {}).values())
+    gone, done = delete_nodes(removal.pks, dry_run=False)
+    if not done:
+        raise RuntimeError(f'AiiDA did not delete the nodes of {removal.dataset}')
+    splits = group.splits
+    for one in (*splits.values(), group):
+        DatasetGroup.collection.delete(one.pk)
+    return len(gone) + _unused(card, sources)
+
+
+def _unused(card: str | None, sources: list[str]) -> int:
+    """Delete the card and the sources of a set that no import uses any more."""
+    query = QueryBuilder().append(SourceData, filters={'attributes.sha256': {'in': sources or ['']}})
+    nodes = query.all(flat=True)
+    if card is not None:
+        nodes += QueryBuilder().append(Dict, filters={'uuid': card}).all(flat=True)
+    free = [node.pk for node in nodes if not node.base.links.get_outgoing().all()]
+    if free:
+        delete_nodes(free, dry_run=False)
+    return len(free)
+
+
+def _nodes(pks: set[int]) -> list[Node]:
+    ordered = sorted(pks)
+    found: list[Node] = []
+    for start in range(0, len(ordered), BATCH):
+        part = QueryBuilder().append(Node, filters={'id': {'in': ordered[start : start + BATCH]}})
+        found += part.all(flat=True)
+    return found
+
+
+def _shared(group: DatasetGroup, members: set[int]) -> tuple[str, ...]:
+    """Return the labels of groups other than the set and its splits that hold some of its entries."""
+    query = QueryBuilder().append(DatasetGroup, filters={'id': group.pk}, tag='set')
+    query.append(Node, with_group='set', tag='entry')
+    query.append(Group, with_node='entry', project='label', filters={'id': {'!==': group.pk}})
+    own = f'{group.label}/'
+    return tuple(sorted({label for label in query.distinct().all(flat=True) if not label.startswith(own)}))

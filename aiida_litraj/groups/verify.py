@@ -1,0 +1,163 @@
+"""Whether a stored set is what was imported: contents, hashes, links, groups, counts, and its source."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from aiida.orm import ProcessNode, QueryBuilder
+
+from ..data.contents import read_contents
+from ..data.frames import FramesData
+from ..data.path import PathData
+from ..data.source import SourceData
+from ..datasets.ingest.hashes import NodeHasher
+from ..datasets.ingest.store import PROCESS_LABEL
+from ..datasets.source import Source
+from .dataset import DatasetGroup
+from .query import card_of, count, rows
+
+BATCH = 500
+Progress = Callable[[str, int, int | None], None]
+
+
+@dataclass
+class Verified:
+    """What was found.
+
+    :ivar checked: what holds, in words.
+    :ivar problems: what does not.
+    :ivar notes: what differs from the card, as after an import with a limit.
+    """
+
+    dataset: str
+    nodes: int = 0
+    entries: int = 0
+    checked: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def verify(dataset: str, source: str | Path | None = None, progress: Progress | None = None) -> Verified:
+    """Compute all checksums and hashes of a set again and compare; return what was found.
+
+    :param source: the files that the set was imported from, to see that they are the same.
+    :raises ValueError: if there is no such set.
+    """
+    tell = progress or (lambda *_: None)
+    group = DatasetGroup.of(dataset)
+    found = Verified(group.label)
+    _check_nodes(group, found, tell)
+    _check_origin(group, found)
+    _check_counts(group, found)
+    if source is not None:
+        _check_source(group, source, found, tell)
+    return found
+
+
+def _check_nodes(group: DatasetGroup, found: Verified, tell: Progress) -> None:
+    total = group.count()
+    ids: Counter[str] = Counter()
+    hasher = NodeHasher()
+    before = len(found.problems)
+    columns = ['label', 'node_type', 'attributes', 'repository_metadata', 'extras._aiida_hash']
+    stream: Iterator[list[Any]] = iter(rows(group.label, columns))
+    while some := list(islice(stream, BATCH if group.facts.get('granularity', 'entry') == 'entry' else 4)):
+        keys = [{name: one['k'] for name, one in row[3].get('o', {}).items()} for row in some]
+        try:
+            contents = read_contents(key for own in keys for key in own.values())
+        except (FileNotFoundError, KeyError) as error:
+            found.problems.append(f'between {some[0][0]} and {some[-1][0]}: {error}')
+            contents = {}
+        for (label, node_type, attributes, _, node_hash), own in zip(some, keys, strict=True):
+            ids.update(attributes.get('entry_ids') or [attributes.get('entry_id')])
+            found.problems += [
+                f'{label}: the content of {name} has changed: its sha256 is not {key}'
+                for name, key in own.items()
+                if key in contents and hashlib.sha256(contents[key]).hexdigest() != key
+            ]
+            if hasher(_hashed(node_type, attributes), own, _class_of(node_type)) != node_hash:
+                found.problems.append(f'{label}: its attributes have changed: the hash is not that of the import')
+        found.nodes += len(some)
+        tell('checksums', found.nodes, total)
+    found.entries = sum(ids.values())
+    found.problems += [f'the entry {one} is there {number} times' for one, number in ids.items() if number > 1]
+    if len(found.problems) == before:
+        found.checked.append(f'contents and hashes of {found.nodes:,} nodes, each of {found.entries:,} entries once')
+
+
+@lru_cache(maxsize=8)
+def _node_class(node_type: str) -> type:
+    return {cls.class_node_type: cls for cls in (FramesData, PathData)}[node_type]
+
+
+def _class_of(node_type: str) -> str:
+    return str(_node_class(node_type))
+
+
+def _hashed(node_type: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    node_class: Any = _node_class(node_type)
+    ignored = {*node_class._hash_ignored_attributes, *node_class._updatable_attributes}
+    return {name: value for name, value in attributes.items() if name not in ignored}
+
+
+def _check_origin(group: DatasetGroup, found: Verified) -> None:
+    """Check that each node was made by one finished import of a source that the set knows."""
+    query = QueryBuilder().append(SourceData, tag='source', project='attributes.sha256')
+    query.append(
+        ProcessNode, with_incoming='source', tag='process',
+        filters={'attributes.process_label': PROCESS_LABEL, 'attributes.sealed': True},
+    )  # fmt: skip
+    query.append((FramesData, PathData), with_incoming='process', tag='entry')
+    query.append(DatasetGroup, with_node='entry', filters={'id': group.pk})
+    origins = Counter(query.all(flat=True))
+    known = set(group.facts.get('sources', {}).values())
+    if sum(origins.values()) != found.nodes:
+        found.problems.append(f'{found.nodes - sum(origins.values())} nodes do not come from an import with a source')
+    elif not set(origins) <= known:
+        found.problems.append(
+            f'some nodes come from sources that the set does not know: {sorted(set(origins) - known)}'
+        )
+    else:
+        found.checked.append('each node comes from a finished import of a known source')
+
+
+def _check_counts(group: DatasetGroup, found: Verified) -> None:
+    card = card_of(group.label)
+    announced: dict[str, int | None] = card.get('splits') or {}
+    members = {split: count(f'{group.label}/{split}') for split in group.splits}
+    if members and sum(members.values()) != found.entries:
+        found.problems.append(f'the splits have {sum(members.values()):,} entries, the set {found.entries:,}')
+    elif members:
+        text = ', '.join(f'{name} {number:,}' for name, number in members.items())
+        found.checked.append(f'splits that add up: {text}')
+    for split, number in announced.items():
+        if number is not None and members.get(split, 0) != number:
+            found.notes.append(f'the card says {number:,} in {split}, there are {members.get(split, 0):,}')
+    total = card.get('n_entries')
+    if total is not None and total != found.entries:
+        found.notes.append(f'the card says {total:,} entries, there are {found.entries:,}')
+
+
+def _check_source(group: DatasetGroup, path: str | Path, found: Verified, tell: Progress) -> None:
+    from ..datasets.ingest.run import checksum_of
+
+    with Source.open(path) as source:
+        sha256 = checksum_of(source.manifest(lambda done, whole: tell('source', done, whole)))
+    sources: Mapping[str, str] = group.facts.get('sources', {})
+    if sha256 in sources.values():
+        found.checked.append(f'{path} is what was imported: sha256 {sha256}')
+    else:
+        listed = ', '.join(f'{name} {known[:12]}…' for name, known in sources.items()) or 'none'
+        found.problems.append(f'{path} has the sha256 {sha256[:12]}…; imported were: {listed}')
