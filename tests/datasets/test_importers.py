@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from aiida_litraj.datasets.card import known_cards, load_card
+from aiida_litraj.datasets.extxyz import blocks
 from aiida_litraj.datasets.importers import LAYOUTS, importer_of
 from aiida_litraj.datasets.source import Source
 
@@ -152,7 +154,7 @@ def test_the_index_and_the_files_must_agree(keyed: bool, tmp_path: Path) -> None
 
 def test_the_virial_and_the_label_stay(tmp_path: Path) -> None:
     entries, _ = tiny.read_all(tiny.lips25(tmp_path), 'LiPS-25')
-    assert [entry.id for entry in entries[:2]] == ['lips-25/0', 'lips-25/1']
+    assert [entry.id for entry in entries[:2]] == ['LiPS-25/0', 'LiPS-25/1']
     assert [entry.material for entry in entries[:3]] == ['Iter1-2', 'crystal', 'RSS dimer']
     assert np.shape(entries[0].frames.info[0]['virial']) == (3, 3) and entries[0].frames.stresses is None
 
@@ -173,3 +175,23 @@ def test_sites_keep_their_occupancy_and_bounds_are_no_numbers(packed: bool, tmp_
     assert frames.info[0]['cif'] == tiny.CIF.format(name='a0z')
     assert {'P': 0.75, 'S': 0.25} in frames.info[0]['occupancy'].values()
     assert entries[1].row is not None and entries[1].row['Family'] == 'a "family", rare'
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A zip some twenty times as large as what is read of it at once: no more than a few such pieces are held."""
+    monkeypatch.setattr(blocks, 'READ_BYTES', 1 << 18)
+    folder = tiny.mplitrj(tmp_path)
+    path = folder / 'MPLiTrj_train.xyz'
+    path.write_bytes(path.read_bytes() * 1000)
+    archive = tiny.zipped(folder)
+    card = load_card('MPLiTrj')
+    importer = importer_of(card)
+    with Source.open(archive) as source:
+        assert source.members['MPLiTrj_train.xyz'] > 5e6
+        part = importer.parts(source, card)[0][0]
+        tracemalloc.start()
+        number = sum(chunk.n_entries for chunk in importer.chunks(source, card, part, size=200))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert number == 7_000
+    assert peak < 2.5e6

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..card import Card
-from ..entry import Entry
+from ..entry import Entry, Part, Problem
+from ..source import Source
 from .xyz import XyzImporter
 
 
@@ -11,6 +14,11 @@ class LipsImporter(XyzImporter):
     """The virial stays as the file has it: its sign is not published, so no stress is made of it."""
 
     layout = 'lips25'
+
+    def parts(self, source: Source, card: Card) -> tuple[list[Part], list[Problem]]:
+        found, problems = super().parts(source, card)
+        # Entries are called by the set, however its one file is spelled.
+        return ([replace(found[0], name=card.name)] if len(found) == 1 else found), problems
 
     def _file_name(self, card: Card, entry: Entry) -> str:
         return 'lips-25.extxyz'
