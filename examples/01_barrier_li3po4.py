@@ -2,7 +2,8 @@
 
     verdi run examples/01_barrier_li3po4.py --supercell-min 8 --images 7 --protocol balanced --potential 7net-0
 
-The ion at site 0 of the crystal goes to the vacancy at site 6. Run it again and the calculation comes from the cache.
+The ion at site 0 of the crystal goes to the vacancy at site 6. Run it again and the calculation comes from the cache; stop it with
+Ctrl-C and the next run goes on from there.
 The last line is one JSON object with the main figures.
 """
 
@@ -16,7 +17,9 @@ from pathlib import Path
 from aiida.manage.caching import enable_caching
 from aiida.plugins import WorkflowFactory
 
+from aiida_litraj.cli.errors import Refusal
 from aiida_litraj.cli.foreground import instantiate, run_with_progress
+from aiida_litraj.cli.launch import go_on_from_before
 from aiida_litraj.cli.plot import save_energy_profile
 from aiida_litraj.cli.processes import failure_of, result_of
 from aiida_litraj.cli.structures import load_structure
@@ -55,6 +58,7 @@ def main() -> None:
         protocol=arguments.protocol,
         overrides={'geometry': {'min_image_distance_ang': arguments.supercell_min, 'n_images': arguments.images}},
     )
+    go_on_from_before(builder)  # if an equal run was stopped
     with enable_caching(identifier=CACHED):
         chain = run_with_progress(instantiate(builder), 'Lithium hop in Li3PO4')
     result = result_of(chain)
@@ -66,4 +70,8 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except Refusal as refusal:
+        print(f'{refusal.title}: {refusal.message}. {refusal.remedy or ""}', file=sys.stderr)
+        sys.exit(refusal.exit_code)

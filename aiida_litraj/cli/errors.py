@@ -12,8 +12,14 @@ from typing import Any
 import click
 
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as a shell has it: 128 and the number of the signal."""
+
+
 class Refusal(click.ClickException):
     """A request that cannot be met; ``remedy`` says what to do instead. Exit status 1."""
+
+    title = 'Error'
 
     def __init__(self, message: str, remedy: str | None = None, **details: Any) -> None:
         super().__init__(message)
@@ -44,7 +50,7 @@ class Program(click.Group):
     """A group whose errors go to the standard error stream as a sentence, or, with ``--json``, out as an object."""
 
     def main(self, args: Any = None, prog_name: str | None = None, *rest: Any, **extra: Any) -> Any:
-        """Run the program and leave with 0, 1 (refused or failed) or 2 (the command line does not parse)."""
+        """Leave with 0, 1 (refused or failed), 2 (the command line does not parse) or 130 and the like (a signal)."""
         arguments = list(sys.argv[1:] if args is None else args)
         extra['standalone_mode'] = False
         try:
@@ -54,7 +60,7 @@ class Program(click.Group):
             status = error.exit_code
         except click.Abort:
             click.echo('Aborted.', err=True)
-            status = 1
+            status = INTERRUPTED
         sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -69,6 +75,7 @@ def _show(error: click.ClickException, as_json: bool) -> None:
         click.echo(f'{error.ctx.get_usage()}\n', err=True)
         remedy = remedy or f'Help: {error.ctx.command_path} --help'
     text = message.rstrip().rstrip('.')
-    click.echo(f'{click.style("Error:", fg="red", bold=True)} {text}.', err=True)
+    title = getattr(error, 'title', 'Error')
+    click.echo(f'{click.style(f"{title}:", fg="red", bold=True)} {text}.', err=True)
     if remedy:
         click.echo(remedy, err=True)

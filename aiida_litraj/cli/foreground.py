@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .console import console
+from .errors import Refusal
 from .live import Gauge, describe, read_progress_through, running_job
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from aiida.orm import ProcessNode
 
     from ..contract.neb import Progress
+    from .stopping import Ending, Stop
 
 POLL_SECONDS = 1.0
 LINE_SECONDS = 20.0
@@ -30,25 +32,82 @@ def instantiate(builder: ProcessBuilder) -> Process:
 
     :raises ValueError: if an input cannot be used.
     """
-    from aiida.manage.manager import get_manager
+    from .stopping import foreground_runner
 
-    # Without the broker, which comes with the daemon and need not run. Transports over ssh ask for the global runner,
-    # so it has to be that one.
-    return get_manager().get_runner(communicator=None).instantiate_process(builder)
+    return foreground_runner().instantiate_process(builder)
 
 
 def run_with_progress(process: Process, title: str = 'Barrier') -> ProcessNode:
-    """Run a process here until it has ended and return its node; progress goes to the standard error stream."""
-    runner = process.runner
-    with _quiet_log(), _display(f'{title} (pk {process.pid})') as show:
-        watch = runner.loop.create_task(_watch(runner, process.node, show))
-        try:
-            _, node = runner.run_get_node(process)
-        finally:
-            watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                runner.run_until_complete(watch)
-    return node
+    """Run a process here until it has ended and return its node; progress goes to the standard error stream.
+
+    :raises Stopped: if a signal has ended it; then its jobs have been ended too.
+    """
+    from aiida.engine.utils import loop_scope
+
+    from .stopping import Stop, forget_exceptions
+
+    runner: Any = process.runner
+    words = (
+        f'Left at once: chain {process.pid} is not ended, and its job may go on (aiida-litraj status {process.pid}).'
+    )
+    stop = Stop(runner.loop, words)
+    with _quiet_log(), loop_scope(runner.loop), stop.listening():
+        with _display(f'{title} (pk {process.pid})') as show:
+            ending = runner.run_until_complete(_drive(process, stop, show))
+        forget_exceptions([process, *runner.under_way])
+        runner.under_way.clear()
+    if stop.number is not None and not process.is_successful:
+        raise Stopped(process.node, stop.number, ending)
+    return process.node
+
+
+async def _drive(process: Process, stop: Stop, show: Show) -> Ending:
+    """Step a process until it has ended, by itself or because of a signal; return how it was ended."""
+    from .stopping import Ending, end_all
+
+    runner: Any = process.runner
+    watch = asyncio.ensure_future(_watch(runner, process.node, show))
+    run = asyncio.ensure_future(process.step_until_terminated())
+    asked = asyncio.ensure_future(stop.asked.wait())
+    ending = Ending()
+    try:
+        await asyncio.wait({run, asked}, return_when=asyncio.FIRST_COMPLETED)
+        await _cancel(watch)
+        if asked.done() and not run.done():
+            show(0.0, 'stopping; once more leaves at once')
+            ending = await end_all(runner, process)
+        if process.has_terminated() or not asked.done():
+            await run
+    finally:
+        for task in (watch, asked, run):
+            await _cancel(task)
+    return ending
+
+
+async def _cancel(task: asyncio.Future[Any]) -> None:
+    if not task.done():
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+class Stopped(Refusal):
+    """A run that a signal has ended; the exit status is 128 and the signal, as a shell has it."""
+
+    title = 'Stopped'
+
+    def __init__(self, node: ProcessNode, number: int, ending: Ending) -> None:
+        parts = [f'chain {node.pk} is killed', *(['its job has been told to end'] if ending.jobs else [])]
+        if ending.problems:
+            parts = [f'chain {node.pk} is killed', *ending.problems]
+        kept = 'What was computed is kept: the same launch again goes on from there.'
+        super().__init__(
+            ', and '.join(parts),
+            kept if ending.jobs else 'Nothing was computed yet.',
+            pk=node.pk,
+            uuid=node.uuid,
+        )
+        self.exit_code = 128 + number
 
 
 async def _watch(runner: Any, node: ProcessNode, show: Show) -> None:
@@ -93,7 +152,8 @@ def _display(title: str) -> Iterator[Show]:
             bar.update(task, total=1.0 if fraction > 0 else None, completed=fraction, state=text)
 
         yield show
-        bar.update(task, total=1.0, completed=1.0, state='done')
+        if not bar.tasks[0].fields['state'].startswith('stopping'):
+            bar.update(task, total=1.0, completed=1.0, state='done')
 
 
 def _line_printer(screen: Any, title: str) -> Show:
@@ -120,7 +180,8 @@ def _quiet_log() -> Iterator[None]:
     }
     levels = {handler: handler.level for handler in handlers}
     for handler in handlers:
-        handler.setLevel(max(logging.WARNING, handler.level))
+        # Warnings are AiiDA's remarks on exit codes, which are said in words at the end; errors are what it repeats.
+        handler.setLevel(max(logging.ERROR, handler.level))
     try:
         yield
     finally:

@@ -95,6 +95,8 @@ def barrier(cache: bool | None, daemon: bool, as_json: bool, **options: Any) -> 
         builder = prepare(request, overrides)
     if cache is False:
         builder.neb.neb.metadata.disable_cache = True  # goes with the job, also to the daemon
+    else:
+        go_on_from_before(builder, as_json)
     with _reusing() if cache else contextlib.nullcontext():
         if daemon:
             _submit(builder, as_json)
@@ -181,6 +183,15 @@ def _parse_hop(request: Request) -> dict[str, Any]:
         return parse_hop(str(request.hop), request.mechanism, request.mobile).model_dump(mode='json')  # type: ignore[arg-type]
     except ValueError as error:
         raise click.UsageError(f'--hop: {error}') from error
+
+
+def go_on_from_before(builder: ProcessBuilder, quiet: bool = False) -> None:
+    """Let a launch go on where an equal one was stopped, and say so."""
+    from ..workflows.resume import go_on
+
+    job = go_on(builder)
+    if job is not None and not quiet:
+        click.echo(f'Goes on from job {job.pk}, which was stopped. From the start: --no-cache', err=True)
 
 
 def require_caching() -> None:

@@ -1,0 +1,166 @@
+"""Stopping what runs in the foreground: a signal ends the chain, its sub-chains and their jobs, and nothing in between.
+
+A signal that interrupts the interpreter in the middle of a commit leaves the session of the database useless. Here a
+signal is only noted, and the event loop acts on it between two steps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import plumpy
+from aiida.engine import CalcJob, Process
+from aiida.engine.runners import Runner
+from aiida.engine.utils import prepare_inputs
+from aiida.manage.manager import get_manager
+from aiida.schedulers import JobState
+
+LOGGER = logging.getLogger(__name__)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PATIENCE_SECONDS = 30.0
+"""Time for the processes to note that they are killed; they do at once unless a connection hangs."""
+_SHOW_CURSOR = '\x1b[?25h'
+
+
+class ForegroundRunner(Runner):
+    """Runs chains in this interpreter and knows the processes it has under way, so that they can be ended with it.
+
+    Without the broker nothing else reaches them: AiiDA ends the process that was launched, and its children stay.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.under_way: list[Process] = []
+
+    @property
+    def is_daemon_runner(self) -> bool:
+        """Whether signals are taken care of here: calculation functions then do not take them themselves."""
+        return True
+
+    def submit(self, process: Any, inputs: dict[str, Any] | None = None, **kwargs: Any) -> Any:
+        """Start a process beside those that run and return its node."""
+        made = self.instantiate_process(process, **prepare_inputs(inputs, **kwargs))
+        self.under_way.append(made)
+        return super().submit(made)
+
+
+def foreground_runner() -> ForegroundRunner:
+    """Return the global runner, after making it one that can be stopped: transports over ssh ask for the global one."""
+    manager = get_manager()
+    if not isinstance(manager._runner, ForegroundRunner) or manager._runner.is_closed():
+        # Without the broker, which comes with the daemon and need not run.
+        settings = {'poll_interval': manager.get_option('runner.poll.interval'), 'persister': manager.get_persister()}
+        manager.reset_runner()
+        manager.set_runner(ForegroundRunner(**settings))
+    return manager.get_runner()  # type: ignore[return-value]
+
+
+class Stop:
+    """A request to stop, made by a signal; a second signal leaves at once."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, last_words: str) -> None:
+        self.number: int | None = None
+        self.asked = asyncio.Event()
+        self._loop = loop
+        self._last_words = last_words
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[Stop]:
+        """Take the signals that end a program, except those that whoever started it wants ignored (``nohup``)."""
+        taken = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, self._note) for number in taken}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.number is None:
+            self.number = number
+            self._loop.call_soon_threadsafe(self.asked.set)
+        else:
+            text = f'\n{_SHOW_CURSOR if os.isatty(2) else ""}{self._last_words}\n'
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                os.write(2, text.encode(sys.stderr.encoding or 'utf-8', errors='replace'))
+            os._exit(128 + number)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How many jobs were told to end, and what could not be done, in words."""
+
+    jobs: int = 0
+    problems: tuple[str, ...] = ()
+
+
+async def end_all(runner: ForegroundRunner, chain: Process) -> Ending:
+    """Kill a chain, its sub-chains and their jobs, and wait for them to note it."""
+    # What AiiDA has begun and leaves behind, such as a connection no one waits for any more, is no news now.
+    runner.loop.set_exception_handler(lambda _, context: LOGGER.debug('while stopping: %s', context.get('message')))
+    alive = [process for process in [chain, *runner.under_way] if not process.has_terminated()]
+    jobs = [process for process in alive if isinstance(process, CalcJob)]
+    for process in alive:  # chains first, before one can answer to the end of its job with another job
+        if not isinstance(process, CalcJob):
+            _kill(process)
+    problems = [await _end_job(runner, job) for job in jobs]
+    for job in jobs:
+        _kill(job)
+    problems.append(await _wait_for(alive))
+    submitted = sum(job.node.get_job_id() is not None for job in jobs)
+    return Ending(submitted, tuple(problem for problem in problems if problem))
+
+
+def _kill(process: Process) -> None:
+    # Not AiiDA's own: it asks the broker for the children, and repeats for minutes to end a job that is over.
+    plumpy.Process.kill(process, 'Stopped by a signal')
+
+
+async def _end_job(runner: ForegroundRunner, job: CalcJob) -> str | None:
+    """Tell the scheduler to end a job; return why it could not, ``None`` if it has ended."""
+    node = job.node
+    job_id = node.get_job_id()
+    if job_id is None:
+        return None
+    try:
+        async with runner.transport.request_transport(node.get_authinfo()) as request:
+            scheduler = node.computer.get_scheduler()
+            scheduler.set_transport(await request)
+            try:
+                ended = scheduler.kill_job(job_id)
+                reason = 'the scheduler did not say why'
+            except Exception as error:  # as the scheduler's plugin meets it; a job that is over is one reason
+                ended, reason = False, str(error) or type(error).__name__
+            found = {} if ended else scheduler.get_jobs(jobs=[str(job_id)], as_dict=True)
+        if not ended and str(job_id) in found and found[str(job_id)].job_state is not JobState.DONE:
+            return f'the job {job_id} on {node.computer.label} may go on: {reason}'
+    except Exception as error:  # whatever a transport raises: the chain ends all the same
+        return f'the job {job_id} on {node.computer.label} may go on: {error or type(error).__name__}'
+    node.set_scheduler_state(JobState.DONE)
+    return None
+
+
+async def _wait_for(processes: Sequence[Process]) -> str | None:
+    deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+    while left := [process for process in processes if not process.has_terminated()]:
+        if asyncio.get_running_loop().time() > deadline:
+            return f'process {", ".join(str(process.pid) for process in left)} did not end'
+        await asyncio.sleep(0.05)
+    return None
+
+
+def forget_exceptions(processes: Sequence[Process]) -> None:
+    """Mark what processes ended with as seen: it is in their nodes, and asyncio would print it once more."""
+    for process in processes:
+        future = process.future()
+        if future.done() and not future.cancelled():
+            future.exception()
