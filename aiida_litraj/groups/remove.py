@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 
 from aiida.orm import Dict, Group, Node, ProcessNode, QueryBuilder
 from aiida.tools import delete_nodes
+from aiida.tools.graph.deletions import DELETE_LOGGER
 
 from ..data.source import SourceData
 from ..datasets.ingest.store import PROCESS_LABEL
 from .dataset import DatasetGroup
 
 BATCH = 10_000
+# What it reports is told in other words; errors still come through.
+DELETE_LOGGER.setLevel('WARNING')
 
 
 @dataclass(frozen=True)

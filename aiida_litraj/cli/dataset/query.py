@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..console import emit_json, print_table
+from ..console import emit_json, print_pairs, print_table
 from ..errors import refusals
 from ..options import json_option, with_profile
 from .options import criteria_options
@@ -68,6 +68,9 @@ def query_(
         return
     if not found:
         click.echo('No entry meets the criteria.')
+        return
+    if entry_id is not None:
+        print_pairs([(key, _text(value)) for key, value in found[0].items()])
         return
     keys = [key for key in found[0] if key not in ('uuid', 'index') and any(row.get(key) is not None for row in found)]
     numeric = {key for key in keys if isinstance(found[0].get(key), int | float)}

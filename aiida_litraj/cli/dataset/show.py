@@ -1,0 +1,146 @@
+"""``aiida-litraj dataset list`` and ``show``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..console import emit_json, print_pairs, print_table
+from ..errors import Refusal, refusals
+from ..options import json_option, with_profile
+
+
+@click.command('list')
+@json_option
+@with_profile
+def list_(as_json: bool) -> None:
+    """List the stored data sets, and the known ones that can be fetched.
+
+    \b
+    Example:
+      aiida-litraj dataset list
+    """
+    with refusals():
+        from ...datasets.card import known_cards
+        from ...groups.dataset import DatasetGroup
+        from ...groups.query import count
+
+        stored = {name: DatasetGroup.of(name) for name in DatasetGroup.names()}
+        content: list[dict[str, Any]] = [
+            {'name': name, 'stored': True, 'entries': count(name), 'title': group.description,
+             'granularity': group.facts.get('granularity'),
+             'splits': {one: count(f'{name}/{one}') for one in group.splits}}
+            for name, group in stored.items()
+        ]  # fmt: skip
+        content += [
+            {'name': card.name, 'stored': False, 'entries': card.n_entries or sum(n or 0 for n in card.splits.values()),
+             'title': card.title, 'granularity': None, 'splits': dict(card.splits)}
+            for card in known_cards().values() if card.name not in stored
+        ]  # fmt: skip
+    if as_json:
+        emit_json(content)
+        return
+    rows = [
+        (
+            one['name'],
+            'stored' if one['stored'] else 'known',
+            f'{one["entries"]:,}' if one['entries'] else None,
+            ' '.join(f'{split} {number:,}' for split, number in one['splits'].items() if number),
+            one['title'],
+        )
+        for one in content
+    ]
+    print_table(None, ('name', '', '>entries', 'splits', 'title'), rows)
+    click.echo('Next: aiida-litraj dataset fetch NAME, then aiida-litraj dataset import FILE')
+
+
+@click.command('show')
+@click.argument('name')
+@click.option('--plot', type=click.Path(dir_okay=False, path_type=Path), metavar='FILE', help='Picture: .png .svg .pdf')
+@json_option
+@with_profile
+def show(name: str, plot: Path | None, as_json: bool) -> None:
+    """Show the data set NAME, stored or known by its card; draw what is in it.
+
+    \b
+    Examples:
+      aiida-litraj dataset show LiPS-25
+      aiida-litraj dataset show LiPS-25 --plot lips25.png
+    """
+    with refusals():
+        from ...datasets.card import load_card
+        from ...groups.dataset import DatasetGroup
+
+        is_stored = name in DatasetGroup.names()
+        content = _stored(name) if is_stored else {'name': name, 'stored': False, 'card': load_card(name).as_dict()}
+        if plot is not None:
+            if not is_stored:
+                raise Refusal(f'{name} is not stored: there is nothing to draw', f'aiida-litraj dataset fetch {name}')
+            content['plot'] = str(_draw(name, plot, content['card']))
+    if as_json:
+        emit_json(content)
+        return
+    _print(content)
+
+
+def _stored(name: str) -> dict[str, Any]:
+    from ...groups.dataset import DatasetGroup
+    from ...groups.query import card_of, count
+
+    group = DatasetGroup.of(name)
+    return {
+        'name': name,
+        'stored': True,
+        'pk': group.pk,
+        'uuid': group.uuid,
+        'entries': count(name),
+        'nodes': group.count(),
+        'granularity': group.facts.get('granularity'),
+        'splits': {split: count(f'{name}/{split}') for split in group.splits},
+        'sources': group.facts.get('sources', {}),
+        'card': card_of(name),
+    }
+
+
+def _draw(name: str, path: Path, card: dict[str, Any]) -> Path:
+    from ...groups.overview import read_overview
+    from ...report.dataset import draw_overview, overview_caption
+    from ...report.style import check_format, save_figure
+
+    check_format(path)
+    overview = read_overview(name)
+    return save_figure(draw_overview(overview, overview_caption(name, overview, card.get('level_of_theory'))), path)
+
+
+def _print(content: dict[str, Any]) -> None:
+    card = content['card']
+    splits = content.get('splits') or card.get('splits') or {}
+    entries = content['entries'] if content['stored'] else card.get('n_entries')
+    unknown = 'not known'
+    print_pairs(
+        [
+            ('name', content['name']),
+            ('title', card.get('title')),
+            ('stored', f'{content["nodes"]:,} nodes, group {content["pk"]}' if content['stored'] else 'no'),
+            ('entries', f'{entries:,}' if entries else None),
+            ('splits', ', '.join(f'{one} {number:,}' for one, number in splits.items() if number is not None) or None),
+            ('granularity', content.get('granularity')),
+            ('an entry is', card.get('entry')),
+            ('level of theory', card.get('level_of_theory') or unknown),
+            ('licence', card.get('licence') or unknown),
+            ('citation', card.get('citation') or unknown),
+            ('doi', card.get('doi')),
+            ('url', card.get('url')),
+            *(('source', f'{source}, sha256 {sha256}') for source, sha256 in content.get('sources', {}).items()),
+            ('notes', card.get('notes')),
+        ]
+    )
+    if card.get('properties'):
+        rows = [(key, one.get('unit'), one['meaning']) for key, one in card['properties'].items()]
+        print_table('Properties', ('name', 'unit', 'meaning'), rows)
+    if 'plot' in content:
+        click.echo(f'Picture: {content["plot"]}')
+    step = 'query' if content['stored'] else 'fetch'
+    click.echo(f'Next: aiida-litraj dataset {step} {content["name"]}')

@@ -1,0 +1,230 @@
+"""Figure of a data set: composition, barriers and energies, energy above the hull, sizes."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ..analysis.overview import Overview
+from ..contract.arrays import Array
+from .energy_profile import Caption
+from .style import BLUE, GREY, INK, PALE, RED, SETTINGS
+
+PANEL_INCHES = (4.3, 3.5)
+MOST_POINTS = 20_000
+"""Points drawn at most; more of them only make the file large."""
+MOST_ELEMENTS = 18
+MOST_OUTLINES = 3
+"""Histograms of more groups are filled and stand upon each other."""
+CHARACTERS_PER_INCH = 13.5
+"""Of the details in the title."""
+# Okabe and Ito's colours, which people of all kinds of sight tell apart, after the house's own blue.
+_COLOURS = (BLUE, '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#6b5b95', GREY)
+_MARKERS = ('o', '^', 's', 'D', 'v', 'P', 'X', '.')
+_LINES = ('-', '--', ':', '-.', (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)), '-')
+_CORNERS = {'S': (0.0, 0.0), 'Li': (1.0, 0.0), 'P': (0.5, np.sqrt(3) / 2)}
+"""Of the triangle, as in the set's own picture: Li2S lies on its base."""
+_LINE_OF_PHASES = {'Li₂S': {'Li': 2, 'S': 1}, 'P₂S₅': {'P': 2, 'S': 5}}
+
+
+def draw_overview(overview: Overview, caption: Caption) -> Figure:
+    """Return the figure of a set; panels for which nothing is known are left out."""
+    panels: list[Callable[[Axes, Overview], None]] = [
+        draw_triangle if set(overview.elements) <= set(_CORNERS) and len(overview.elements) > 1 else draw_elements
+    ]
+    if overview.barriers is not None:
+        panels.append(draw_barriers)
+    if overview.energies is not None:
+        panels.append(draw_energies)
+    if overview.above_hull is not None:
+        panels.append(draw_hull)
+    panels.append(draw_sizes)
+    columns = 2 if len(panels) in (2, 4) else min(3, len(panels))
+    lines = -(-len(panels) // columns)
+    with rc_context(SETTINGS):
+        figure = Figure(figsize=(PANEL_INCHES[0] * columns, PANEL_INCHES[1] * lines + 0.9), layout='constrained')
+        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # type: ignore[union-attr]
+        for number, draw in enumerate(panels):
+            draw(figure.add_subplot(lines, columns, number + 1), overview)
+        _title(figure, caption)
+        _legend(figure, overview)
+    return figure
+
+
+def _title(figure: Figure, caption: Caption) -> None:
+    width, height = figure.get_size_inches()
+    lines = textwrap.wrap(caption.details, int(width * CHARACTERS_PER_INCH))
+    # Empty lines keep the room in which the details stand, smaller.
+    figure.suptitle('\n'.join([caption.title, *[''] * len(lines)]), x=0.012, ha='left', fontsize=12, fontweight='bold')
+    below = 0.98 - 0.28 / height
+    figure.text(0.012, below, '\n'.join(lines), fontsize=8.5, color=GREY, va='top', linespacing=1.35)
+
+
+def _legend(figure: Figure, overview: Overview) -> None:
+    if len(overview.groups) < 2:
+        return
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=_COLOURS[index], marker=_MARKERS[index], linestyle=_LINES[index], markersize=4.5)
+        for index in range(len(overview.groups))
+    ]
+    counts = np.bincount(overview.member, minlength=len(overview.groups))
+    labels = [f'{name} ({number:,})' for name, number in zip(overview.groups, counts, strict=True)]
+    figure.legend(handles, labels, loc='outside lower center', ncols=min(4, len(labels)), frameon=False, fontsize=8.5)
+
+
+def _points(overview: Overview, known: Array) -> list[tuple[int, Array]]:
+    """Return for each group the entries to draw, every so-manieth if there are too many."""
+    there = np.flatnonzero(known)
+    there = there[:: max(1, -(-len(there) // MOST_POINTS))]
+    return [(index, there[overview.member[there] == index]) for index in range(len(overview.groups))]
+
+
+def _scatter(axes: Axes, horizontal: Array, vertical: Array, overview: Overview, known: Array) -> None:
+    for index, these in _points(overview, known):
+        axes.scatter(
+            horizontal[these], vertical[these], s=14, marker=_MARKERS[index], color=_COLOURS[index], alpha=0.55,
+            linewidths=0, rasterized=len(these) > 2000, zorder=3 + index / 10, clip_on=False,
+        )  # fmt: skip
+
+
+def draw_triangle(axes: Axes, overview: Overview) -> None:
+    """Draw where entries lie in the triangle of Li, P and S, with the line from Li2S to P2S5."""
+    corners = np.array([_CORNERS[name] for name in ('S', 'Li', 'P', 'S')])
+    for fraction in (0.2, 0.4, 0.6, 0.8):
+        for first, second, third in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+            ends = corners[first] + fraction * (corners[[second, third]] - corners[first])
+            axes.plot(*ends.T, color=PALE, linewidth=0.6, zorder=1)
+    axes.plot(*corners.T, color=INK, linewidth=0.9, zorder=2)
+    ends = np.array([_place(one) for one in _LINE_OF_PHASES.values()])
+    axes.plot(*ends.T, color=GREY, linewidth=0.9, linestyle='--', zorder=2)
+    for (name, _), at, shift, side in zip(
+        _LINE_OF_PHASES.items(), ends, ((0, -11), (-6, 2)), ('center', 'right'), strict=True
+    ):
+        axes.annotate(name, at, shift, textcoords='offset points', ha=side, fontsize=8.5, color=GREY)
+    for name, at in _CORNERS.items():
+        shift, side = {'S': ((-5, -4), 'right'), 'Li': ((5, -4), 'left'), 'P': ((0, 5), 'center')}[name]
+        axes.annotate(name, at, shift, textcoords='offset points', ha=side, fontsize=10, fontweight='bold')
+    place = sum(overview.fraction_of(name)[:, None] * np.array(at) for name, at in _CORNERS.items())
+    _scatter(axes, place[:, 0], place[:, 1], overview, np.ones(len(place), dtype=bool))
+    axes.set_aspect('equal')
+    axes.set_axis_off()
+    axes.set_title('Composition', fontsize=10)
+
+
+def _place(composition: dict[str, int]) -> Array:
+    total = sum(composition.values())
+    return np.asarray(sum(number / total * np.array(_CORNERS[name]) for name, number in composition.items()))
+
+
+def draw_elements(axes: Axes, overview: Overview) -> None:
+    """Draw in which share of the entries of each group the commonest elements occur."""
+    occurs = overview.fractions > 0
+    order = np.argsort(-occurs.sum(axis=0), kind='stable')[:MOST_ELEMENTS]
+    names = [overview.elements[index] for index in order]
+    count = len(overview.groups)
+    for group in range(count):
+        mine = occurs[overview.member == group][:, order]
+        share = 100 * mine.mean(axis=0) if len(mine) else np.zeros(len(order))
+        places = np.arange(len(order)) + (group - (count - 1) / 2) * 0.8 / count
+        axes.bar(places, share, width=0.8 / count, color=_COLOURS[group], linewidth=0)
+    axes.set_xticks(range(len(names)), names)
+    axes.tick_params(axis='x', length=0)
+    axes.set_ylabel('Entries with the element (%)')
+    rest = len(overview.elements) - len(names)
+    axes.set_title('Composition' + (f', {rest} rarer elements not shown' if rest > 0 else ''), fontsize=10)
+
+
+def _histogram(axes: Axes, values: Array, overview: Overview, bins: Array) -> None:
+    """Draw outlines of a few groups, each 100 % in all; of many their shares of the whole, one upon the other."""
+    there = [values[(overview.member == group) & np.isfinite(values)] for group in range(len(overview.groups))]
+    counts = [np.histogram(mine, bins)[0] for mine in there]
+    total = max(1, sum(len(mine) for mine in there))
+    if len(there) > MOST_OUTLINES:
+        floor = np.zeros(len(bins) - 1)
+        for group, heights in enumerate(counts):
+            top = floor + 100 * heights / total
+            axes.stairs(top, bins, baseline=floor, color=_COLOURS[group], alpha=0.85, fill=True, linewidth=0)
+            floor = top
+    for group, heights in enumerate(counts if len(there) <= MOST_OUTLINES else ()):
+        share = 100 * heights / max(1, len(there[group]))
+        axes.stairs(share, bins, color=_COLOURS[group], linestyle=_LINES[group], linewidth=1.4, zorder=3)
+        if len(there) == 1:
+            axes.stairs(share, bins, color=_COLOURS[group], alpha=0.15, fill=True)
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    few = 1 < len(there) <= MOST_OUTLINES
+    axes.set_ylabel('Share of each split (%)' if few else 'Share of the entries (%)')
+
+
+def _bins(values: Array, overview: Overview) -> Array:
+    """Return bins from the lowest to the highest value, their number growing with the root of how many there are."""
+    finite = values[np.isfinite(values)]
+    low, high = float(finite.min()), float(finite.max())
+    if high - low < 1e-9:
+        return np.linspace(low - 0.5, high + 0.5, 4)
+    number = int(np.isfinite(values).sum())
+    return np.linspace(low, high, int(np.clip(1.5 * np.sqrt(number), 8, 60)) + 1)
+
+
+def draw_barriers(axes: Axes, overview: Overview) -> None:
+    """Draw the distribution of the barriers of each group."""
+    assert overview.barriers is not None
+    median = float(np.nanmedian(overview.barriers))
+    _histogram(axes, overview.barriers, overview, _bins(overview.barriers, overview))
+    axes.axvline(median, color=RED, linewidth=0.9, zorder=2)
+    axes.set_xlabel('Barrier (eV)')
+    axes.set_title(f'Barriers, median {median:.2f} eV (red)', fontsize=10)
+
+
+def draw_energies(axes: Axes, overview: Overview) -> None:
+    """Draw the distribution of the energies per atom of each group."""
+    assert overview.energies is not None
+    _histogram(axes, overview.energies, overview, _bins(overview.energies, overview))
+    axes.set_xlabel('Energy (eV/atom)')
+    axes.set_title('Energies', fontsize=10)
+
+
+def draw_hull(axes: Axes, overview: Overview) -> None:
+    """Draw the energy above the hull of the set's own entries against the fraction of lithium."""
+    assert overview.above_hull is not None
+    known = np.isfinite(overview.above_hull)
+    _scatter(axes, overview.fraction_of('Li'), overview.above_hull, overview, known)
+    highest = float(overview.above_hull[known].max())
+    if highest > 0.2:
+        # What is stable and what is molten in one picture: linear near the hull, logarithmic above.
+        axes.set_yscale('symlog', linthresh=0.1)
+        ticks = [0, 0.05, 0.1, *(tick for tick in (0.2, 0.5, 1, 2, 5, 10, 20, 50) if tick < highest)]
+        axes.set_yticks(ticks, [f'{tick:g}' for tick in ticks], minor=False)
+        axes.set_yticks([], minor=True)
+    axes.set_ylim(bottom=-0.004 if highest > 0.2 else -0.02 * highest)
+    axes.set_xlabel('Atomic fraction of Li')
+    axes.set_ylabel('Energy above hull (eV/atom)')
+    axes.set_title("Above the hull of the set's own entries", fontsize=10)
+
+
+def draw_sizes(axes: Axes, overview: Overview) -> None:
+    """Draw the distribution of the numbers of atoms of each group."""
+    sizes = overview.sizes.astype(float)
+    low, high = int(sizes.min()), int(sizes.max())
+    step = max(1, -(-(high - low + 1) // 40))
+    _histogram(axes, sizes, overview, np.arange(low - 0.5, high + step + 0.5, step))
+    axes.set_xlabel('Number of atoms')
+    axes.set_title('Sizes', fontsize=10)
+
+
+def overview_caption(name: str, overview: Overview, level_of_theory: str | None) -> Caption:
+    """Return the caption of a set's figure; it says what the hull is made of."""
+    parts = [f'{len(overview.sizes):,} entries of {len(overview.elements)} elements']
+    if level_of_theory:
+        parts.append(level_of_theory.strip().partition(';')[0])
+    if overview.above_hull is not None:
+        parts.append("hull: lowest mixtures of the set's own entries, in which references of elements cancel")
+    return Caption(name, ' · '.join(parts))
