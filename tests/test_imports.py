@@ -51,6 +51,13 @@ def test_the_contract_needs_only_pydantic_and_numpy() -> None:
 
 
 @pytest.mark.skipif(not HAVE_AIIDA, reason='aiida-core is not installed here')
+@pytest.mark.parametrize('layout', ['mplitrj', 'nebdft2k', 'mplitrj_raw', 'obelix', 'plain'])
+def test_importers_of_data_sets_start_quickly(layout: str) -> None:
+    """They run in processes of their own; ASE comes with the first file that needs it, AiiDA never."""
+    assert not {'aiida', 'ase', 'scipy', 'torch'} & _loaded(f'aiida_litraj.datasets.importers.{layout}')
+
+
+@pytest.mark.skipif(not HAVE_AIIDA, reason='aiida-core is not installed here')
 @pytest.mark.parametrize('module', ['calculations.neb', 'parsers.neb', 'workflows.barrier', 'data.potential'])
 def test_the_aiida_rooms_leave_torch_and_the_engine_absent(module: str) -> None:
     listed = _python(f'import aiida_litraj.{module}, sys; print("\\n".join(sys.modules))').splitlines()

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ...analysis.frames import from_ase, to_ase
 from ...contract.frames import Frames
 from ..card import Card
 from ..entry import START, Chunk, Cursor, Entry, Parsed, Part, Problem
@@ -179,6 +178,8 @@ def frames_of(images: Sequence[Atoms]) -> Frames:
 
     :raises ValueError: if their arrays differ.
     """
+    from ...analysis.frames import from_ase
+
     for image in images:
         for name, value in ({} if image.calc is None else image.calc.results).items():
             if name in _OWN or value is None:
@@ -194,6 +195,8 @@ def images_of(frames: Frames) -> list[Atoms]:
     """Return frames as images of ASE, with what ``frames_of`` took from their calculators on calculators again."""
     from ase.calculators.calculator import all_properties
     from ase.calculators.singlepoint import SinglePointCalculator
+
+    from ...analysis.frames import to_ase
 
     images = to_ase(frames)
     for image in images:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ...analysis.frames import from_ase
 from ...contract.frames import Frames
 from ..card import Card
 from ..entry import START, Chunk, Cursor, Entry, Parsed, Part, Problem
@@ -101,6 +100,8 @@ def _images(source: Source, member: str, folder: Path, first: int) -> Iterator[b
     """Return the images of a file from one on, each as bytes of ``Frames``; last, if so, why it goes no further."""
     from ase.io import iread
     from ase.io.formats import filetype
+
+    from ...analysis.frames import from_ase
 
     # Ase tells formats by names and contents of files on disk.
     path = folder / PurePosixPath(member).name
