@@ -62,7 +62,7 @@ def _title(figure: Figure, caption: Caption) -> None:
     lines = textwrap.wrap(caption.details, int(width * CHARACTERS_PER_INCH))
     # Empty lines keep the room in which the details stand, smaller.
     figure.suptitle('\n'.join([caption.title, *[''] * len(lines)]), x=0.012, ha='left', fontsize=12, fontweight='bold')
-    below = 0.98 - 0.28 / height
+    below = 0.98 - 0.24 / height
     figure.text(0.012, below, '\n'.join(lines), fontsize=8.5, color=GREY, va='top', linespacing=1.35)
 
 

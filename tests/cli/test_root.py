@@ -17,7 +17,7 @@ from aiida_litraj.cli.errors import Program, Refusal
 
 COMMANDS = [
     ('setup',), ('potential',), ('potential', 'import'), ('potential', 'list'), ('potential', 'show'), ('launch',),
-    ('launch', 'barrier'), ('status',), ('show',), ('plot',),
+    ('launch', 'barrier'), ('status',), ('show',), ('plot',), ('dataset',),
 ]  # fmt: skip
 START_SECONDS = 0.3
 HEAVY = ('aiida', 'ase', 'matplotlib', 'numpy', 'pydantic', 'rich', 'scipy', 'torch')
@@ -44,7 +44,7 @@ def test_help_starts_quickly_and_imports_nothing_heavy() -> None:
 def test_every_command_helps(command: Sequence[str]) -> None:
     result = CliRunner().invoke(main, [*command, '--help'])
     assert result.exit_code == 0
-    is_group = command in (('potential',), ('launch',))
+    is_group = command in (('potential',), ('launch',), ('dataset',))
     assert is_group or f'aiida-litraj {" ".join(command)}' in result.output.split('Example')[1]
 
 

@@ -1,0 +1,238 @@
+"""A person's way with a data set: from a card of a dozen lines to files to train on, and back to nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase.io import read, write
+from click.testing import CliRunner, Result
+
+from aiida_litraj.analysis.frames import to_ase
+from aiida_litraj.cli import main
+from tests.fixtures.sets import entry_frames
+
+CARD = """
+name: own
+title: Configurations of my own
+layout: plain
+entry: configuration
+licence: CC BY 4.0
+level_of_theory: PBE, 520 eV
+material: crystal
+required: [energy, forces]
+properties:
+  em: {unit: eV, meaning: a barrier}
+splits: {train: 20, test: 10}
+"""
+N_TRAIN, N_TEST = 20, 10
+Call = Callable[..., Result]
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A card and two files, one of whose configurations lacks its energy."""
+    made = tmp_path_factory.mktemp('own')
+    (made / 'own.yaml').write_text(CARD)
+    images = []
+    for number in range(N_TRAIN + N_TEST):
+        atoms = to_ase(entry_frames(number))[0]
+        atoms.info.update(crystal=f'mp-{number % 5}', em=0.01 * number)
+        images.append(atoms)
+    bad = images[0].copy()
+    write(made / 'own_train.xyz', [*images[:N_TRAIN], bad], format='extxyz')
+    write(made / 'own_test.xyz', images[N_TRAIN:], format='extxyz')
+    return made
+
+
+@pytest.fixture(scope='module')
+def call(aiida_profile: Any) -> Call:
+    """Runs ``aiida-litraj dataset`` in the profile of the tests."""
+    return lambda *arguments: CliRunner().invoke(main, ['dataset', *map(str, arguments)])
+
+
+@pytest.fixture(scope='module')
+def ask(call: Call) -> Callable[..., Any]:
+    def asked(*arguments: Any) -> Any:
+        done = call(*arguments, '--json')
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    return asked
+
+
+@pytest.fixture(scope='module')
+def imported(ask: Callable[..., Any], folder: Path) -> Any:
+    return ask(
+        'import', folder / 'own_train.xyz', folder / 'own_test.xyz', '--card', folder / 'own.yaml', '--workers', 0
+    )
+
+
+def test_import_tells_what_it_left_out(imported: Any) -> None:
+    assert imported['entries'] == imported['stored'] == N_TRAIN + N_TEST
+    assert [(one['file'], one['line'] > 1) for one in imported['problems']] == [('own_train.xyz', True)]
+    assert 'energy' in imported['problems'][0]['reason']
+
+
+def test_importing_again_does_nothing(imported: Any, call: Call, folder: Path) -> None:
+    done = call('import', folder / 'own_train.xyz', folder / 'own_test.xyz', '--card', folder / 'own.yaml')
+    assert done.exit_code == 0 and 'nothing, all was there' in done.stdout and '30 entries' in done.stdout
+
+
+def test_list_and_show(imported: Any, ask: Callable[..., Any], call: Call, tmp_path: Path) -> None:
+    mine = next(one for one in ask('list') if one['name'] == 'own')
+    assert mine['stored'] and mine['entries'] == 30 and mine['splits'] == {'train': 20, 'test': 10}
+    assert {'nebDFT2k', 'LiPS-25'} <= {one['name'] for one in ask('list')}
+    picture = tmp_path / 'own.png'
+    assert ask('show', 'own', '--plot', picture)['plot'] == str(picture)
+    assert picture.read_bytes()[:4] == b'\x89PNG'
+    assert 'CC BY 4.0' in call('show', 'own').stdout
+    assert 'Next: aiida-litraj dataset fetch nebDFT2k' in call('show', 'nebDFT2k').stdout
+
+
+def test_query(imported: Any, ask: Callable[..., Any], call: Call) -> None:
+    assert ask('query', 'own', '--count')['count'] == 30
+    assert ask('query', 'own/test', '--barrier', ':0.245', '--count')['count'] == 5
+    assert ask('query', 'own', '--where', 'em=0.05', '--ids')['ids'] == ['train/5']
+    assert ask('query', 'own', '--chemsys', 'P-S', '--material', 'mp-2', '--ids')['ids'] == ['train/2', 'train/17']
+    one = ask('query', 'own', '--id', 'test/3')['entries'][0]
+    assert one['source_file'] == 'own_test.xyz' and one['properties.em'] == pytest.approx(0.23)
+    table = call('query', 'own', '--limit', 2).stdout
+    assert 'train/0' in table and 'train/2' not in table and 'The first 2' in table
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('query', 'other'), "there is no data set 'other'; known are"),
+        (('query', 'own', '--id', 'test/99'), "has no entry 'test/99'; its first is 'train/0'"),
+        (('query', 'own', '--barrier', 'low'), "'low' is not a range: write LOW:HIGH"),
+        (('query', 'own', '--where', 'em'), "--where 'em' does not parse"),
+        (('select', 'own', '-n', '99'), '99 entries are wished for, but only 30 meet the criteria'),
+        (('show', 'nebDFT2k', '--plot', 'a.png'), 'nebDFT2k is not stored: there is nothing to draw'),
+        (('fetch', 'LiPS-25'), 'the card of LiPS-25 knows no address'),
+        (('fetch', 'LiPS-26'), 'no data set is called LiPS-26; known are'),
+        (('delete', 'own/test'), 'own/test is a split'),
+        (('export', 'own', '--format', 'archive', '-o', '.'), '. exists: give another --output, or --force'),
+    ],
+)
+def test_what_cannot_be_is_refused(imported: Any, call: Call, arguments: tuple[str, ...], message: str) -> None:
+    done = call(*arguments)
+    assert done.exit_code in (1, 2)
+    assert message in ' '.join(done.stderr.split())
+
+
+def test_import_without_a_card_says_how(call: Call, folder: Path) -> None:
+    done = call('import', folder / 'own_train.xyz')
+    assert 'Say which it is with --card' in done.stderr and 'nebDFT2k' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ('kind', 'energy', 'forces'),
+    [('extxyz-mace', 'REF_energy', 'REF_forces'), ('extxyz-sevennet', 'energy', 'forces')],
+)
+def test_export_for_training(
+    imported: Any, ask: Callable[..., Any], tmp_path: Path, kind: str, energy: str, forces: str
+) -> None:
+    path = tmp_path / 'train.xyz'
+    done = ask('export', 'own/train', '--format', kind, '-o', path)
+    assert done['entries'] == done['configurations'] == N_TRAIN
+    first = path.read_text().splitlines()[1]
+    assert f'{energy}=' in first and f':{forces}:R:3' in first
+    for number, atoms in enumerate(read(path, ':')):
+        expected = entry_frames(number)
+        ours = atoms.arrays[forces] if kind == 'extxyz-mace' else atoms.get_forces()
+        np.testing.assert_array_equal(ours, np.round(expected.forces, 8))
+        assert (atoms.info[energy] if kind == 'extxyz-mace' else atoms.get_potential_energy()) == expected.energies[0]
+
+
+def test_export_as_published_reads_back_the_same(
+    imported: Any, ask: Callable[..., Any], folder: Path, tmp_path: Path
+) -> None:
+    made = Path(ask('export', 'own', '-o', tmp_path)['path'])
+    for name in ('own_train.xyz', 'own_test.xyz'):
+        good = read(folder / name, ':')[:N_TRAIN]
+        for there, back in zip(good, read(made / name, ':'), strict=True):
+            np.testing.assert_array_equal(there.positions, back.positions)
+            assert there.get_potential_energy() == back.get_potential_energy()
+            assert there.info == back.info
+
+
+def test_a_selection_is_exported_with_the_names_of_its_entries(
+    imported: Any, ask: Callable[..., Any], tmp_path: Path
+) -> None:
+    made = ask('select', 'own', '-n', 6, '--strategy', 'stratified', '--part', 'train=0.5', '--part', 'val=0.5')
+    assert made['selected'] == 6 and made['candidates'] == 30
+    part = made['parts']['train']
+    done = ask('export', part['pk'], '--format', 'extxyz-mace', '-o', tmp_path / 'part.xyz')
+    assert done['configurations'] == part['frames']
+    assert [atoms.info['entry_id'] for atoms in read(tmp_path / 'part.xyz', ':')] == part['ids']
+
+
+def test_archive_holds_where_everything_came_from(imported: Any, ask: Callable[..., Any], tmp_path: Path) -> None:
+    from aiida.tools.archive.implementations.sqlite_zip.main import ArchiveFormatSqlZip
+
+    path = tmp_path / 'own.aiida'
+    ask('export', 'own', '--format', 'archive', '-o', path)
+    with ArchiveFormatSqlZip().open(path, 'r') as reader:
+        query = reader.querybuilder().append(entity_type='data.litraj.source.SourceData.', tag='source')
+        query.append(
+            entity_type='process.calculation.calcfunction.CalcFunctionNode.', with_incoming='source', tag='made'
+        )
+        query.append(entity_type='data.litraj.frames.FramesData.', with_incoming='made')
+        assert query.count() == 30
+
+
+def test_verify_knows_the_source(imported: Any, ask: Callable[..., Any], call: Call, folder: Path) -> None:
+    found = ask('verify', 'own')
+    assert found['ok'] and found['entries'] == 30 and len(found['checked']) == 3
+    done = call('verify', 'own', '--source', folder / 'own.yaml')
+    assert done.exit_code == 1 and 'imported were' in done.stdout
+
+
+def test_verify_finds_what_was_tampered_with(call: Call, folder: Path, ask: Callable[..., Any]) -> None:
+    from aiida.orm import QueryBuilder
+
+    from aiida_litraj.data.frames import FramesData
+
+    ask('import', folder / 'own_test.xyz', '--card', folder / 'own.yaml', '--name', 'tampered', '--workers', 0)
+    query = QueryBuilder().append(FramesData, filters={'attributes.dataset': 'tampered', 'label': 'test/4'})
+    query.one()[0].backend_entity.set_attribute('energy_ev', -1.0)
+    done = call('verify', 'tampered')
+    assert done.exit_code == 1 and 'test/4: its attributes have changed' in done.stdout
+
+
+def test_delete_says_what_hangs_on_it_and_leaves_nothing(ask: Callable[..., Any], call: Call, folder: Path) -> None:
+    from aiida.orm import Node, QueryBuilder
+
+    from aiida_litraj.groups.dataset import DatasetGroup
+
+    before = QueryBuilder().append(Node).count()
+    source = folder / 'own_train.xyz'
+    ask('import', source, '--card', folder / 'own.yaml', '--name', 'doomed', '--workers', 0, '--limit', 10)
+    ask('select', 'doomed', '-n', 3, '--label', 'the chosen')
+    said = call('delete', 'doomed', '--dry-run').stdout
+    assert (
+        '1 FramesData' in said and '1 select_entries' in said and 'the chosen' in said and 'Nothing was deleted' in said
+    )
+    assert call('delete', 'doomed', '--json').exit_code == 1
+    assert ask('delete', 'doomed', '--force')['others'] == {'select_entries': 1, 'FramesData': 1}
+    assert 'doomed' not in DatasetGroup.names() and not DatasetGroup.collection.find({'label': 'doomed/train'})
+    # Only the criteria of the selection, which came from nowhere else, are left.
+    assert QueryBuilder().append(Node).count() == before + 1
+
+
+def test_fetch_then_import(ask: Callable[..., Any], folder: Path, tmp_path: Path) -> None:
+    done = ask('fetch', folder / 'own.yaml', '--url', (folder / 'own_test.xyz').as_uri(), '-o', tmp_path)
+    assert Path(done['path']).read_bytes() == (folder / 'own_test.xyz').read_bytes()
+    assert done['next'].startswith(f'aiida-litraj dataset import {done["path"]} --card')
+
+
+def test_every_command_helps_with_an_example(call: Call) -> None:
+    for name in ('fetch', 'import', 'list', 'show', 'verify', 'query', 'select', 'export', 'delete'):
+        text = call(name, '--help').stdout
+        assert f'aiida-litraj dataset {name}' in text.split('Example')[1] and '--json' in text
