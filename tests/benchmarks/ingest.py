@@ -25,6 +25,7 @@ from typing import Any
 FULL = 929_066
 CARD = 'MPLiTrj'
 LOOKUPS = 20
+MOST_READ = 5000
 WAYS = ('naive', 'entry', 'trajectory')
 _HEAD = (
     f'{"storage":<11}{"way":<11}{"entries":>8} {"per s":>8} {"memory":>9} '
@@ -51,7 +52,8 @@ def main() -> None:
         return
     with nullcontext(chosen.keep) if chosen.keep else tempfile.TemporaryDirectory() as place:
         figures = _all_ways(chosen, Path(place))
-    _print_latencies(figures)
+    _print_table('milliseconds', 'latencies_s', figures, 1000)
+    _print_table('configurations per s', 'export_per_s', figures, 1)
     if chosen.json:
         chosen.json.write_text(json.dumps(figures, indent=1))
 
@@ -137,6 +139,7 @@ def _measure(source: str, way: str, limit: int | None, workers: int | None) -> d
         'database_bytes': database / entries,
         'repository_bytes': files / entries,
         'latencies_s': {} if way == 'naive' else _latencies(),
+        'export_per_s': {} if way == 'naive' else _exports(Path(source)),
     }
 
 
@@ -203,6 +206,24 @@ def _latencies() -> dict[str, float]:
     }
 
 
+def _exports(source: Path) -> dict[str, float]:
+    """Return configurations per second of writing a split, and of ASE reading as many."""
+    import ase.io
+
+    from aiida_litraj.groups.export import export
+
+    rates = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in ('publisher', 'extxyz-mace'):
+            start = time.monotonic()
+            written = export(f'{CARD}/val', kind, Path(folder) / kind)
+            rates[f'export {kind}'] = written.configurations / (time.monotonic() - start)
+    start = time.monotonic()
+    images = ase.io.iread(source / f'{CARD}_val.xyz', index=f':{MOST_READ}')
+    rates['ASE reads'] = sum(1 for _ in images) / (time.monotonic() - start)
+    return rates
+
+
 def _median(calls: list[Callable[[], object]]) -> float:
     times = []
     for call in calls:
@@ -232,13 +253,13 @@ def _print(figure: dict[str, Any]) -> None:
     )
 
 
-def _print_latencies(figures: list[dict[str, Any]]) -> None:
-    measured = [figure for figure in figures if figure['latencies_s']]
+def _print_table(title: str, field: str, figures: list[dict[str, Any]], factor: float) -> None:
+    measured = [figure for figure in figures if figure[field]]
     if not measured:
         return
-    print(f'\n{"milliseconds":<28}' + ''.join(f'{figure["storage"] + " " + figure["way"]:>22}' for figure in measured))
-    for name in measured[0]['latencies_s']:
-        print(f'{name:<28}' + ''.join(f'{1000 * figure["latencies_s"][name]:>22.1f}' for figure in measured))
+    print(f'\n{title:<28}' + ''.join(f'{figure["storage"] + " " + figure["way"]:>22}' for figure in measured))
+    for name in measured[0][field]:
+        print(f'{name:<28}' + ''.join(f'{factor * figure[field][name]:>22.1f}' for figure in measured))
 
 
 if __name__ == '__main__':

@@ -30,6 +30,8 @@ NEEDED: Final = ('traj_init.xyz', 'source.xyz', 'target.xyz')
 OTHERS: Final = (*NEEDED, 'neb.xyz', 'traj_final.xyz')
 """What may lie beside the steps, in this order."""
 BINARY: Final = b'- of Ulm'
+PATHWAY: Final = re.compile(r'^(.+?)(?:_-?\d+){5}(?:\.neb)?$')
+"""Material, source, target and the three integers of the cell offset."""
 MAX_BYTES: Final = 32 << 20
 
 
@@ -38,7 +40,8 @@ class BandImporter(Importer):
 
     One entry per step, not per image, because the springs couple the images: a step is what the optimiser saw. The
     initial path and the ends are entries of their own, so that nothing is stored once per step. Their material is
-    the pathway, so that a split by material never parts two steps of one optimisation.
+    what the name of the folder begins with, ``mp-1_2_3_0_0_0.neb``, so that a split by material parts neither the
+    steps of an optimisation nor the pathways of a crystal; of a folder of another name it is the folder.
     """
 
     layout = 'mplitrj_raw'
@@ -100,7 +103,7 @@ class BandImporter(Importer):
             properties: dict[str, Any] = {'pathway': folder}
             if step:
                 properties['step'] = int(step[1])
-            entry = Entry(entry_id, None, folder or None, frames, properties, name, 0 if binary else 1, number)
+            entry = Entry(entry_id, None, _material(folder), frames, properties, name, 0 if binary else 1, number)
             lacking = missing(card, entry) if step else None
             if lacking is None:
                 entries.append(entry)
@@ -123,6 +126,11 @@ class BandImporter(Importer):
                 path.write_bytes(b''.join(format_frame(frame, card.keys) for frame in entry.frames))
         top.mkdir(parents=True, exist_ok=True)
         return top
+
+
+def _material(folder: str) -> str | None:
+    match = PATHWAY.match(folder.rpartition('/')[2])
+    return match[1] if match else folder or None
 
 
 def _order(member: str) -> tuple[str, int, int] | None:
