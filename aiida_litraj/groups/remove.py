@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from aiida.orm import Dict, Group, Node, ProcessNode, QueryBuilder
@@ -14,8 +15,6 @@ from ..datasets.ingest.store import PROCESS_LABEL
 from .dataset import DatasetGroup
 
 BATCH = 10_000
-# What it reports is told in other words; errors still come through.
-DELETE_LOGGER.setLevel('WARNING')
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def plan_removal(dataset: str) -> Removal:
         )
         .all(flat=True)
     )
-    going, _ = delete_nodes(members | imports, dry_run=True)
+    going = _delete(members | imports, dry_run=True)
     others = going - members - imports
     kinds: Counter[str] = Counter()
     labels = []
@@ -74,9 +73,7 @@ def remove(removal: Removal) -> int:
     group = DatasetGroup.of(removal.dataset)
     card = group.facts.get('card')
     sources = list(group.facts.get('sources', {}).values())
-    gone, done = delete_nodes(removal.pks, dry_run=False)
-    if not done:
-        raise RuntimeError(f'AiiDA did not delete the nodes of {removal.dataset}')
+    gone = _delete(removal.pks)
     splits = group.splits
     for one in (*splits.values(), group):
         DatasetGroup.collection.delete(one.pk)
@@ -91,8 +88,21 @@ def _unused(card: str | None, sources: list[str]) -> int:
         nodes += QueryBuilder().append(Dict, filters={'uuid': card}).all(flat=True)
     free = [node.pk for node in nodes if not node.base.links.get_outgoing().all()]
     if free:
-        delete_nodes(free, dry_run=False)
+        _delete(free)
     return len(free)
+
+
+def _delete(pks: Iterable[int], dry_run: bool = False) -> set[int]:
+    """Delete nodes with what was made of them and return all that went, or would.
+
+    :raises RuntimeError: if AiiDA did not.
+    """
+    # What it reports is told in other words; a profile that is loaded sets the level anew, so not once for all.
+    DELETE_LOGGER.setLevel('WARNING')
+    gone, done = delete_nodes(pks, dry_run=dry_run)
+    if not done and not dry_run:
+        raise RuntimeError('AiiDA did not delete the nodes')
+    return set(gone)
 
 
 def _nodes(pks: set[int]) -> list[Node]:

@@ -120,3 +120,22 @@ IMPOSSIBLE: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 def test_what_cannot_be_is_refused(name: str, wish: dict[str, Any], criteria: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         select(name, Wish(**wish), **criteria)
+
+
+def test_links_stored_at_once_make_the_same_graph(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wish = Wish(number=8, seed=6)
+    one_by_one = select(name, wish)
+    monkeypatch.setattr('aiida_litraj.groups.select.FEW_LINKS', 0)
+    at_once = select(name, wish)
+    first, second = one_by_one.process, at_once.process
+    assert second.is_sealed and second.is_finished_ok and second.process_type == first.process_type
+    assert second.base.attributes.all == first.base.attributes.all
+    assert second.base.caching.get_hash() == first.base.caching.get_hash() == second.base.caching.compute_hash()
+
+    def links(process: Any) -> set[tuple[str, str]]:
+        return {(link.link_label, link.node.uuid) for link in process.base.links.get_incoming().all()}
+
+    assert links(second) - links(first) == {('criteria', second.inputs.criteria.uuid)}
+    assert len(links(second)) == len(links(first))
+    node, twin = one_by_one.parts['selected'], at_once.parts['selected']
+    assert twin.base.caching.get_hash() == node.base.caching.get_hash() and twin.creator.uuid == second.uuid
