@@ -34,7 +34,7 @@ def run_with_many_inputs(
     specification = function.process_class  # type: ignore[attr-defined]
     node.set_process_label(function.__name__)
     node.set_process_type(specification.build_process_type())
-    node.base.attributes.set('version', {'core': core_version, 'plugin': __version__})
+    node.base.attributes.set_many({'version': {'core': core_version, 'plugin': __version__}, 'metadata_inputs': None})
     node.store_source_info(function.__wrapped__)  # type: ignore[attr-defined]
     storage = get_manager().get_profile_storage()
     with storage.transaction():
