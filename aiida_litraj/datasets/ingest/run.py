@@ -22,7 +22,7 @@ from ..importers import importer_of
 from ..source import Source
 from .lock import only_import
 from .rows import Granularity, Prepared
-from .store import PROCESS_LABEL, Target, container_of, store
+from .store import PROCESS_LABEL, Target, container_of, refresh_statistics, store
 from .workers import Workers
 
 CHUNK = 500
@@ -115,6 +115,8 @@ def import_dataset(
         with Workers(number, known, dataset, granularity) as crew:
             for part in parts:
                 _import_part(_Job(source, known, part, limit, strict, chunk_size), whole, crew, report, tell)
+        if report.nodes:
+            refresh_statistics(storage)
         report.seconds = time.monotonic() - start
     return report
 
