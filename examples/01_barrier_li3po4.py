@@ -2,8 +2,8 @@
 
     verdi run examples/01_barrier_li3po4.py --supercell-min 8 --images 7 --protocol balanced --potential 7net-0
 
-The ion at site 0 of the crystal goes to the vacancy at site 6. Run it again and the calculation comes from the cache; stop it with
-Ctrl-C and the next run goes on from there.
+The ion at site 0 of the crystal goes to the vacancy at site 6. Run it again and the calculation comes from the cache;
+stop it with Ctrl-C and the next run goes on from there.
 The last line is one JSON object with the main figures.
 """
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import numpy.typing as npt
 from ase import Atoms
 from ase.geometry import minkowski_reduce
+from ase.neighborlist import primitive_neighbor_list
 
 from ..contract.arrays import Array
 
 Flags = npt.NDArray[np.bool_]
+MOST_ATOMS = 20_000
+"""More atoms in a supercell are a slip of the pen: no potential of a graph evaluates them in one call on a device."""
 
 
 def minimum_image(vectors: Array, cell: Array, pbc: Flags) -> Array:
@@ -63,11 +67,12 @@ def closest_pair(positions: Array, cell: Array, pbc: Flags, below: float) -> tup
     """
     if len(positions) < 2:
         return None
-    i, j = np.triu_indices(len(positions), k=1)
-    distances = np.linalg.norm(minimum_image(positions[j] - positions[i], cell, pbc), axis=1)
-    closest = int(distances.argmin())
-    if distances[closest] >= below:
+    i, j, distances = primitive_neighbor_list('ijd', pbc, complete_cell(cell), positions, below)
+    pairs = i < j
+    i, j, distances = i[pairs], j[pairs], distances[pairs]
+    if not len(distances) or distances.min() >= below:
         return None
+    closest = int(distances.argmin())
     return int(i[closest]), int(j[closest]), float(distances[closest])
 
 
@@ -101,16 +106,19 @@ def shortest_translation(cell: Array, pbc: Flags) -> float:
     return float(np.linalg.norm(reduced[pbc], axis=1).min())
 
 
-def choose_repetition(cell: Array, pbc: Flags, min_image_distance_ang: float) -> tuple[int, int, int]:
+def choose_repetition(cell: Array, pbc: Flags, min_image_distance_ang: float, n_atoms: int = 1) -> tuple[int, int, int]:
     """Return the smallest diagonal supercell whose shortest translation is at least ``min_image_distance_ang``.
 
     Among those with equally many atoms, the one with the longest such translation. Only periodic directions repeat.
+
+    :raises ValueError: if it would have more than ``MOST_ATOMS`` atoms, with ``n_atoms`` in the cell.
     """
     lattice = complete_cell(cell)
     heights = 1.0 / np.linalg.norm(np.linalg.inv(lattice), axis=0)
     lengths = np.linalg.norm(lattice, axis=1)
     # n_i a_i is itself a translation, so it has to be long enough; with all faces far enough apart any cell is.
     lowest = np.where(pbc, np.ceil(min_image_distance_ang / lengths - 1e-9), 1).astype(int).clip(min=1)
+    _check_size(lowest, n_atoms, min_image_distance_ang)
     highest = np.where(pbc, np.ceil(min_image_distance_ang / heights - 1e-9), 1).astype(int).clip(min=1)
     candidates = itertools.product(*(range(low, high + 1) for low, high in zip(lowest, highest)))
     fitting: list[tuple[int, float, tuple[int, ...]]] = []
@@ -122,4 +130,15 @@ def choose_repetition(cell: Array, pbc: Flags, min_image_distance_ang: float) ->
         if translation >= min_image_distance_ang - 1e-9:
             fitting.append((size, -translation, candidate))
     first, second, third = min(fitting)[2]
+    _check_size(np.array([first, second, third]), n_atoms, min_image_distance_ang)
     return first, second, third
+
+
+def _check_size(repeats: npt.NDArray[np.int64], n_atoms: int, min_image_distance_ang: float) -> None:
+    total = n_atoms * math.prod(int(number) for number in repeats)
+    if total > MOST_ATOMS:
+        raise ValueError(
+            f'geometry.min_image_distance_ang = {min_image_distance_ang:g}: the supercell would have at least {total} '
+            f'atoms ({"x".join(str(number) for number in repeats)} cells of {n_atoms}), more than {MOST_ATOMS}; '
+            'a smaller value will do, 8 to 12 Ang are usual'
+        )

@@ -17,12 +17,21 @@ from pydantic import NonNegativeInt, PositiveFloat, field_validator
 
 from ..contract.arrays import Array
 from ..contract.base import Model
-from .crystals import Flags, check_crystal, choose_repetition, minimum_image, nearest_images
+from .crystals import (
+    Flags,
+    check_crystal,
+    choose_repetition,
+    minimum_image,
+    nearest_images,
+    shortest_translation,
+)
 
 Mechanism = Literal['vacancy', 'interstitial']
 MIN_IMAGES = 3
 AMBIGUITY_ANG = 0.01
 """Two ways of a hop that differ by less are equally long: which one is meant cannot be told."""
+LONG_HOP_ANG = 6.0
+"""Neighbouring sites of an ion in a crystal are 2 to 5 Ang apart; a longer way most likely passes through others."""
 
 
 class Hop(Model):
@@ -98,6 +107,16 @@ def parse_hop(text: str, mechanism: Mechanism | None = None, mobile_element: str
             return Hop(source=int(words[0]), target=(x, y, z), mechanism='interstitial', mobile_element=mobile_element)
     except ValueError as error:
         raise ValueError(f'hop {text!r} does not parse: {forms}') from error
+    if len(words) == 5 and mechanism == 'interstitial':
+        raise ValueError(
+            f'hop {text!r} is written as a vacancy hop, from site to site, and the mechanism is interstitial: give an '
+            f'empty place, source,x,y,z in fractional coordinates, or leave the mechanism out'
+        )
+    if len(words) == 4 and mechanism == 'vacancy':
+        raise ValueError(
+            f'hop {text!r} is written as an interstitial hop, to an empty place, and the mechanism is vacancy: give '
+            'two sites, source,target,i,j,k, or leave the mechanism out'
+        )
     raise ValueError(f'hop {text!r} does not parse: {forms}')
 
 
@@ -113,8 +132,7 @@ def check_source(atoms: Atoms, hop: Hop) -> None:
     :raises ValueError: naming site, element and remedy.
     """
     element = hop.mobile_element
-    sites = [index for index, symbol in enumerate(atoms.symbols) if symbol == element]
-    where = f'the {element} sites are {_shorten(sites)}' if sites else f'the structure has no {element}'
+    where = _where(atoms, element)
     if hop.source >= len(atoms):
         raise ValueError(f'hop.source = {hop.source}: the structure has only {len(atoms)} sites, from 0; {where}')
     if atoms.symbols[hop.source] != element:
@@ -147,7 +165,7 @@ def check_target(atoms: Atoms, hop: Hop) -> None:
         verb = 'is' if hop.target < len(atoms) else 'is not'
         raise ValueError(
             f'hop.target = {hop.target}: the target of a vacancy hop has to be a {hop.mobile_element} site, and it '
-            f'{verb} {found}'
+            f'{verb} {found}; {_where(atoms, hop.mobile_element)}'
         )
     if hop.target == hop.source and not any(hop.offset):
         raise ValueError(
@@ -168,7 +186,7 @@ def build_hop(atoms: Atoms, hop: Hop, geometry: Geometry) -> HopPath:
     check_source(atoms, hop)
     check_target(atoms, hop)
     cell, pbc = np.asarray(atoms.cell, dtype=float), np.asarray(atoms.pbc)
-    repeats = choose_repetition(cell, pbc, geometry.min_image_distance_ang)
+    repeats = choose_repetition(cell, pbc, geometry.min_image_distance_ang, len(atoms))
     supercell = atoms.repeat(repeats)
     shift = np.array(hop.offset, dtype=float) @ cell
     if isinstance(hop.target, int):
@@ -283,6 +301,32 @@ def check_same_atoms(first: list[str], second: list[str], first_name: str, secon
                 f'{first_name} and {second_name} have their atoms in different order: number {index} is {one} in the '
                 f'one and {other} in the other; sort them alike'
             )
+
+
+def check_length(path: HopPath) -> None:
+    """Refuse a hop that is longer than the way from the ion to its own periodic image in the supercell.
+
+    Between such ends the ion passes where its images are, or the offset is a slip. A hop that is only long is not
+    refused: it is well defined, and said in the warnings of its barrier.
+
+    :raises ValueError: naming both lengths and what to do.
+    """
+    way, translation = float(np.linalg.norm(path.displacement)), shortest_translation(path.cell, path.pbc)
+    if way > translation + AMBIGUITY_ANG:
+        raise ValueError(
+            f'hop: its way is {way:.2f} Ang long, farther than the ion is from its own periodic image in the supercell '
+            f'({translation:.2f} Ang); check the offset of the target, or raise geometry.min_image_distance_ang above '
+            f'{way:.2f}'
+        )
+
+
+def _where(atoms: Atoms, element: str) -> str:
+    """Return where the mobile ions are, or which elements there are instead."""
+    sites = [index for index, symbol in enumerate(atoms.symbols) if symbol == element]
+    if sites:
+        return f'the {element} sites are {_shorten(sites)}'
+    others = ', '.join(sorted(set(atoms.symbols)))
+    return f'the structure has no {element} but {others}; name the element that hops (hop.mobile_element, --mobile)'
 
 
 def _shorten(sites: list[int], limit: int = 24) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as a shell has it: 128 and the number of the signal."""
 

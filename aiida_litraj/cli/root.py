@@ -14,6 +14,7 @@ _COMMANDS = {
     'setup': 'setup:setup',
     'potential': 'potential:potential',
     'dataset': 'dataset:dataset',
+    'hops': 'hops:hops',
     'launch': 'launch:launch',
     'status': 'status:status',
     'show': 'show:show',

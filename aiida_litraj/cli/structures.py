@@ -21,11 +21,20 @@ def load_structure(text: str) -> StructureData:
     :raises Refusal: if it is neither, can't be read, has no cell or has partially occupied sites.
     """
     path = Path(text).expanduser()
-    if path.is_file():
-        return _find_or_store(read_crystal(path))
-    if path.suffix or '/' in text:
-        raise Refusal(f'the structure {text} is not there: no such file', 'Give a CIF, POSCAR or extended xyz file.')
+    if path.is_file() or path.suffix or '/' in text:
+        return _find_or_store(read_file(text), path.stem)
     return _load_node(text)
+
+
+def read_file(name: str) -> Atoms:
+    """Return the crystal in a file that may not be there.
+
+    :raises Refusal: also if it is not.
+    """
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise Refusal(f'the structure {name} is not there: no such file', 'Give a CIF, POSCAR or extended xyz file.')
+    return read_crystal(path)
 
 
 def _load_node(text: str) -> StructureData:
@@ -56,9 +65,8 @@ def read_crystal(path: Path) -> Atoms:
         atoms = ase.io.read(str(path), index=-1)
     except Exception as error:
         # The readers of ASE raise whatever parsing meets: KeyError, IndexError, AssertionError and others.
-        reason = str(error) or type(error).__name__
         raise Refusal(
-            f'the structure {path} cannot be read: {reason}', 'Give a CIF, POSCAR or extended xyz file.'
+            f'the structure {path} cannot be read: {_reason(error)}', 'Give a CIF, POSCAR or extended xyz file.'
         ) from error
     if not atoms.pbc.any() or not atoms.cell.rank:
         raise Refusal(
@@ -74,7 +82,11 @@ def _refuse_partial_occupancy(path: Path) -> None:
     try:
         blocks = list(parse_cif(str(path)))
     except Exception as error:
-        raise Refusal(f'the structure {path} cannot be read: {error}', 'Check that it is a CIF file.') from error
+        raise Refusal(
+            f'the structure {path} cannot be read: {_reason(error)}', 'Check that it is a CIF file.'
+        ) from error
+    if not blocks:
+        raise Refusal(f'the structure {path} cannot be read: it has no data block', 'Check that it is a CIF file.')
     for block in blocks:
         occupancies = _listed(block, '_atom_site_occupancy')
         labels = _listed(block, '_atom_site_label') or _listed(block, '_atom_site_type_symbol')
@@ -87,17 +99,26 @@ def _refuse_partial_occupancy(path: Path) -> None:
                 )
 
 
+def _reason(error: Exception) -> str:
+    """Return what a reader of ASE met, in words where it has none: an assertion or a missing line says nothing."""
+    text = str(error).strip()
+    if isinstance(error, KeyError | IndexError | AssertionError | StopIteration) or not text:
+        said = f' ({text})' if text else ''
+        return f'its content is not what its format asks for: {type(error).__name__}{said}'
+    return text
+
+
 def _listed(block: Any, key: str) -> list[Any]:
     value = block.get(key)
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def _find_or_store(atoms: Atoms) -> StructureData:
-    """Return the stored structure with exactly these atoms, after storing it if there is none."""
+def _find_or_store(atoms: Atoms, name: str) -> StructureData:
+    """Return the stored structure with exactly these atoms, after storing it if there is none, labelled ``name``."""
     from aiida.orm import QueryBuilder, StructureData
 
     node = StructureData(ase=atoms)
-    node.label = atoms.get_chemical_formula(mode='hill')
+    node.label = name
     same = {'extras._aiida_hash': node.base.caching._compute_hash()}
     found = QueryBuilder().append(StructureData, filters=same).limit(1).all(flat=True)
     return found[0] if found else node.store()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -18,6 +20,8 @@ from aiida_litraj.analysis import (
     parse_hop,
     shortest_translation,
 )
+from aiida_litraj.analysis.hops import check_length
+from aiida_litraj.analysis.neighbours import kinds_of_hops, neighbour_hops
 
 EXACT = 1e-12
 PERIODIC = np.array([True, True, True])
@@ -96,10 +100,13 @@ def test_interstitial_hop_keeps_every_atom(rocksalt: Atoms) -> None:
     ('hop', 'message'),
     [
         (Hop(source=4, target=1), r'hop.source = 4: no mobile ion there but F; the Li sites are 0, 1, 2, 3'),
-        (Hop(source=0, target=1, mobile_element='Na'), r'hop.source = 0: .* the structure has no Na'),
+        (
+            Hop(source=0, target=1, mobile_element='Na'),
+            r'hop.source = 0: .* has no Na but F, Li; name the element that hops',
+        ),
         (Hop(source=8, target=1), r'hop.source = 8: the structure has only 8 sites'),
-        (Hop(source=0, target=5), r'hop.target = 5: .* has to be a Li site, and it is F'),
-        (Hop(source=0, target=9), r'hop.target = 9: .* is not one of 8 sites'),
+        (Hop(source=0, target=5), r'hop.target = 5: .* has to be a Li site, and it is F; the Li sites are 0, 1, 2, 3'),
+        (Hop(source=0, target=9), r'hop.target = 9: .* is not one of 8 sites, from 0; the Li sites are 0, 1, 2, 3'),
         (Hop(source=0, target=(0.1, 0.1, 0.1)), r"use mechanism 'interstitial'"),
         (Hop(source=1, target=1), r'source and target are the same site 1 with offset \[0, 0, 0\]'),
         (Hop(source=0, target=0, offset=(1, 0, 0)), r'periodic image of the ion itself; raise .* above 4.000'),
@@ -111,6 +118,50 @@ def test_interstitial_hop_keeps_every_atom(rocksalt: Atoms) -> None:
 def test_hops_that_cannot_be_are_refused_with_value_and_remedy(rocksalt: Atoms, hop: Hop, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build_hop(rocksalt, hop, geometry())
+
+
+def test_hop_past_its_own_image_is_refused_and_a_larger_cell_takes_it(rocksalt: Atoms) -> None:
+    hop = Hop(source=0, target=1, offset=(0, 2, 0))  # (0, 2, 2) + (0, 8, 0): 10.2 Ang
+    with pytest.raises(ValueError, match=r'its way is 10.20 Ang long, farther .* image in the supercell \(8.00 Ang\)'):
+        check_length(build_hop(rocksalt, hop, geometry(distance=7.0)))
+    check_length(build_hop(rocksalt, hop, geometry(distance=11.0)))
+    check_length(build_hop(rocksalt, Hop(source=0, target=1), geometry(distance=3.0)))
+
+
+@pytest.mark.parametrize(('distance', 'atoms'), [(80.0, 64_000), (500.0, 15_625_000)])
+def test_supercell_beyond_any_potential_is_refused_before_it_is_built(
+    rocksalt: Atoms, distance: float, atoms: int
+) -> None:
+    with pytest.raises(ValueError, match=rf'min_image_distance_ang = {distance:g}: .* at least {atoms} atoms'):
+        build_hop(rocksalt, Hop(source=0, target=1), geometry(distance=distance))
+
+
+def test_supercell_of_a_flat_cell_is_refused_too() -> None:
+    """Its faces are close and its edges long: the size shows only when the repetition is known."""
+    flat = np.array([[30.0, 0.0, 0.0], [29.0, 3.0, 0.0], [0.0, 0.0, 30.0]])
+    with pytest.raises(ValueError, match='more than 20000'):
+        choose_repetition(flat, PERIODIC, 29.0, 3000)
+
+
+def test_closest_pair_of_many_atoms_is_found_among_its_neighbours(rocksalt: Atoms) -> None:
+    """Among 21952 atoms, where all pairs together would take 4 GB."""
+    crystal = rocksalt.repeat(14)
+    assert closest_pair(crystal.positions, np.asarray(crystal.cell), PERIODIC, below=0.5) is None
+    crystal.positions[7000] = crystal.positions[3] - [0.1, 0.0, 0.0] - crystal.cell[0]
+    pair = closest_pair(crystal.positions, np.asarray(crystal.cell), PERIODIC, below=0.5)
+    assert pair == (3, 7000, pytest.approx(0.1))
+
+
+def test_neighbours_in_rocksalt(rocksalt: Atoms) -> None:
+    """12 at a/sqrt(2) and 6 at a for each of 4 sites; a hop and its way back are one."""
+    kinds = kinds_of_hops(neighbour_hops(rocksalt, 'Li', 4.5))
+    assert [(len(kind), round(kind[0].distance_ang, 4)) for kind in kinds] == [(24, 2.8284), (12, 4.0)]
+    for hop in (hop for kind in kinds for hop in kind):
+        parsed = parse_hop(hop.text)
+        path = build_hop(rocksalt, parsed, geometry(distance=7.0))
+        assert np.linalg.norm(path.displacement) == pytest.approx(hop.distance_ang, abs=1e-9)
+    with pytest.raises(ValueError, match='the structure has no Na but F, Li; name the element that hops with --mobile'):
+        neighbour_hops(rocksalt, 'Na', 4.0)
 
 
 def test_offset_along_an_axis_without_periodicity_is_refused(rocksalt: Atoms) -> None:
@@ -152,6 +203,18 @@ def test_hop_parses(text: str, hop: Hop) -> None:
 def test_hop_that_does_not_parse_is_named(text: str) -> None:
     with pytest.raises(ValueError, match=f"hop '{text}' does not parse: write"):
         parse_hop(text)
+
+
+@pytest.mark.parametrize(
+    ('text', 'mechanism', 'message'),
+    [
+        ('0,6,0,0,0', 'interstitial', 'written as a vacancy hop, .* and the mechanism is interstitial'),
+        ('0,0.5,0.5,0.5', 'vacancy', 'written as an interstitial hop, .* and the mechanism is vacancy'),
+    ],
+)
+def test_hop_and_mechanism_that_contradict_each_other(text: str, mechanism: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_hop(text, mechanism)
 
 
 def test_path_between_two_structures_goes_across_the_boundary(rocksalt: Atoms) -> None:

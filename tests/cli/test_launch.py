@@ -93,7 +93,7 @@ def test_saddle_check_is_asked_for(request_of_hop: Request) -> None:
 
 
 def test_hop_that_does_not_fit_the_mechanism_does_not_parse(request_of_hop: Request) -> None:
-    with pytest.raises(click.UsageError, match="'0,1,0,0,0' does not parse"):
+    with pytest.raises(click.UsageError, match="'0,1,0,0,0' is written as a vacancy hop"):
         prepare(replace(request_of_hop, mechanism='interstitial'), {})
 
 

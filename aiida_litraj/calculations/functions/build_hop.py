@@ -30,7 +30,9 @@ def path_of_hop(structure: StructureData, hop: Mapping[str, Any], geometry: Mapp
 
     :raises ValueError: if structure, hop or geometry cannot be used, naming value and remedy.
     """
-    return to_path(hops.build_hop(to_atoms(structure), read_hop(hop), read_geometry(geometry)))
+    built = hops.build_hop(to_atoms(structure), read_hop(hop), read_geometry(geometry))
+    hops.check_length(built)
+    return to_path(built)
 
 
 def to_path(built: hops.HopPath) -> PathData:

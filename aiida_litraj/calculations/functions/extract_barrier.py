@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from aiida.engine import ExitCode, calcfunction
 from aiida.orm import Dict, Str
 
 from ...analysis import Barrier, energy_profile, measure_barrier
+from ...analysis.hops import LONG_HOP_ANG
+from ...contract.arrays import Array
 from ...contract.errors import BY_LABEL
 from ...data.path import PathData
 
@@ -66,8 +69,19 @@ def describe_barrier(path: PathData, entry: dict[str, Any], audit: dict[str, Any
         'potential_name': potential.get('name'),
         'potential_sha256': potential.get('sha256'),
         'engine_version': audit.get('engine_version'),
-        'warnings': barrier_warnings(barrier, path.n_images, entry),
+        'warnings': [*hop_warnings(displacement), *barrier_warnings(barrier, path.n_images, entry)],
     }
+
+
+def hop_warnings(displacement: Array | None) -> list[str]:
+    """Return what is odd about a hop itself, from its displacement (3,) in Ang."""
+    way = 0.0 if displacement is None else float(np.linalg.norm(displacement))
+    if way <= LONG_HOP_ANG:
+        return []
+    return [
+        f'the hop is {way:.2f} Ang long, more than the {LONG_HOP_ANG:g} Ang between neighbours: is the offset of the '
+        'target meant? "aiida-litraj hops" lists the hops between neighbours'
+    ]
 
 
 def barrier_warnings(barrier: Barrier, n_images: int, entry: dict[str, Any]) -> list[str]:
@@ -82,7 +96,7 @@ def barrier_warnings(barrier: Barrier, n_images: int, entry: dict[str, Any]) -> 
         warnings.append(f'the profile rises {excess:.3f} eV above the highest image: use more images, or let it climb')
     if barrier.n_minima:
         warnings.append(
-            f'the profile has {barrier.n_minima} minimum(s) between the ends: the hop goes in several steps, compute '
+            f'the profile has {_minima(barrier.n_minima)} between the ends: the hop goes in several steps, compute '
             'them one by one'
         )
     if entry['converged'] and not entry.get('energy_settled', True):
@@ -92,6 +106,10 @@ def barrier_warnings(barrier: Barrier, n_images: int, entry: dict[str, Any]) -> 
     if entry['negative_modes'] not in (None, 1):
         warnings.append(f'the highest image has {_at_least(entry)} negative modes, a saddle has one')
     return warnings
+
+
+def _minima(count: int) -> str:
+    return 'a minimum' if count == 1 else f'{count} minima'
 
 
 def _at_least(entry: dict[str, Any]) -> str:
