@@ -10,6 +10,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, cast
 
+import numpy as np
+
 from ..card import Card
 from ..entry import START, Chunk, Cursor, Entry, Parsed, Part, Problem
 from ..source import Source
@@ -72,13 +74,16 @@ def properties_of(card: Card, *places: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def missing(card: Card, entry: Entry) -> str | None:
-    """Return what the card requires and the entry lacks, in words, or ``None``."""
+    """Return what the entry lacks in words: what the card requires, what only some images have; or ``None``."""
     frames = entry.frames
     there = {'energy': frames.energies, 'forces': frames.forces, 'stress': frames.stresses}
-    for name in card.required:
-        if there[name] is None:
-            key = getattr(card.keys, name)
-            return f'has no {name}' if key in {name, None} else f'has no {name} ({key})'
+    for name, values in there.items():
+        key = getattr(card.keys, name)
+        called = name if key in {name, None} else f'{name} ({key})'
+        if name in card.required and values is None:
+            return f'has no {called}'
+        if values is not None and np.isnan(values).any():  # images of which some have it
+            return f'has {called} in some images only'
     return None
 
 
