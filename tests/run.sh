@@ -195,7 +195,7 @@ summary() {
 
 Not run here, for want of what it needs:
   a GPU            batches of images, halving on out-of-memory, faster kernels: pytest -m gpu in an engine environment
-  downloads        MACE foundation models by name; their place is taken by a small model trained on the spot
+  downloads        MACE foundation models by name; their place is taken by a small model of our own
   a cluster        Slurm; ssh is tested on this machine, and AiiDA's scheduler plugins by AiiDA
 END
   printf '\n%s s in all\n' "$SECONDS"

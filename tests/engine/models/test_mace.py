@@ -17,19 +17,19 @@ from aiida_litraj.engine.models import Configuration, Evaluator, load
 from aiida_litraj.engine.models.mace import MaceEvaluator, names
 from aiida_litraj.engine.testing import EvaluatorContract, assert_same, crystals_for
 
-from .make_small_mace import CUTOFF_ANG, FRAMES, make, untrained
+from .make_small_mace import CUTOFF_ANG, FRAMES, MODEL, held_out, untrained
 
 pytestmark = pytest.mark.mace
 
 ROUND_OFF = {'float32': 2e-5, 'float64': 1e-9}
 FLOAT32_AGAINST_FLOAT64 = 1e-4
-TRAINED_FORCE_ERROR_EV_PER_ANG = 0.4
-"""The forces themselves are 1.2 eV/Ang (root mean square)."""
+UNSEEN_FORCE_ERROR = 0.2
+"""Of the small trained model, in units of the forces themselves (root mean squares)."""
 
 
 @pytest.fixture(scope='module')
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A MACE of Li, O, P with random weights: for the numbers' sake any will do."""
+    """A MACE of Li and O with random weights: for the numbers' sake any will do."""
     import torch
 
     path: Path = tmp_path_factory.mktemp('mace') / 'random.model'
@@ -89,7 +89,7 @@ def test_float32_is_close_to_the_native_float64(model_file: Path) -> None:
 
 def test_report_says_what_it_is(model_file: Path) -> None:
     report = load(spec_of(model_file), model_file.parent, device='cpu').report
-    assert (report.elements, report.cutoff_ang) == (['Li', 'O', 'P'], CUTOFF_ANG)
+    assert (report.elements, report.cutoff_ang) == (['Li', 'O'], CUTOFF_ANG)
     assert report.dtypes == ['float64', 'float32']
     assert report.sha256 == hashlib.sha256(model_file.read_bytes()).hexdigest()
 
@@ -182,11 +182,12 @@ def test_workers_give_the_same_numbers(model_file: Path) -> None:
             assert_same(found, expected, ROUND_OFF['float64'])
 
 
-@pytest.mark.slow
-def test_small_trained_model_describes_the_frames_it_saw(tmp_path: Path) -> None:
-    assert make(tmp_path / 'small.model') < TRAINED_FORCE_ERROR_EV_PER_ANG
+def test_small_trained_model_describes_frames_that_it_did_not_see() -> None:
     data = np.load(FRAMES)
-    evaluator = load(spec_of(tmp_path / 'small.model'), tmp_path, device='cpu')
-    frames = [Configuration(data['numbers'], p, data['cell'], np.ones(3, dtype=bool)) for p in data['positions'][::5]]
+    unseen = held_out(len(data['positions']))
+    evaluator = load(spec_of(MODEL), MODEL.parent, device='cpu')
+    periodic = np.ones(3, dtype=bool)
+    frames = [Configuration(data['numbers'], p, data['cell'], periodic) for p in data['positions'][unseen]]
     forces = np.array([evaluation.forces for evaluation in evaluator.evaluate(frames)])
-    assert np.sqrt(((forces - data['forces'][::5]) ** 2).mean()) < TRAINED_FORCE_ERROR_EV_PER_ANG
+    expected = data['forces'][unseen]
+    assert np.sqrt(((forces - expected) ** 2).mean()) < UNSEEN_FORCE_ERROR * np.sqrt((expected**2).mean())
