@@ -19,7 +19,7 @@ from aiida.plugins import WorkflowFactory
 
 from aiida_litraj.cli.errors import Refusal
 from aiida_litraj.cli.foreground import instantiate, run_with_progress
-from aiida_litraj.cli.launch import go_on_from_before
+from aiida_litraj.cli.launch import announce
 from aiida_litraj.cli.plot import save_energy_profile
 from aiida_litraj.cli.processes import failure_of, result_of
 from aiida_litraj.cli.structures import load_structure
@@ -58,7 +58,7 @@ def main() -> None:
         protocol=arguments.protocol,
         overrides={'geometry': {'min_image_distance_ang': arguments.supercell_min, 'n_images': arguments.images}},
     )
-    go_on_from_before(builder)  # if an equal run was stopped
+    announce(builder)  # goes on where an equal run was stopped
     with enable_caching(identifier=CACHED):
         chain = run_with_progress(instantiate(builder), 'Lithium hop in Li3PO4')
     result = result_of(chain)

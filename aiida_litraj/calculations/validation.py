@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from aiida.common.links import LinkType
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ..analysis.crystals import closest_pair
 from ..analysis.hops import MIN_IMAGES
@@ -26,6 +27,7 @@ Validator = Callable[[Any, Any], str | None]
 PROBE_EXTRA = 'litraj_probe'
 """Extra of a code with what ``litraj-engine probe`` found in its environment."""
 ITEM_LABEL = re.compile(r'[A-Za-z0-9]+(_[A-Za-z0-9]+)*')
+_ALIKE = 0.7
 OVERLAP_ANG = 0.3
 """No two nuclei of a condensed phase come this close (H2: 0.74 Ang): two atoms of a path that do are on one place."""
 
@@ -47,15 +49,37 @@ def refuse(check: Callable[[Any], Any], before: Validator | None = None) -> Vali
     return validator
 
 
-def explain(error: ValidationError, name: str) -> str:
-    """Return in one line what a model refused: path of each field below ``name``, value and reason."""
+def explain(error: ValidationError, name: str, model: type[BaseModel] | None = None) -> str:
+    """Return in one line what a model refused: path of each field below ``name``, value and reason.
+
+    With ``model`` a field that is not known gets the nearest ones that are.
+    """
     lines = []
     for problem in error.errors():
         place = '.'.join([name, *(str(part) for part in problem['loc'])])
-        value = '' if problem['type'] in ('missing', 'extra_forbidden') else f' = {problem["input"]!r}'
+        value = '' if problem['type'] == 'missing' else f' = {problem["input"]!r}'
         reason = {'missing': 'is missing', 'extra_forbidden': 'is not known'}.get(problem['type'], problem['msg'])
-        lines.append(f'{place}{value}: {reason.removeprefix("Value error, ")}')
+        reason = reason.removeprefix('Value error, ').replace('Input should', 'it should')
+        if problem['type'] == 'extra_forbidden' and model is not None:
+            reason += _near(model, problem['loc'])
+        lines.append(f'{place}{value}{" " if problem["type"] in ("missing", "extra_forbidden") else ": "}{reason}')
     return '; '.join(lines)
+
+
+def _near(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """Return which fields a model has that may be meant by the unknown one at ``location``."""
+    for part in location[:-1]:
+        field = model.model_fields.get(str(part))
+        inner = () if field is None else (field.annotation, *get_args(field.annotation))
+        found = next((kind for kind in inner if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if found is None:
+            return ''
+        model = found
+    names, wanted = list(model.model_fields), str(location[-1])
+    likeness = {known: difflib.SequenceMatcher(None, wanted, known[: len(wanted)]).ratio() for known in names}
+    likeness |= dict.fromkeys(difflib.get_close_matches(wanted, names, cutoff=0.75), 1.0)
+    near = [known for known in names if likeness[known] >= _ALIKE and likeness[known] == max(likeness.values())]
+    return f', but {" or ".join(near)} is' if near else f'; there are: {", ".join(names)}'
 
 
 def check_parameters(values: Mapping[str, Any]) -> NebParameters:
@@ -66,7 +90,9 @@ def check_parameters(values: Mapping[str, Any]) -> NebParameters:
     try:
         return NebParameters.model_validate(dict(values))
     except ValidationError as error:
-        raise ValueError(f'{explain(error, "parameters")}; get_builder_from_protocol gives a full set') from error
+        lacking = any(problem['type'] == 'missing' for problem in error.errors())
+        remedy = '; get_builder_from_protocol gives a full set' if lacking else ''
+        raise ValueError(f'{explain(error, "parameters", NebParameters)}{remedy}') from error
 
 
 def check_path(path: PathData, name: str) -> None:

@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 @click.group(short_help='Compute a barrier.')
 def launch() -> None:
-    """Launch a calculation."""
+    """Launch a calculation.
+
+    \b
+    Examples:
+      aiida-litraj launch barrier Li3PO4.cif --hop 0,6,0,0,0 --potential 7net-0
+      aiida-litraj launch barrier Li3PO4.cif --hop 0,6,0,0,0 --potential 7net-0 --daemon
+    """
 
 
 @dataclass(frozen=True)
@@ -49,17 +55,31 @@ class Request:
 
 @launch.command(short_help='The migration barrier of a hop in a crystal.')
 @click.argument('structure')
-@click.option('--hop', metavar='SOURCE,TARGET,I,J,K', help='Site of the ion, site it goes to, and cell of the latter.')
+@click.option(
+    '--hop',
+    metavar='SOURCE,TARGET,I,J,K',
+    help='Site of the ion, site it goes to, and cell of the latter; "aiida-litraj hops STRUCTURE" lists them.',
+)
 @click.option('--potential', required=True, metavar='NAME', help='Label, pk or uuid of an imported potential.')
 @click.option('--protocol', metavar='NAME', help='balanced, tight, litraj-2025, ...  [default: balanced]')
-@click.option('--supercell-min', type=float, metavar='ANG', help='Least distance of the ion to its periodic image.')
-@click.option('--images', type=int, metavar='N', help='Images of the path, both ends included.')
+@click.option(
+    '--supercell-min', type=float, metavar='ANG', help='Least distance of the ion to its periodic image.  [default: 8]'
+)
+@click.option('--images', type=int, metavar='N', help='Images of the path, both ends included.  [default: 7]')
 @click.option('--code', metavar='NAME', help='Code to run.  [default: the one with the family of the potential]')
 @click.option('--final', metavar='STRUCTURE', help='Final structure of a path, instead of --hop.')
-@click.option('--mechanism', type=click.Choice(['vacancy', 'interstitial']), help='[default: as the hop is written]')
+@click.option(
+    '--mechanism',
+    type=click.Choice(['vacancy', 'interstitial']),
+    help='To a vacancy, or to an empty place.  [default: as the hop is written]',
+)
 @click.option('--mobile', default='Li', show_default=True, metavar='ELEMENT', help='Element that hops.')
 @click.option(
-    '--override', 'overrides', metavar='KEY.PATH=VALUE', multiple=True, help='Change one number of the protocol.'
+    '--override',
+    'overrides',
+    metavar='KEY.PATH=VALUE',
+    multiple=True,
+    help='Change one number of the protocol. Repeatable.',
 )
 @click.option('--verify-saddle', is_flag=True, help='Count the negative modes of the highest image.')
 @click.option('--max-seconds', type=click.FloatRange(min=0, min_open=True), help="The engine's own clock, per job.")
@@ -75,16 +95,16 @@ class Request:
 def barrier(cache: bool | None, daemon: bool, as_json: bool, **options: Any) -> None:
     """Compute the migration barrier of a hop in STRUCTURE, a CIF, POSCAR or extended xyz file or a node.
 
-    The hop is written as source site, target site and the cell of the target, sites counted from 0 in the order of
-    the file; the ion at the source moves, that at the target is taken out. An interstitial hop is source site and
-    three fractional coordinates.
+    The hop is written as source site, target site and the cell of the target; the ion at the source moves, that at
+    the target is taken out. Sites count from 0, after the symmetry of a CIF file has been applied: "aiida-litraj hops
+    STRUCTURE" lists them. An interstitial hop is source site and three fractional coordinates.
 
     \b
     Examples:
       aiida-litraj launch barrier Li3PO4.cif --hop 0,6,0,0,0 --potential 7net-0
       aiida-litraj launch barrier Li3PO4.cif --hop 0,6,0,0,0 --potential 7net-0 --protocol tight --images 9 --daemon
       aiida-litraj launch barrier start.xyz --final end.xyz --potential 7net-0 --json
-      aiida-litraj launch barrier Li2S.cif --hop 0,3,0,0,0 --potential 7net-0 \\
+      aiida-litraj launch barrier Li2S.cif --hop 0,1,0,0,0 --potential 7net-0 \\
           --override parameters.band.fmax_ev_per_ang=0.03
     """
     request = Request(**options)
@@ -93,10 +113,9 @@ def barrier(cache: bool | None, daemon: bool, as_json: bool, **options: Any) -> 
         require_caching()
     with refusals():
         builder = prepare(request, overrides)
+        announce(builder, resume=cache is not False, quiet=as_json)
     if cache is False:
         builder.neb.neb.metadata.disable_cache = True  # goes with the job, also to the daemon
-    else:
-        go_on_from_before(builder, as_json)
     with _reusing() if cache else contextlib.nullcontext():
         if daemon:
             _submit(builder, as_json)
@@ -125,9 +144,10 @@ def prepare(request: Request, overrides: dict[str, Any]) -> ProcessBuilder:
     from .structures import load_structure
 
     if (request.hop is None) == (request.final is None):
+        given = 'neither' if request.hop is None else 'both'
         raise click.UsageError(
-            f'give either --hop or --final, not --hop {request.hop} and --final {request.final}: '
-            'the hop is either two sites or two structures'
+            f'give either --hop or --final, not {given}: the hop is either two sites or two structures; '
+            f'aiida-litraj hops {request.structure} lists hops'
         )
     hop = None if request.hop is None else _parse_hop(request)
     structure = load_structure(request.structure)
@@ -142,7 +162,7 @@ def build(
     """Return the builder from nodes."""
     from aiida.plugins import WorkflowFactory
 
-    from ..codes.choose import computer_of
+    from ..codes.choose import computer_of, require_device
     from ..codes.register import OPTIONS
     from .structures import load_structure
 
@@ -154,6 +174,7 @@ def build(
         'processes': request.processes,
     }
     options.update({key: value for key, value in asked.items() if value is not None})
+    require_device(code, options.get('device'))
     if options:  # setting any of them sets them all, and AiiDA wants these
         options.setdefault('resources', {'num_machines': 1, 'num_mpiprocs_per_machine': 1})
     if hop is not None:
@@ -185,12 +206,25 @@ def _parse_hop(request: Request) -> dict[str, Any]:
         raise click.UsageError(f'--hop: {error}') from error
 
 
-def go_on_from_before(builder: ProcessBuilder, quiet: bool = False) -> None:
-    """Let a launch go on where an equal one was stopped, and say so."""
+def announce(builder: ProcessBuilder, resume: bool = True, quiet: bool = False) -> None:
+    """Say what will be computed, and what is odd about it; let it go on where an equal launch was stopped.
+
+    :param resume: whether to look for a job of before that was stopped on the way to the same numbers.
+    """
+    from ..calculations.functions.extract_barrier import hop_warnings
+    from ..report.captions import plan_text
+    from ..workflows.barrier import straight_path
     from ..workflows.resume import go_on
 
-    job = go_on(builder)
-    if job is not None and not quiet:
+    path = straight_path(builder)
+    job = go_on(builder, path) if resume else None
+    if quiet:
+        return
+    plan = plan_text(path.labels, path.hop_displacement, path.natoms, path.n_images, builder.geometry.label)
+    click.echo(plan, err=True)
+    for warning in hop_warnings(path.hop_displacement):
+        click.echo(click.style(f'Warning: {warning}', fg='yellow'), err=True)
+    if job is not None:
         click.echo(f'Goes on from job {job.pk}, which was stopped. From the start: --no-cache', err=True)
 
 
@@ -241,6 +275,8 @@ def _run(builder: ProcessBuilder, as_json: bool) -> None:
         emit_json(result)
     else:
         print_result(result)
+        if result.get('from_cache'):
+            click.echo('From the cache: an equal job of before was found, nothing was computed. Anew: --no-cache')
         click.echo(f'Next, a picture: aiida-litraj plot {chain.pk}')
     if chain.exit_status:
         click.echo(f'Ended with [{chain.exit_status}]: {chain.exit_message}', err=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-json_option = click.option('--json', 'as_json', is_flag=True, help='Print one JSON object and nothing else.')
+json_option = click.option('--json', 'as_json', is_flag=True, help='Print JSON and nothing else.')
 
 
 class HopType(click.ParamType):

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 @click.group(short_help='Import, list and show potentials.')
 def potential() -> None:
-    """Import potentials, list them, show one."""
+    """Import potentials, list them, show one.
+
+    \b
+    Examples:
+      aiida-litraj potential import --family sevennet --name 7net-0
+      aiida-litraj potential list
+      aiida-litraj potential show 7net-0
+    """
 
 
 @potential.command('import')
@@ -57,7 +64,7 @@ def import_(
       aiida-litraj potential import --family sevennet --name 7net-mf-0 --option modal=R2SCAN
     """
     if (name is None) == (file is None):
-        raise click.UsageError(f'give either --name or --file, not --name {name} and --file {file}')
+        raise click.UsageError(f'give either --name or --file, not {"neither" if name is None else "both"}')
     with refusals():
         from ..codes.choose import choose_code
         from ..codes.potentials import Request, import_potential
@@ -66,16 +73,22 @@ def import_(
         code = choose_code(code_name, family)
         screen = console(stderr=True)
         if screen.is_terminal:
-            with screen.status(f'The engine of {code.label} loads {name or file} ...'):
+            with screen.status(f'The engine of {code.label} loads {name or file}, to see its checksum ...'):
                 node, created = import_potential(request, code)
         else:
+            if not as_json:
+                click.echo(f'The engine of {code.label} loads {name or file} ...', err=True)
             node, created = import_potential(request, code)
     if as_json:
         emit_json({**describe(node), 'created': created})
         return
     click.echo(f'{"Imported" if created else "Already imported:"} {node.label} (pk {node.pk})')
     _print_node(node)
-    click.echo(f'\nNext: aiida-litraj launch barrier STRUCTURE --hop 0,6,0,0,0 --potential {node.label}')
+    if node.family == 'toy':
+        click.echo('\nAn analytic potential, for tests: it has nothing to say of a real crystal.')
+    else:
+        click.echo('\nNext, a hop: aiida-litraj hops STRUCTURE')
+        click.echo(f'Then: aiida-litraj launch barrier STRUCTURE --hop HOP --potential {node.label}')
 
 
 @potential.command('list')

@@ -87,7 +87,34 @@ def result_of(chain: WorkChainNode) -> dict[str, Any] | None:
         return None
     content = barrier.get_dict()
     ordered = {'uuid': chain.uuid, 'pk': chain.pk, **{key: content.get(key) for key in KEYS[1:]}}
-    return {**ordered, **content, 'exit_status': chain.exit_status}
+    return {**ordered, **content, **origin_of(chain), 'exit_status': chain.exit_status}
+
+
+def origin_of(chain: WorkChainNode) -> dict[str, Any]:
+    """Return what a barrier is of: crystal, hop, supercell, protocol and potential; empty if the chain has no path."""
+    from math import hypot
+
+    from ..report.captions import plain_formula, supercell_text
+
+    if 'initial_path' not in chain.outputs or 'potential' not in chain.inputs:
+        return {}
+    path, jobs = chain.outputs.initial_path, jobs_of(chain)  # the hop as it was asked for
+    crystal = chain.inputs.structure if 'structure' in chain.inputs else chain.inputs.initial_structure
+    way, labels = path.hop_displacement, path.labels
+    sites = 'source' in labels and 'target' in labels
+    return {
+        'formula': plain_formula([crystal.get_kind(site.kind_name).symbol for site in crystal.sites]),
+        'structure': crystal.label,
+        'structure_uuid': crystal.uuid,
+        'hop': {key: labels.get(key) for key in ('source', 'target', 'offset')} if sites else None,
+        'mobile_element': labels.get('mobile_element'),
+        'mechanism': labels.get('mechanism'),
+        'hop_distance_ang': None if way is None else hypot(*way),
+        'supercell': supercell_text(labels),
+        'protocol': chain.inputs.geometry.label or None,
+        'potential': chain.inputs.potential.label,
+        'from_cache': bool(jobs) and all(job.base.caching.is_created_from_cache for job in jobs),
+    }
 
 
 def failure_of(process: ProcessNode) -> Refusal:

@@ -183,6 +183,8 @@ class _Report:
         _print_answer(answer)
 
     def end(self) -> None:
+        from ..codes.potentials import list_potentials
+
         if self._as_json:
             emit_json(self._content)
             return
@@ -198,7 +200,12 @@ class _Report:
             family = (self._meant or self._real)[0]
             names = next((code['names'][family] for code in self._content['codes'] if code['names'].get(family)), [])
             name = f'--name {names[0]}' if names else '--file CHECKPOINT'
-            self._say(f'\nNext, a potential: aiida-litraj potential import --family {family} {name}')
+            imported = [node.label for node in list_potentials() if node.family == family]
+            if imported:
+                self._say(f'\nImported potentials of the family {family}: {", ".join(imported)}')
+                self._say(f'Next: aiida-litraj launch barrier STRUCTURE --hop HOP --potential {imported[0]}')
+            else:
+                self._say(f'\nNext, a potential: aiida-litraj potential import --family {family} {name}')
 
 
 def _print_answer(answer: ProbeReport) -> None:
@@ -207,6 +214,8 @@ def _print_answer(answer: ProbeReport) -> None:
     click.echo(f'  Devices where it was asked: {"; ".join(answer.devices) or "none named"}')
     rows = []
     for family in answer.families:
-        state = family.version or 'yes' if family.available else f'missing: pip install {family.package}'
+        # What the analytic potentials stand on is numpy; its version would read as theirs.
+        version = 'analytic' if family.family == 'toy' else family.version or 'yes'
+        state = version if family.available else f'missing: pip install {family.package}'
         rows.append((family.family, state, ', '.join(family.names) if family.available else ''))
     print_table(None, ('family', 'version', 'packaged potentials'), rows)

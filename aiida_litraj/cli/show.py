@@ -39,16 +39,20 @@ def print_result(result: dict[str, Any]) -> None:
     highest = max(range(len(energies)), key=energies.__getitem__) if energies else None
     print_pairs(
         [
+            ('crystal', _crystal(result)),
+            ('hop', _hop(result)),
+            ('protocol', result.get('protocol')),
+            ('potential', _potential(result)),
             ('barrier', _ev(result['barrier_ev'])),
             ('reverse barrier', _ev(result['reverse_barrier_ev'])),
             ('reaction energy', _ev(result['reaction_energy_ev'])),
             ('highest - lowest', _ev(result['range_ev'])),
             ('converged', 'yes' if result['converged'] else f'NO [{result["exit_status"]}]'),
             ('negative modes', result.get('negative_modes')),
+            ('supercell', result.get('supercell')),
             ('atoms', result['natoms']),
             ('images', result['n_images']),
-            ('model calls', result['model_calls']),
-            ('potential', f'sha256 {result["potential_sha256"]}'),
+            ('model calls', _calls(result)),
             ('chain', f'pk {result["pk"]}, uuid {result["uuid"]}'),
         ]
     )
@@ -60,6 +64,35 @@ def print_result(result: dict[str, Any]) -> None:
     print_table(None, ('>image', '>path / Å', '>energy / eV', ''), rows)
     for warning in result['warnings'] or []:
         click.echo(click.style(f'Warning: {warning}', fg='yellow'), err=True)
+
+
+def _crystal(result: dict[str, Any]) -> str | None:
+    """Return formula and name of the crystal."""
+    parts = [result.get('formula'), result.get('structure')]
+    return ', '.join(dict.fromkeys(part for part in parts if part)) or None
+
+
+def _hop(result: dict[str, Any]) -> str | None:
+    """Return element, sites, length and mechanism of the hop."""
+    from ..report.captions import hop_text
+
+    if 'hop_distance_ang' not in result:
+        return None
+    way = result['hop_distance_ang']
+    what = f'{result.get("mobile_element") or ""} {hop_text(result["hop"] or {})}'.strip()
+    parts = [what, None if way is None else f'{way:.3f} Å', result.get('mechanism')]
+    return ', '.join(part for part in parts if part) or None
+
+
+def _potential(result: dict[str, Any]) -> str:
+    name = result.get('potential')
+    return f'{name}, sha256 {result["potential_sha256"]}' if name else f'sha256 {result["potential_sha256"]}'
+
+
+def _calls(result: dict[str, Any]) -> str:
+    return (
+        f'{result["model_calls"]}{", by an equal job of before (from the cache)" if result.get("from_cache") else ""}'
+    )
 
 
 def _ev(value: float | None) -> str | None:

@@ -41,6 +41,27 @@ def report_of(code: AbstractCode) -> ProbeReport | None:
         return None
 
 
+def require_device(code: AbstractCode, device: str | None) -> None:
+    """Refuse a GPU for jobs that run on this machine at once, where the probe has found none.
+
+    Behind a queue the job may come to another node than the probe did.
+
+    :raises SetupProblem: naming the devices there are.
+    """
+    report = report_of(code)
+    if report is None or not report.devices or not (device or '').startswith('cuda'):
+        return
+    computer = computer_of(code)
+    if (computer.transport_type, computer.scheduler_type) != ('core.local', 'core.direct'):
+        return
+    if not any(found.startswith('cuda') for found in report.devices):
+        raise SetupProblem(
+            f'the device {device!r} is not there: the environment of the code {code.label!r} on {computer.label} has '
+            f'{", ".join(report.devices)}',
+            'Use --device cpu, or after a change of the environment: aiida-litraj setup again.',
+        )
+
+
 def list_codes() -> list[AbstractCode]:
     """Return the codes that run the engine, those replaced by newer ones left out, in the order of their names."""
     from aiida.orm import AbstractCode, QueryBuilder

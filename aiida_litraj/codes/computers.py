@@ -75,6 +75,7 @@ def ensure_computer(entry: Mapping[str, Any]) -> tuple[Computer, bool]:
     """
     from aiida.common.exceptions import AiidaException, NotExistent
     from aiida.orm import Computer, load_computer
+    from aiida.plugins.entry_point import get_entry_point_names
 
     unknown = sorted(set(entry) - set(_FIELDS))
     if unknown:
@@ -95,6 +96,12 @@ def ensure_computer(entry: Mapping[str, Any]) -> tuple[Computer, bool]:
     transport = entry.get('transport', 'core.local')
     if transport != 'core.local' and not entry.get('hostname'):
         raise SetupProblem(f'the computer {label!r} has no hostname', 'Give the name you use with ssh.')
+    for kind, plugin in (('transport', transport), ('scheduler', entry.get('scheduler', 'core.direct'))):
+        known = get_entry_point_names(f'aiida.{kind}s')
+        if plugin not in known:
+            raise SetupProblem(
+                f'the {kind} {plugin!r} of the computer {label!r} is not known', f'There are: {", ".join(known)}.'
+            )
     try:
         computer = Computer(
             label=str(label),

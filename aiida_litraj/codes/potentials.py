@@ -70,7 +70,9 @@ def _load(code: AbstractCode, spec: PotentialSpec, file: Path | None) -> Potenti
             reason = reason.replace(spec.file, str(file))  # it travels under another name
         raise SetupProblem(
             f'{reason} (said the engine of the code {code.label!r})',
-            f'Check the family ({spec.family}) and the {"name" if file is None else "file"}.',
+            'Give it with --option KEY=VALUE, for example --option modal=PBE.'
+            if 'option ' in reason
+            else f'Check the family ({spec.family}) and the {"name" if file is None else "file"}.',
         )
     if spec.sha256 is not None and report.potential.sha256 not in (None, spec.sha256):
         raise SetupProblem(

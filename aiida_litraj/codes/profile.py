@@ -64,7 +64,11 @@ def load(name: str | None = None) -> str:
     except AiidaException:
         known = []
     if not known:
-        raise SetupProblem('there is no AiiDA profile yet', 'Make one with: aiida-litraj setup')
+        raise SetupProblem(
+            f'there is no AiiDA profile yet (looked in {_folder()})',
+            'Make one with: aiida-litraj setup. Or is it elsewhere? After the quickstart, in its folder: '
+            'export AIIDA_PATH=$PWD/.aiida',
+        )
     if name is not None and name not in known:
         raise SetupProblem(
             f'there is no AiiDA profile {name!r}',
@@ -76,6 +80,13 @@ def load(name: str | None = None) -> str:
         raise SetupProblem(
             f'the AiiDA profile {name or "(default)"} does not load: {error}', 'Try: verdi status'
         ) from error
+
+
+def _folder() -> str:
+    """Return the folder in which AiiDA looks for its configuration."""
+    from aiida.manage.configuration.settings import AiiDAConfigDir
+
+    return str(AiiDAConfigDir.get())
 
 
 def _create(name: str | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from math import gcd
+from math import gcd, hypot
 from typing import Any
 
 from .energy_profile import Caption
@@ -13,6 +13,7 @@ from .energy_profile import Caption
 # Order of the non-metals in a formula: IUPAC, Nomenclature of Inorganic Chemistry (2005), table VI.
 _NON_METALS = 'B Si C Sb As P N H Te Se S At I Br Cl O F'.split()
 _SUBSCRIPTS = str.maketrans('0123456789', '₀₁₂₃₄₅₆₇₈₉')
+_DIGITS = str.maketrans('₀₁₂₃₄₅₆₇₈₉', '0123456789')
 _FAMILIES = {'sevennet': 'SevenNet', 'mace': 'MACE', 'chgnet': 'CHGNet', 'toy': 'analytic', 'ase': 'ASE'}
 
 
@@ -30,6 +31,11 @@ def formula(symbols: Sequence[str]) -> str:
     )
 
 
+def plain_formula(symbols: Sequence[str]) -> str:
+    """Return the same in plain digits, for example Li3PO4."""
+    return formula(symbols).translate(_DIGITS)
+
+
 def hop_text(labels: Mapping[str, Any]) -> str:
     """Return the hop in words, for example ``site 0 → 11 (+0 0 1)``, empty if it has no sites."""
     if 'source' not in labels or 'target' not in labels:
@@ -40,6 +46,28 @@ def hop_text(labels: Mapping[str, Any]) -> str:
     offset = labels.get('offset') or (0, 0, 0)
     shift = f' in cell ({" ".join(str(number) for number in offset)})' if any(offset) else ''
     return f'site {labels["source"]} → {target}{shift}'
+
+
+def plan_text(
+    labels: Mapping[str, Any], displacement: Sequence[float] | None, natoms: int, n_images: int, protocol: str
+) -> str:
+    """Return in a line what will be computed.
+
+    For example ``Li site 0 → 6, 3.02 Å, supercell 1x1x1, 31 atoms, 5 images, protocol balanced``.
+    """
+    hop = hop_text(labels)
+    parts = [f'{labels.get("mobile_element") or ""} {hop or "hop between two structures"}'.strip()]
+    if displacement is not None:
+        parts.append(f'{hypot(*displacement):.2f} Å')
+    if labels.get('repetition'):
+        parts.append(f'supercell {supercell_text(labels)}')
+    return ', '.join([*parts, f'{natoms} atoms', f'{n_images} images', f'protocol {protocol}'])
+
+
+def supercell_text(labels: Mapping[str, Any]) -> str | None:
+    """Return the repetition of the cell, for example ``2x2x1``, ``None`` if it has none."""
+    repetition = labels.get('repetition')
+    return 'x'.join(str(number) for number in repetition) if repetition else None
 
 
 def barrier_caption(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib import rc_context
@@ -14,6 +15,10 @@ from .style import BLUE, GREY, INK, PALE, RED, SETTINGS
 _SIZE_INCHES = (5.2, 3.7)
 _SAME_EV = 0.0005
 """Energies that read the same with three decimals get one number instead of two."""
+_NUMBER_WIDTH, _NUMBER_HEIGHT = 0.18, 0.07
+"""Room that a number like 0.504 eV takes, as parts of the axes."""
+_FRACTIONS = (0.42, 0.5, 0.34, 0.58, 0.26, 0.66, 0.18, 0.74, 0.1)
+"""Heights along an arrow at which its number may stand, the best first."""
 
 
 @dataclass(frozen=True)
@@ -65,26 +70,85 @@ def _draw_levels(axes: Axes, profile: EnergyProfile, barrier: Barrier) -> None:
 
 
 def _draw_barriers(axes: Axes, profile: EnergyProfile, barrier: Barrier) -> None:
-    """Draw an arrow of the height of each barrier at the top, with its number."""
+    """Draw an arrow of the height of each barrier at the top, with its number where the curve leaves room for it."""
     top = float(profile.energies_ev[barrier.saddle_image])
     at = float(profile.coordinate_ang[barrier.saddle_image])
     width = float(profile.coordinate_ang[-1] - profile.coordinate_ang[0])
     both = abs(barrier.reaction_energy_ev) > _SAME_EV
-    _arrow(axes, at - (0.02 * width if both else 0.0), 0.0, top, f'{barrier.barrier_ev:.3f} eV', 'right')
+    gap = 0.02 * width if both else 0.0
+    arrows = [(at - gap, 0.0, barrier.barrier_ev, -1)]
     if both:
-        number = f'{barrier.reverse_barrier_ev:.3f} eV'
-        _arrow(axes, at + 0.02 * width, barrier.reaction_energy_ev, top, number, 'left')
+        arrows.append((at + gap, barrier.reaction_energy_ev, barrier.reverse_barrier_ev, 1))
+    taken: list[_Box] = []
+    for place, low, number, side in arrows:
+        if top - low <= _SAME_EV:
+            continue  # the path only goes up or down: there is no barrier on this side
+        _arrow(axes, place, low, top)
+        others = [
+            _Box(other, 0.5 * (start + top), 0.25 * gap, 0.5 * abs(top - start))
+            for other, start, *_ in arrows
+            if other != place
+        ]
+        box = _free_box(profile, place, (low, top), side, [*taken, *others])
+        taken.append(box)
+        axes.text(
+            box.x, box.y, f'{number:.3f} eV', ha='center', va='center', color=INK, fontsize=9.5, zorder=6,
+            bbox=None if box.free else {'facecolor': 'white', 'edgecolor': 'none', 'alpha': 0.85, 'pad': 1.5},
+        )  # fmt: skip
 
 
-def _arrow(axes: Axes, at: float, low: float, high: float, text: str, side: str) -> None:
-    if high - low <= _SAME_EV:
-        return  # the path only goes up or down: there is no barrier on this side
+def _arrow(axes: Axes, at: float, low: float, high: float) -> None:
     arrow = {'arrowstyle': '<|-|>', 'color': GREY, 'linewidth': 0.9, 'mutation_scale': 8, 'shrinkA': 0, 'shrinkB': 5}
     axes.annotate('', xy=(at, high), xytext=(at, low), arrowprops=arrow, zorder=2)
-    axes.annotate(
-        text, xy=(at, 0.42 * high + 0.58 * low), xytext=(-6 if side == 'right' else 6, 0), textcoords='offset points',
-        ha=side, va='center', color=INK, fontsize=9.5,
-    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Box:
+    """Where a number is written: its centre in Ang and eV, half its sizes, and whether the curve stays out of it."""
+
+    x: float
+    y: float
+    half_width: float
+    half_height: float
+    free: bool = True
+
+    def overlaps(self, other: _Box) -> bool:
+        apart_x = abs(self.x - other.x) >= self.half_width + other.half_width
+        return not apart_x and abs(self.y - other.y) < self.half_height + other.half_height
+
+
+def _free_box(profile: EnergyProfile, at: float, span: tuple[float, float], side: int, taken: Sequence[_Box]) -> _Box:
+    """Return a place beside an arrow at ``at`` that neither the curve nor anything in ``taken`` crosses.
+
+    On its own side (-1 left, 1 right) close to the middle of the arrow, if there is room; else on the other side, over
+    its top, or farther out. If there is none at all, the first place, not free: the number then covers the curve.
+    """
+    coordinate, energies = profile.curve(801)
+    left, right = float(coordinate[0]), float(coordinate[-1])
+    (low, high), height = _limits(profile), _limits(profile)[1] - _limits(profile)[0]
+    half_width, half_height = _NUMBER_WIDTH / 2 * (right - left), _NUMBER_HEIGHT / 2 * height
+    margin = 0.04 * (right - left)
+    beside = [span[0] + fraction * (span[1] - span[0]) for fraction in _FRACTIONS]
+    near, over = 1.15 * half_width, 0.7 * half_width
+    places = [(at + side * near, y) for y in beside] + [(at - side * near, y) for y in beside]
+    places += [(at + side * over, high - half_height)]
+    places += [(at + side * (near + away * half_width), y) for away in (1, 2, 4) for y in beside]
+    for x, y in places:
+        box = _Box(x, y, half_width, half_height)
+        inside = abs(coordinate - x) < 1.1 * half_width
+        crossed = bool((abs(energies[inside] - y) < 1.5 * half_height).any())
+        off = x - half_width < left - margin or x + half_width > right + margin or not low <= y <= high
+        if not (crossed or off or any(box.overlaps(other) for other in taken)):
+            return box
+    return _Box(*places[0], half_width, half_height, free=False)
+
+
+def _limits(profile: EnergyProfile) -> tuple[float, float]:
+    """Return the range of energies that is drawn, in eV."""
+    _, energies = profile.curve()
+    low, high = float(min(energies.min(), 0.0)), float(max(energies.max(), 0.0))
+    span = high - low or 1.0
+    return low - 0.08 * span, high + 0.13 * span
 
 
 def _draw_caption(axes: Axes, caption: Caption) -> None:
@@ -98,8 +162,5 @@ def _draw_caption(axes: Axes, caption: Caption) -> None:
 
 
 def _leave_room(axes: Axes, profile: EnergyProfile) -> None:
-    _, energies = profile.curve()
-    low, high = float(min(energies.min(), 0.0)), float(max(energies.max(), 0.0))
-    span = high - low or 1.0
-    axes.set_ylim(low - 0.08 * span, high + 0.08 * span)
+    axes.set_ylim(*_limits(profile))
     axes.margins(x=0.04)

@@ -169,6 +169,18 @@ class BarrierWorkChain(ProtocolMixin, WorkChain):
         return ExitCode(chain.exit_status, chain.exit_message)
 
 
+def straight_path(inputs: Mapping[str, Any]) -> PathData:
+    """Return the path that a chain with these inputs will build, without provenance.
+
+    :raises ValueError: if structure, hop or geometry cannot be used, naming value and remedy.
+    """
+    hop, geometry = inputs.get('hop'), inputs['geometry'].get_dict()
+    if inputs.get('structure') is not None:
+        return path_of_hop(inputs['structure'], hop.get_dict(), geometry)
+    given = hop.get_dict() if hop is not None else {}
+    return path_between(inputs['initial_structure'], inputs['final_structure'], geometry, given)
+
+
 def check_barrier_inputs(inputs: Mapping[str, Any]) -> None:
     """Refuse inputs that cannot give a barrier; those that are not there are not judged.
 
@@ -191,10 +203,7 @@ def check_barrier_inputs(inputs: Mapping[str, Any]) -> None:
     geometry = inputs.get('geometry')
     if geometry is None:
         return
-    if structure is not None:
-        path = path_of_hop(structure, hop.get_dict(), geometry.get_dict())
-    else:
-        path = path_between(first, last, geometry.get_dict(), hop.get_dict() if hop is not None else {})
+    path = straight_path(inputs)
     check_path(path, 'path')
     potential = inputs.get('potential')
     if potential is not None:

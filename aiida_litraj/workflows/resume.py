@@ -7,25 +7,22 @@ from typing import Any
 from aiida.engine import ProcessState
 from aiida.orm import AbstractCode, CalcJobNode, QueryBuilder, RemoteData
 
-from ..calculations.functions.build_hop import path_of_hop
-from ..calculations.functions.build_path import path_between
 from ..calculations.neb import NebCalculation
 from ..calculations.validation import check_parent
+from ..data.path import PathData
 from ..data.potential import PotentialData
 from .barrier import ITEM
 
 MOST = 20
-"""Killed jobs of the same code and potential that are compared, the newest first."""
+"""Jobs of the same code and potential that are compared, the newest first."""
 
 
-def go_on(builder: Any) -> CalcJobNode | None:
-    """Let the builder of a barrier go on from a job that was killed; return that job, ``None`` if there is none."""
+def go_on(builder: Any, path: PathData) -> CalcJobNode | None:
+    """Let the builder of a barrier go on from a job that was killed; return that job, ``None`` if there is none.
+
+    :param path: what the chain will optimise, ``straight_path`` of the builder.
+    """
     neb = builder.neb.neb
-    if 'structure' in builder:
-        path = path_of_hop(builder.structure, builder.hop.get_dict(), builder.geometry.get_dict())
-    else:
-        hop = builder.hop.get_dict() if 'hop' in builder else {}
-        path = path_between(builder.initial_structure, builder.final_structure, builder.geometry.get_dict(), hop)
     inputs = {'potential': builder.potential, 'parameters': neb.parameters, 'paths': {ITEM: path}}
     found = interrupted_job(neb.code, neb.metadata.get('computer', None) or neb.code.computer, inputs)
     if found is None:
@@ -35,23 +32,24 @@ def go_on(builder: Any) -> CalcJobNode | None:
 
 
 def interrupted_job(code: AbstractCode, computer: Any, inputs: dict[str, Any]) -> tuple[CalcJobNode, RemoteData] | None:
-    """Return the newest job that was killed on the way to the same numbers, and its folder; ``None`` if none is.
+    """Return the newest job on the way to the same numbers, and its folder, if it was killed; ``None`` if not.
 
     Same are code, computer, potential, parameters and all the paths: what it has evaluated is what would be evaluated
     again. The engine judges the checkpoint once more, and leaves alone what does not fit.
 
     :param inputs: ``potential``, ``parameters`` and ``paths`` of the job to come, as nodes, stored or not.
     """
-    ended = [ProcessState.KILLED.value, ProcessState.EXCEPTED.value]
-    filters = {'attributes.process_state': {'in': ended}, 'attributes': {'has_key': 'job_id'}}
-    query = QueryBuilder().append(NebCalculation, filters=filters, tag='job', project='*')
+    submitted = {'attributes': {'has_key': 'job_id'}}
+    query = QueryBuilder().append(NebCalculation, filters=submitted, tag='job', project='*')
     query.append(AbstractCode, with_outgoing='job', filters={'uuid': code.uuid})
     query.append(PotentialData, with_outgoing='job', filters={'uuid': inputs['potential'].uuid})
     query.append(RemoteData, with_incoming='job', edge_filters={'label': 'remote_folder'}, project='*')
     query.order_by({'job': {'ctime': 'desc'}}).limit(MOST)
     for job, folder in query.iterall():
-        if job.computer.uuid == computer.uuid and not folder.is_cleaned and _same(job, folder, inputs):
-            return job, folder
+        if job.computer.uuid == computer.uuid and _same(job, folder, inputs):
+            # One that has finished is for the cache, one that runs is not to be copied from.
+            stopped = job.process_state in (ProcessState.KILLED, ProcessState.EXCEPTED)
+            return (job, folder) if stopped and not folder.is_cleaned else None
     return None
 
 

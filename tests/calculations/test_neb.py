@@ -206,15 +206,15 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     'parameter missing': (
         lambda: {'parameters': Dict({k: v for k, v in neb_parameters().get_dict().items() if k != 'seed'})},
-        r'parameters\.seed: is missing; get_builder_from_protocol',
+        r'parameters\.seed is missing; get_builder_from_protocol',
     ),
     'parameter unknown': (
         lambda: {'parameters': Dict({**neb_parameters().get_dict(), 'sede': 1})},
-        r'parameters\.sede: is not known',
+        r'parameters\.sede = 1 is not known, but seed is',
     ),
     'parameter out of range': (
         lambda: {'parameters': Dict({**neb_parameters().get_dict(), 'max_force_ev_per_ang': -3})},
-        r'parameters\.max_force_ev_per_ang = -3: Input should be greater than 0',
+        r'parameters\.max_force_ev_per_ang = -3: it should be greater than 0',
     ),
     'element not covered': (
         lambda: {'potential': PotentialData.packaged('toy', 'morse', elements=['O', 'P'], label='oxides')},
@@ -229,7 +229,7 @@ BAD: dict[str, tuple[Any, str]] = {
         r"lacks the potential family 'other' \(it has: toy\); install a package that offers it",
     ),
     'device': (lambda: {'options': {'device': 'gpu'}}, r"metadata\.options\.device = 'gpu'"),
-    'processes': (lambda: {'options': {'processes': 0}}, r'metadata\.options\.processes = 0: Input should be greater'),
+    'processes': (lambda: {'options': {'processes': 0}}, r'metadata\.options\.processes = 0: it should be greater'),
     'kernels': (lambda: {'options': {'kernels': 'magic'}}, r"metadata\.options\.kernels = 'magic'"),
     'option unknown': (lambda: {'options': {'devise': 'cpu'}}, r'devise'),
 }  # fmt: skip

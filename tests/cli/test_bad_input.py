@@ -61,6 +61,7 @@ def nodes(aiida_profile: Any, files: dict[str, str], tmp_path_factory: pytest.Te
         python_version='3.11.0',
         python='/envs/toy/bin/python',
         platform='Linux',
+        devices=['cpu'],
         families=[
             FamilyReport(family='toy', available=True, package='numpy', version='2.0', names=['morse']),
             FamilyReport(family='sevennet', available=False, package='sevenn'),
@@ -83,9 +84,10 @@ CASES = [
     ('fcc', {'--mechanism': 'magic'}, 2, "'magic'"),
     # sites
     ('fcc', {'--hop': '9,1,0,0,0'}, 1, '9'),
-    ('fcc', {'--hop': '0,9,0,0,0'}, 1, '9'),
+    ('fcc', {'--hop': '0,9,0,0,0'}, 1, 'the Li sites are 0, 1, 2, 3'),
+    ('fcc', {'--hop': '0,1,3,0,0'}, 1, 'farther than the ion is from its own periodic image'),
     ('fcc', {'--hop': '0,0,0,0,0'}, 1, 'same site 0'),
-    ('salt', {}, 1, 'no Li'),
+    ('salt', {}, 1, 'no Li but Cl, Na; name the element that hops'),
     ('salt', {'--mobile': 'Na', '--hop': '0,1,0,0,0'}, 1, 'Na site'),
     ('salt', {'--mobile': 'Na', '--hop': '1,0,0,0,0'}, 1, 'Cl'),
     ('fcc', {'--hop': '0,0.5,0.5,0.0', '--mechanism': 'interstitial'}, 1, 'occupied'),
@@ -98,11 +100,18 @@ CASES = [
     # numbers and names
     ('fcc', {'--images': '2'}, 1, 'at least 3'),
     ('fcc', {'--supercell-min': '-3'}, 1, '-3'),
+    ('fcc', {'--supercell-min': '500'}, 1, 'at least 7812500 atoms'),
     ('fcc', {'--protocol': 'magic'}, 1, "'magic'"),
-    ('fcc', {'--override': 'parameters.band.fmux=3'}, 1, 'fmux'),
+    (
+        'fcc',
+        {'--override': 'parameters.band.fmux=3'},
+        1,
+        'parameters.band.fmux = 3 is not known, but fmax_ev_per_ang is',
+    ),
     ('fcc', {'--override': 'colour=3'}, 1, 'colour'),
     ('fcc', {'--override': 'parameters.band.fmax_ev_per_ang=-1'}, 1, 'fmax_ev_per_ang'),
     ('fcc', {'--device': 'abacus'}, 1, 'abacus'),
+    ('fcc', {'--device': 'cuda'}, 1, "'cuda' is not there: the environment of the code 'toy' on localhost has cpu"),
     # potential and code
     ('fcc', {'--potential': 'magic'}, 1, "no potential 'magic' (there are: 7net-0, morse, salt-only)"),
     ('fcc', {'--potential': 'salt-only'}, 1, 'Li'),

@@ -55,7 +55,7 @@ def test_examples(tmp_path: Path) -> None:
     assert (origin['potential'], origin['family'], origin['licence']) == ('7net-0', 'sevennet', 'MIT')
     assert origin['potential_sha256'] == origin['sha256_in_the_engine'] == potential['sha256']
     assert origin['engine_version'] == code['engine_version']
-    assert origin['structure'] == 'Li12O16P4'
+    assert origin['structure'] == 'Li3PO4_gamma'
     assert origin['n_below'] == 2
     _, none = verdi_run(installation, '02_query_provenance.py', '--below', '0.4', '--picture', str(tmp_path / 'a.svg'))
     assert none['n_below'] == 0

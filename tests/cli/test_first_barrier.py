@@ -25,7 +25,9 @@ LOOK_SECONDS = 15
 def test_nothing_works_before_setup_and_it_says_so(tmp_path: Path) -> None:
     done = Installation(tmp_path).call('potential', 'list')
     assert done.returncode == 1
-    assert done.stderr == 'Error: there is no AiiDA profile yet.\nMake one with: aiida-litraj setup\n'
+    assert f'Error: there is no AiiDA profile yet (looked in {tmp_path / "aiida" / ".aiida"}).' in done.stderr
+    assert 'Make one with: aiida-litraj setup.' in done.stderr
+    assert 'export AIIDA_PATH=' in done.stderr
 
 
 def test_setup_makes_profile_computer_and_code(installation: Installation, set_up: dict[str, Any]) -> None:
@@ -48,7 +50,10 @@ def test_setup_again_changes_nothing(installation: Installation, set_up: dict[st
 def test_setup_says_what_comes_next(installation: Installation, set_up: dict[str, Any]) -> None:
     done = installation.call('setup', '--name', 'toy', '--engine-python', sys.executable)
     assert 'nothing has changed' in done.stdout
-    assert 'aiida-litraj potential import --family toy --name' in done.stdout
+    assert (
+        'aiida-litraj potential import --family toy --name' in done.stdout
+        or 'potentials of the family toy: morse' in done.stdout
+    )
 
 
 def test_importing_twice_gives_the_same_node(installation: Installation, potential: dict[str, Any]) -> None:
@@ -77,6 +82,11 @@ def test_show_repeats_it(installation: Installation, barrier: dict[str, Any]) ->
     shown = installation.call('show', str(barrier['pk'])).stdout
     assert f'{barrier["barrier_ev"]:.4f} eV' in shown
     assert shown.count('← saddle') == 1
+    for text in ('Li, fcc', 'Li site 0 → 1, 2.828 Å, vacancy', '2x2x2', 'balanced', 'morse, sha256'):
+        assert text in shown
+    assert (barrier['formula'], barrier['structure'], barrier['potential']) == ('Li', 'fcc', 'morse')
+    assert barrier['hop'] == {'source': 0, 'target': 1, 'offset': [0, 0, 0]}
+    assert barrier['from_cache'] is False
 
 
 @pytest.mark.parametrize('ending', ['png', 'svg'])
@@ -116,6 +126,11 @@ def test_same_hop_again_comes_from_the_cache(
     assert again['profile_ev'] == barrier['profile_ev']
     status = installation.json('status', again['uuid'])
     assert [job['from_cache'] for job in status['jobs']] == [True]
+    assert again['from_cache']
+    said = installation.call(*arguments, '--images', '5')
+    assert 'From the cache: an equal job of before was found' in said.stdout
+    assert said.stderr.startswith('Li site 0 → 1, 2.83 Å, supercell 2x2x2, 31 atoms, 5 images, protocol balanced')
+    assert 'WARNING' not in said.stderr
 
 
 def test_what_does_not_converge_is_shown_and_fails(

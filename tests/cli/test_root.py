@@ -16,7 +16,8 @@ from aiida_litraj.cli import main
 from aiida_litraj.cli.errors import Program, Refusal
 
 COMMANDS = [
-    ('setup',), ('potential',), ('potential', 'import'), ('potential', 'list'), ('potential', 'show'), ('hops',), ('launch',), ('hops',),
+    ('setup',), ('potential',), ('potential', 'import'), ('potential', 'list'), ('potential', 'show'), ('launch',),
+    ('hops',),
     ('launch', 'barrier'), ('status',), ('show',), ('plot',), ('dataset',),
 ]  # fmt: skip
 START_SECONDS = 0.3

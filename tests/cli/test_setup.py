@@ -61,6 +61,16 @@ def test_file_with_computers_and_codes(tmp_path: Path) -> None:
     assert again['computers'][-1] == {'label': 'here', 'created': False}
 
 
+@pytest.mark.parametrize(('field', 'value'), [('transport', 'core.shh'), ('scheduler', 'core.slrum')])
+def test_plugin_that_is_not_there_is_named_with_those_that_are(tmp_path: Path, field: str, value: str) -> None:
+    path = tmp_path / 'far.yml'
+    path.write_text(yaml.safe_dump({'computers': [{'label': 'far', 'hostname': 'far', field: value}]}))
+    status, content = run('--config', str(path))
+    assert status == 1
+    assert content['error']['message'] == f"the {field} {value!r} of the computer 'far' is not known"
+    assert {'transport': 'core.ssh_async', 'scheduler': 'core.slurm'}[field] in content['error']['remedy']
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message', 'remedy'),
     [

@@ -97,7 +97,7 @@ class TestComputers:
             ({'label': 'a', 'hosts': 'b'}, "no field 'hosts'"),
             ({'hostname': 'b'}, 'a computer has no label'),
             ({'label': 'a', 'transport': 'core.ssh_async'}, "the computer 'a' has no hostname"),
-            ({'label': 'a', 'scheduler': 'core.nix'}, "the computer 'a' cannot be made"),
+            ({'label': 'a', 'scheduler': 'core.nix'}, "the scheduler 'core.nix' of the computer 'a' is not known"),
             ({'label': 'a', 'connection': {'nix': 1}}, "the connection of the computer 'a' cannot be set"),
         ],
     )

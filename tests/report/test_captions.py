@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from aiida_litraj.report.captions import barrier_caption, formula, hop_text
+from aiida_litraj.report.captions import barrier_caption, formula, hop_text, plain_formula, plan_text
 
 LABELS = {'source': 0, 'target': 6, 'offset': [0, 0, 0], 'mobile_element': 'Li'}
 
@@ -23,6 +24,7 @@ LABELS = {'source': 0, 'target': 6, 'offset': [0, 0, 0], 'mobile_element': 'Li'}
 )
 def test_formula(symbols: Sequence[str], expected: str) -> None:
     assert formula(symbols) == expected
+    assert plain_formula(symbols) == unicodedata.normalize('NFKC', expected)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,14 @@ def test_formula(symbols: Sequence[str], expected: str) -> None:
 )
 def test_hop(labels: dict[str, Any], expected: str) -> None:
     assert hop_text(labels) == expected
+
+
+def test_plan_says_what_will_be_computed() -> None:
+    labels = {**LABELS, 'offset': [0, 1, 0], 'repetition': [2, 2, 1]}
+    expected = 'Li site 0 → 6 in cell (0 1 0), 3.05 Å, supercell 2x2x1, 127 atoms, 7 images, protocol tight'
+    assert plan_text(labels, (0.0, 3.054, 0.0), 127, 7, 'tight') == expected
+    between = plan_text({'mobile_element': 'Na'}, (2.0, 0.0, 0.0), 64, 5, 'balanced')
+    assert between == 'Na hop between two structures, 2.00 Å, 64 atoms, 5 images, protocol balanced'
 
 
 def test_caption_warns_of_what_is_not_converged() -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from scipy.interpolate import CubicHermiteSpline
 
 from aiida_litraj.analysis.barriers import EnergyProfile, measure_barrier
 from aiida_litraj.report.energy_profile import Caption, draw_energy_profile
@@ -53,6 +55,30 @@ def test_equal_barriers_are_written_once() -> None:
     given = profile()
     shown = texts(draw_energy_profile(given, measure_barrier(given), CAPTION))
     assert sum(text.endswith(' eV') for text in shown) == 1
+
+
+def skewed(peak: float, reaction_energy: float) -> EnergyProfile:
+    """Profile with its top of 0.5 eV at a part ``peak`` of the way, smooth."""
+    s = np.unique([*np.linspace(0.0, 3.0, 7), 3.0 * peak])
+    hermite = CubicHermiteSpline([0.0, 3.0 * peak, 3.0], [0.0, 0.5, reaction_energy], [0.0, 0.0, 0.0])
+    return EnergyProfile(s, hermite(s), hermite(s, 1))
+
+
+@pytest.mark.parametrize('peak', [0.15, 0.3, 0.5, 0.7, 0.85])
+@pytest.mark.parametrize('reaction_energy', [-0.6, -0.2, 0.0, 0.2, 0.35])
+def test_numbers_are_not_crossed_by_the_curve_nor_by_each_other(peak: float, reaction_energy: float) -> None:
+    given = skewed(peak, reaction_energy)
+    figure = draw_energy_profile(given, measure_barrier(given), CAPTION)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    (axes,) = figure.axes
+    curve = axes.transData.transform(np.column_stack(given.curve(2001)))
+    boxes = [text.get_window_extent() for text in axes.texts if text.get_text().endswith(' eV')]
+    assert len(boxes) == (1 if reaction_energy == 0.0 else 2)
+    for box in boxes:
+        assert not box.count_contains(curve)
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+    assert len(boxes) == 1 or not boxes[0].overlaps(boxes[1])
 
 
 def test_path_without_a_barrier_has_no_forward_arrow() -> None:

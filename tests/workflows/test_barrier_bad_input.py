@@ -146,9 +146,9 @@ BAD: dict[str, tuple[Any, str]] = {
     'no distance': (
         lambda: {'geometry': {**GEOMETRY, 'min_image_distance_ang': 0}}, r'geometry\.min_image_distance_ang = 0: ',
     ),
-    'geometry unknown': (lambda: {'geometry': {**GEOMETRY, 'images': 5}}, r'geometry\.images: is not known'),
-    'hop without a source': (lambda: {'hop': {'target': 1}}, r'hop\.source: is missing'),
-    'hop unknown': (lambda: {'hop': {**HOP, 'ofset': [0, 0, 0]}}, r'hop\.ofset: is not known'),
+    'geometry unknown': (lambda: {'geometry': {**GEOMETRY, 'images': 5}}, r'geometry\.images = 5 is not known, but n_im'),
+    'hop without a source': (lambda: {'hop': {'target': 1}}, r'hop\.source is missing'),
+    'hop unknown': (lambda: {'hop': {**HOP, 'ofset': [0, 0, 0]}}, r'hop\.ofset = .* is not known, but offset is'),
     'offset of two numbers': (lambda: {'hop': {**HOP, 'offset': [0, 0]}}, r'hop\.offset'),
     'offset that is no whole number': (lambda: {'hop': {**HOP, 'offset': [0, 0, 0.5]}}, r'hop\.offset\.2 = 0\.5'),
     'mechanism': (lambda: {'hop': {**HOP, 'mechanism': 'exchange'}}, r"hop\.mechanism = 'exchange'"),
@@ -159,10 +159,10 @@ BAD: dict[str, tuple[Any, str]] = {
 }  # fmt: skip
 BAD_PROTOCOL = {
     'protocol': ({'protocol': 'quick'}, r"protocol 'quick' is not known; there are: balanced, tight"),
-    'section': ({'overrides': {'geometri': {}}}, r"override 'geometri' is not known; there are: geometry, parameters"),
-    'field': ({'overrides': {'geometry': {'images': 5}}}, r'geometry\.images: is not known'),
+    'section': ({'overrides': {'geometri': {}}}, r"override 'geometri' = {} is not known; there are: geometry"),
+    'field': ({'overrides': {'geometry': {'images': 5}}}, r'geometry\.images = 5 is not known, but n_im'),
     'number': ({'overrides': {'geometry': {'n_images': 'five'}}}, r"geometry\.n_images = 'five'"),
-    'parameter': ({'overrides': {'parameters': {'climb': True}}}, r'parameters\.climb: is not known'),
+    'parameter': ({'overrides': {'parameters': {'climb': True}}}, r'parameters\.climb = True is not known'),
     'file': ({'overrides': Path('/nowhere.yaml')}, r'overrides /nowhere\.yaml'),
 }  # fmt: skip
 PROBED = ProbeReport(

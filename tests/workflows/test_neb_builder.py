@@ -49,9 +49,9 @@ def test_builder_by_default_and_with_changes(launcher_code: Any, tmp_path: Path)
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     'protocol': ({'protocol': 'fast'}, r"protocol 'fast' is not known; there are: balanced, tight, litraj-2025"),
-    'section': ({'overrides': {'parameter': {}}}, r"override 'parameter' is not known; there are: geometry, param"),
-    'field': ({'overrides': {'parameters': {'fmax': 1}}}, r'parameters\.fmax: is not known'),
-    'field below': ({'overrides': {'parameters': {'band': {'fmax': 1}}}}, r'parameters\.band\.fmax: is not known'),
+    'section': ({'overrides': {'parameter': {}}}, r"override 'parameter' = {} is not known; there are: geometry"),
+    'field': ({'overrides': {'parameters': {'fmax': 1}}}, r'parameters\.fmax = 1 is not known'),
+    'field below': ({'overrides': {'parameters': {'band': {'fmax': 1}}}}, r'parameters\.band\.fmax = 1 is not known, but fmax_ev'),
     'value': ({'overrides': {'parameters': {'band': {'max_steps': -1}}}}, r'parameters\.band\.max_steps = -1'),
     'no mapping': ({'overrides': {'parameters': 3}}, r'override parameters = 3: give a mapping'),
     'no file': ({'overrides': Path('/nowhere.yaml')}, r'overrides /nowhere\.yaml: .*No such file'),

@@ -55,7 +55,7 @@ def read_hop(values: Mapping[str, Any]) -> hops.Hop:
     try:
         return hops.Hop.model_validate(dict(values))
     except ValidationError as error:
-        raise ValueError(explain(error, 'hop')) from error
+        raise ValueError(explain(error, 'hop', hops.Hop)) from error
 
 
 def read_geometry(values: Mapping[str, Any]) -> hops.Geometry:
@@ -66,4 +66,4 @@ def read_geometry(values: Mapping[str, Any]) -> hops.Geometry:
     try:
         return hops.Geometry.model_validate(dict(values))
     except ValidationError as error:
-        raise ValueError(explain(error, 'geometry')) from error
+        raise ValueError(explain(error, 'geometry', hops.Geometry)) from error

@@ -176,7 +176,8 @@ def _modal_of(request: LoadRequest, modals: Sequence[str]) -> str | None:
         return None
     if modal not in modals:
         known = f'one of {", ".join(modals)}' if modals else 'none: it has a single fidelity'
-        raise not_loaded(request.spec, f'option modal is {modal}, it must be {known}')
+        example = f'; import it with, for example, --option modal={modals[-1]}' if modals else ''
+        raise not_loaded(request.spec, f'option modal is {modal}, it must be {known}{example}')
     return str(modal)
 
 

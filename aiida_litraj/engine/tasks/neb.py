@@ -219,13 +219,29 @@ def check_hop(path: PathInput, source: Array, target: Array, tolerance: float | 
     if path.pbc.any():
         turns = np.rint(np.linalg.solve(path.cell.T, change)) * path.pbc
         if turns.any():
-            raise StageFailed('ERROR_ENDPOINT_MOVED', reason=f'they differ by the lattice vector {turns.astype(int)}')
+            raise StageFailed(
+                'ERROR_ENDPOINT_MOVED',
+                reason=f'they differ by the lattice vector {turns.astype(int)}: the ion left an end for a copy of its '
+                'site; relax the crystal with this potential first, or choose another hop',
+            )
     distance = float(np.linalg.norm(change))
     if tolerance is not None and distance > tolerance:
         raise StageFailed(
             'ERROR_ENDPOINT_MOVED',
-            reason=f'the hop changed by {distance:.2f} Ang (at most {tolerance:g} allowed): an end left its site',
+            reason=f'the hop changed by {distance:.2f} Ang (at most {tolerance:g} allowed): '
+            f'{_farther(path, source, target)}; relax the crystal with this potential first, choose another hop, or '
+            'raise hop_tolerance_ang',
         )
+
+
+def _farther(path: PathInput, source: Array, target: Array) -> str:
+    """Return which end the mobile ion left while it relaxed, how far and where to, as a person reads it."""
+    ways = {which: relaxed - path.positions[_ENDS[which]] for which, relaxed in zip(_ENDS, (source, target))}
+    mobile = path.item.mobile
+    which = max(ways, key=lambda end: float(np.linalg.norm(ways[end][mobile])))
+    place = (source if which == 'source' else target)[mobile]
+    where = np.array2string(place, precision=2, separator=', ', floatmode='fixed')
+    return f'at the {which} the ion moved by {np.linalg.norm(ways[which][mobile]):.2f} Ang to {where} Ang'
 
 
 def check_sites(path: PathInput, source: Array, target: Array, tolerance: float | None) -> None:
@@ -265,7 +281,8 @@ def check_way(path: PathInput, positions: Array) -> None:
     for i in np.flatnonzero(turns.any(axis=1)):
         raise StageFailed(
             'ERROR_ENDPOINT_MOVED',
-            reason=f'between images {i} and {i + 1} the ion went round by the lattice vector {turns[i].astype(int)}',
+            reason=f'between images {i} and {i + 1} the ion went round by the lattice vector {turns[i].astype(int)}; '
+            'use more images, or a larger supercell',
         )
 
 

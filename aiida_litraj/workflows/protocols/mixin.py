@@ -45,7 +45,7 @@ class ProtocolMixin:
         changes = _read_overrides(overrides)
         for key, value in changes.items():
             if key not in inputs:
-                raise ValueError(f'override {key!r} is not known; there are: {", ".join(inputs)}')
+                raise ValueError(f'override {key!r} = {value!r} is not known; there are: {", ".join(inputs)}')
             if not isinstance(value, Mapping):
                 raise ValueError(f'override {key} = {value!r}: give a mapping of what to change in it')
         return merge(inputs, changes)
