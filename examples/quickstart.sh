@@ -43,9 +43,12 @@ step 3 'Potential: SevenNet-0, packaged with SevenNet'
 aiida-litraj potential import --family sevennet --name 7net-0
 
 step 4 'Barrier of the lithium hop (examples/01_barrier_li3po4.py). Some minutes on two cores.'
+trap : INT  # example 01 takes Ctrl-C, ends its job and says so; then this ends too
 verdi run examples/01_barrier_li3po4.py "$@"
+trap - INT
 
 printf '\nDone after %s s. Go on in this folder with\n' $(($(date +%s) - start))
 printf '  export AIIDA_PATH=%s; . .venv/bin/activate\n' "$AIIDA_PATH"
+printf '  aiida-litraj hops YOUR.cif\n'
 printf '  aiida-litraj launch barrier YOUR.cif --hop SOURCE,TARGET,0,0,0 --potential 7net-0\n'
 printf '  verdi run examples/02_query_provenance.py\n'

@@ -146,7 +146,9 @@ BAD: dict[str, tuple[Any, str]] = {
     'no distance': (
         lambda: {'geometry': {**GEOMETRY, 'min_image_distance_ang': 0}}, r'geometry\.min_image_distance_ang = 0: ',
     ),
-    'geometry unknown': (lambda: {'geometry': {**GEOMETRY, 'images': 5}}, r'geometry\.images = 5 is not known, but n_im'),
+    'geometry unknown': (
+        lambda: {'geometry': {**GEOMETRY, 'images': 5}}, r'geometry\.images = 5 is not known, but n_images is',
+    ),
     'hop without a source': (lambda: {'hop': {'target': 1}}, r'hop\.source is missing'),
     'hop unknown': (lambda: {'hop': {**HOP, 'ofset': [0, 0, 0]}}, r'hop\.ofset = .* is not known, but offset is'),
     'offset of two numbers': (lambda: {'hop': {**HOP, 'offset': [0, 0]}}, r'hop\.offset'),

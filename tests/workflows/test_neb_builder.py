@@ -51,7 +51,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     'protocol': ({'protocol': 'fast'}, r"protocol 'fast' is not known; there are: balanced, tight, litraj-2025"),
     'section': ({'overrides': {'parameter': {}}}, r"override 'parameter' = {} is not known; there are: geometry"),
     'field': ({'overrides': {'parameters': {'fmax': 1}}}, r'parameters\.fmax = 1 is not known'),
-    'field below': ({'overrides': {'parameters': {'band': {'fmax': 1}}}}, r'parameters\.band\.fmax = 1 is not known, but fmax_ev'),
+    'field below': ({'overrides': {'parameters': {'band': {'fmax': 1}}}}, r'band\.fmax = 1 is not known, but fmax_ev'),
     'value': ({'overrides': {'parameters': {'band': {'max_steps': -1}}}}, r'parameters\.band\.max_steps = -1'),
     'no mapping': ({'overrides': {'parameters': 3}}, r'override parameters = 3: give a mapping'),
     'no file': ({'overrides': Path('/nowhere.yaml')}, r'overrides /nowhere\.yaml: .*No such file'),
