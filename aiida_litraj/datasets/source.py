@@ -103,8 +103,13 @@ class FileSource(Source):
 
     kind = 'files'
 
+    _others = 0
+    _first = ''
+
     def __init__(self, paths: Sequence[Path]) -> None:
         self.path = paths[0] if len(paths) == 1 else paths[0].parent
+        self._others = len(paths) - 1
+        self._first = paths[0].name
         self._files: dict[str, Path] = {}
         for path in paths:
             if path.is_dir():
@@ -113,6 +118,10 @@ class FileSource(Source):
                 raise ValueError(f'{path} and {self._files[path.name]} share a name')
             self._files[path.name] = path
         self.members = {name: path.stat().st_size for name, path in self._files.items()}
+
+    @property
+    def name(self) -> str:
+        return self.path.name if not self._others else f'{self._first} and {self._others} more'
 
     def stream(self, member: str, offset: int = 0) -> BinaryIO:
         stream = self._files[member].open('rb')

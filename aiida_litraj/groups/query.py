@@ -194,7 +194,15 @@ def _resolve(dataset: str, criteria: dict[str, Any]) -> tuple[DatasetGroup, Data
     group = DatasetGroup.of(name)
     wanted = Criteria.from_dict(criteria if not split else {'split': split, **criteria})
     wishes = wanted.wishes(_barrier_attribute(group) if wanted.barrier else None)
+    _check_properties(group, wanted.properties)
     return group, _part(group, wanted.split), wishes
+
+
+def _check_properties(group: DatasetGroup, names: Iterable[str]) -> None:
+    known = card_of(group.name).get('properties', {})
+    for name in names:
+        if known and name not in known:
+            raise ValueError(f'the entries of {group.name} have no property {name!r}; known are: {", ".join(known)}')
 
 
 def _query(group: DatasetGroup, conditions: dict[str, Any], project: Any) -> QueryBuilder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
@@ -34,6 +34,7 @@ class Verified:
     :ivar checked: what holds, in words.
     :ivar problems: what does not.
     :ivar notes: what differs from the card, as after an import with a limit.
+    :ivar other_sources: files given to compare that are not those of the import.
     """
 
     dataset: str
@@ -42,14 +43,15 @@ class Verified:
     checked: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    other_sources: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
         """Whether nothing is wrong."""
-        return not self.problems
+        return not self.problems and not self.other_sources
 
 
-def verify(dataset: str, source: str | Path | None = None, progress: Progress | None = None) -> Verified:
+def verify(dataset: str, source: Sequence[str | Path] = (), progress: Progress | None = None) -> Verified:
     """Compute all checksums and hashes of a set again and compare; return what was found.
 
     :param source: the files that the set was imported from, to see that they are the same.
@@ -61,7 +63,7 @@ def verify(dataset: str, source: str | Path | None = None, progress: Progress | 
     _check_nodes(group, found, tell)
     _check_origin(group, found)
     _check_counts(group, found)
-    if source is not None:
+    if source:
         _check_source(group, source, found, tell)
     return found
 
@@ -71,12 +73,13 @@ def _check_nodes(group: DatasetGroup, found: Verified, tell: Progress) -> None:
     ids: Counter[str] = Counter()
     hasher = NodeHasher()
     before = len(found.problems)
+    unhashed = 0
     columns = ['label', 'node_type', 'attributes', 'repository_metadata', 'extras._aiida_hash']
     stream: Iterator[list[Any]] = iter(rows(group.label, columns))
     while some := list(islice(stream, BATCH if group.facts.get('granularity', 'entry') == 'entry' else 4)):
         keys = [{name: one['k'] for name, one in row[3].get('o', {}).items()} for row in some]
         try:
-            contents = read_contents(key for own in keys for key in own.values())
+            contents = read_contents((key for own in keys for key in own.values()), check=False)
         except (FileNotFoundError, KeyError) as error:
             found.problems.append(f'between {some[0][0]} and {some[-1][0]}: {error}')
             contents = {}
@@ -87,10 +90,14 @@ def _check_nodes(group: DatasetGroup, found: Verified, tell: Progress) -> None:
                 for name, key in own.items()
                 if key in contents and hashlib.sha256(contents[key]).hexdigest() != key
             ]
-            if hasher(_hashed(node_type, attributes), own, _class_of(node_type)) != node_hash:
+            unhashed += node_hash is None
+            computed = hasher(_hashed(node_type, attributes), own, _class_of(node_type))
+            if node_hash is not None and computed != node_hash:
                 found.problems.append(f'{label}: its attributes have changed: the hash is not that of the import')
         found.nodes += len(some)
         tell('checksums', found.nodes, total)
+    if unhashed:
+        found.notes.append(f'{unhashed:,} nodes have no stored hash, as after the import of an archive: contents only')
     found.entries = sum(ids.values())
     found.problems += [f'the entry {one} is there {number} times' for one, number in ids.items() if number > 1]
     if len(found.problems) == before:
@@ -150,14 +157,21 @@ def _check_counts(group: DatasetGroup, found: Verified) -> None:
         found.notes.append(f'the card says {total:,} entries, there are {found.entries:,}')
 
 
-def _check_source(group: DatasetGroup, path: str | Path, found: Verified, tell: Progress) -> None:
-    from ..datasets.ingest.run import checksum_of
-
-    with Source.open(path) as source:
-        sha256 = checksum_of(source.manifest(lambda done, whole: tell('source', done, whole)))
+def _check_source(group: DatasetGroup, paths: Sequence[str | Path], found: Verified, tell: Progress) -> None:
+    """Compare each file by its checksum with those of the sources that the set was imported from."""
     sources: Mapping[str, str] = group.facts.get('sources', {})
-    if sha256 in sources.values():
-        found.checked.append(f'{path} is what was imported: sha256 {sha256}')
-    else:
-        listed = ', '.join(f'{name} {known[:12]}…' for name, known in sources.items()) or 'none'
-        found.problems.append(f'{path} has the sha256 {sha256[:12]}…; imported were: {listed}')
+    query = QueryBuilder().append(SourceData, filters={'attributes.sha256': {'in': list(sources.values())}})
+    files = {one['sha256']: one['name'] for node in query.all(flat=True) for one in node.files}
+    with Source.open(list(paths) if len(paths) > 1 else paths[0]) as source:
+        given = source.manifest(lambda done, whole: tell('source', done, whole))
+    known = [one for one in given if one['sha256'] in files]
+    if len(known) == len(given):
+        found.checked.append(f'what was imported: {", ".join(one["name"] for one in known[:5])}')
+        return
+    changed = [one for one in given if one['sha256'] not in files and (one['name'] in files.values() or not known)]
+    found.notes += [f'{one["name"]} is no file of the import' for one in given if one not in known + changed]
+    listed = ', '.join(sources) or 'none'
+    found.other_sources += [
+        f'{one["name"]} has the sha256 {one["sha256"][:12]}…, which is no file of what was imported: {listed}'
+        for one in changed
+    ]

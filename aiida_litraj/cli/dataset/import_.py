@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +31,7 @@ _SHOWN = 10
     help='A node for each entry, or for each chunk of many.',
 )  # fmt: skip
 @click.option('--strict', is_flag=True, help='Refuse a source with malformed entries instead of leaving them out.')
-@click.option('--workers', type=click.IntRange(0), help='Processes that parse.  [default: one less than cores]')
+@click.option('--workers', type=click.IntRange(0), help='Processes that parse.  [default: one per core, up to four]')
 @json_option
 @with_profile
 def import_(
@@ -56,7 +58,7 @@ def import_(
         from ...datasets.ingest.run import import_dataset
 
         chosen = card or _card_of(source[0])
-        with progress_bar(as_json, counted='entries') as tell:
+        with progress_bar(as_json, counted='entries') as tell, _goes_on():
             report = import_dataset(
                 list(source) if len(source) > 1 else source[0], chosen, name, limit, granularity, strict, workers,
                 progress=tell,
@@ -65,6 +67,14 @@ def import_(
         emit_json(_as_dict(report))
         return
     _print(report)
+
+
+@contextmanager
+def _goes_on() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Refusal('stopped; what was stored stays', 'Run the same command again: it goes on from there.') from error
 
 
 def _card_of(source: Path) -> str:

@@ -17,10 +17,13 @@ _SHOWN = 20
 
 @click.command('verify')
 @click.argument('name')
-@click.option('--source', type=click.Path(exists=True, path_type=Path), help='Files to compare with those imported.')
+@click.option(
+    '--source', multiple=True, type=click.Path(exists=True, path_type=Path),
+    help='Zip, folder or file to compare with those imported; can be given several times.',
+)  # fmt: skip
 @json_option
 @with_profile
-def verify_(name: str, source: Path | None, as_json: bool) -> None:
+def verify_(name: str, source: tuple[Path, ...], as_json: bool) -> None:
     """Compute all checksums and hashes of the set NAME again; exit status 1 if anything is not what was imported.
 
     \b
@@ -45,8 +48,15 @@ def verify_(name: str, source: Path | None, as_json: bool) -> None:
         click.echo(f'{click.style("wrong", fg="red")}  {line}')
     if len(found.problems) > _SHOWN:
         click.echo(f'       and {len(found.problems) - _SHOWN} more: --json tells all')
-    if not found.ok:
+    for line in found.other_sources:
+        click.echo(f'{click.style("other", fg="red")}  {line}')
+    if found.problems:
         raise Refusal(
             f'{name} is not what was imported: {len(found.problems)} problem(s)',
             f'Delete it and import it again: aiida-litraj dataset delete {name}',
+        )
+    if found.other_sources:
+        raise Refusal(
+            f'{name} was not imported from what was given',
+            'The set itself is sound. Give the files that it was made of, or import these under another --name.',
         )

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, ClassVar, cast
 
 import numpy as np
 
+from ...contract.frames import Frames
 from ..card import Card
 from ..entry import START, Chunk, Cursor, Entry, Parsed, Part, Problem
 from ..source import Source
@@ -74,16 +75,22 @@ def properties_of(card: Card, *places: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def missing(card: Card, entry: Entry) -> str | None:
-    """Return what the entry lacks in words: what the card requires, what only some images have; or ``None``."""
+    """Return what the card requires and the entry lacks, in words, or ``None``."""
     frames = entry.frames
     there = {'energy': frames.energies, 'forces': frames.forces, 'stress': frames.stresses}
+    for name in card.required:
+        if there[name] is None:
+            key = getattr(card.keys, name)
+            return f'has no {name}' if key in {name, None} else f'has no {name} ({key})'
+    return None
+
+
+def incomplete(frames: Frames) -> str | None:
+    """Return what only some images of a path have, in words, or ``None``."""
+    there = {'energy': frames.energies, 'forces': frames.forces, 'stress': frames.stresses}
     for name, values in there.items():
-        key = getattr(card.keys, name)
-        called = name if key in {name, None} else f'{name} ({key})'
-        if name in card.required and values is None:
-            return f'has no {called}'
-        if values is not None and np.isnan(values).any():  # images of which some have it
-            return f'has {called} in some images only'
+        if values is not None and np.isnan(values).any():
+            return f'has {name} in some images only'
     return None
 
 

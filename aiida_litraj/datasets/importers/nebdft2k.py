@@ -20,6 +20,7 @@ from .base import (
     READ_ERRORS,
     Guarded,
     Importer,
+    incomplete,
     missing,
     properties_of,
     without_repeats,
@@ -148,7 +149,7 @@ class TrajectoryImporter(Importer):
         except ValueError as error:
             return Problem(chunk.file, row.line, edge, str(error))
         entry = Entry(edge, split, material, relaxed, properties, names[0], 1, number, row.values, initial, centroid)
-        lacking = missing(card, entry)
+        lacking = missing(card, entry) or incomplete(entry.frames)
         return entry if lacking is None else Problem(names[0], 2, edge, lacking)
 
     def write(self, card: Card, entries: Iterable[Entry], folder: Path) -> Path:

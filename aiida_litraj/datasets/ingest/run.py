@@ -13,6 +13,7 @@ from typing import Any
 
 from aiida.manage import get_manager
 from aiida.orm import Dict, Node, ProcessNode, QueryBuilder, User, load_node
+from aiida.tools import delete_nodes
 
 from ...data.source import SourceData
 from ...groups.dataset import DatasetGroup
@@ -101,8 +102,9 @@ def import_dataset(
     with Source.open(path) as source, only_import(container_of(storage)):
         importer = importer_of(known)
         parts, problems = importer.parts(source, known)
-        if strict and problems:
-            raise Refused(_first(problems))
+        broken = [one for one in problems if one.line or one.entry_id is not None]
+        if strict and broken:
+            raise Refused(_first(broken))
         if not parts:
             raise Refused(f'{source.path} holds nothing of the layout {known.layout}: ' + (_first(problems) or 'empty'))
         origin = _source_node(source, lambda done, whole: tell('checksum', done, whole))
@@ -118,7 +120,24 @@ def import_dataset(
         if report.nodes:
             refresh_statistics(storage)
         report.seconds = time.monotonic() - start
+        if not report.entries:
+            _discard(group, origin)
+            raise Refused(
+                f'{source.name} has no entry that could be read with the card {known.name}: '
+                f'{_first(report.problems) or "it is empty"}. Is it the right card?'
+            )
     return report
+
+
+def _discard(group: DatasetGroup, origin: SourceData) -> None:
+    """Remove a set that has no entries, and the records of having read its source."""
+    if group.is_empty:
+        card = load_node(group.base.extras.get('card'))
+        for one in [*group.splits.values(), group]:
+            DatasetGroup.collection.delete(one.pk)
+        delete_nodes([card.pk], dry_run=False)  # and with it the records of this set's imports, which made nothing
+        if not origin.base.links.get_outgoing().all_nodes():
+            delete_nodes([origin.pk], dry_run=False)
 
 
 @dataclass(frozen=True)

@@ -229,6 +229,29 @@ def test_repeat_across_chunks_is_found(tmp_path: Path) -> None:
     assert any('already' in one.reason for one in report.problems)
 
 
+def test_a_card_that_fits_nothing_leaves_nothing(tmp_path: Path) -> None:
+    """No empty set stays behind, and a set made of the same source does."""
+    source = make('MPLiTrj', tmp_path, n=20, atoms=8)
+    import_dataset(source, 'MPLiTrj', name='right', workers=0)
+    before = QueryBuilder().append(Node).count()
+    card = load_card('MPLiTrj')
+    wrong = card.model_copy(update={'name': 'wrong', 'keys': card.keys.model_copy(update={'energy': 'enregy'})})
+    with pytest.raises(Refused, match=r'no entry that could be read with the card wrong: .*enregy'):
+        import_dataset(source, wrong, workers=0)
+    assert DatasetGroup.names() == ['right']
+    assert QueryBuilder().append(Node).count() == before
+    assert DatasetGroup.of('right').count() == 20
+
+
+def test_strict_takes_a_single_split(tmp_path: Path) -> None:
+    source = make('MPLiTrj', tmp_path, n=20, atoms=8)
+    report = import_dataset(source / 'MPLiTrj_train.xyz', 'MPLiTrj', workers=0, strict=True)
+    assert report.stored == len(read(source / 'MPLiTrj_train.xyz', 'MPLiTrj'))
+    assert {one.reason for one in report.problems} == {
+        f'there is no file of the split {name}' for name in ('val', 'test')
+    }
+
+
 def test_folder_and_zip_give_the_same_nodes(tmp_path: Path) -> None:
     folder = make('nebDFT2k', tmp_path / 'folder', n=3)
     packed = make('nebDFT2k', tmp_path / 'zip', n=3, zipped=True)
