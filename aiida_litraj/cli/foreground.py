@@ -51,9 +51,9 @@ def run_with_progress(process: Process, title: str = 'Barrier') -> ProcessNode:
         f'Left at once: chain {process.pid} is not ended, and its job may go on (aiida-litraj status {process.pid}).'
     )
     stop = Stop(runner.loop, words)
-    with _quiet_log(), loop_scope(runner.loop), stop.listening():
+    with _quiet_log() as hush, loop_scope(runner.loop), stop.listening():
         with _display(f'{title} (pk {process.pid})') as show:
-            ending = runner.run_until_complete(_drive(process, stop, show))
+            ending = runner.run_until_complete(_drive(process, stop, show, hush))
         forget_exceptions([process, *runner.under_way])
         runner.under_way.clear()
     if stop.number is not None and not process.is_successful:
@@ -61,7 +61,7 @@ def run_with_progress(process: Process, title: str = 'Barrier') -> ProcessNode:
     return process.node
 
 
-async def _drive(process: Process, stop: Stop, show: Show) -> Ending:
+async def _drive(process: Process, stop: Stop, show: Show, hush: Callable[[], None]) -> Ending:
     """Step a process until it has ended, by itself or because of a signal; return how it was ended."""
     from .stopping import Ending, end_all
 
@@ -75,6 +75,7 @@ async def _drive(process: Process, stop: Stop, show: Show) -> Ending:
         await _cancel(watch)
         if asked.done() and not run.done():
             show(0.0, 'stopping; once more leaves at once')
+            hush()  # an upload that is broken off is an error to AiiDA, and to no one else
             ending = await end_all(runner, process)
         if process.has_terminated() or not asked.done():
             await run
@@ -170,8 +171,11 @@ def _line_printer(screen: Any, title: str) -> Show:
 
 
 @contextlib.contextmanager
-def _quiet_log() -> Iterator[None]:
-    """Keep AiiDA's reports off the screen, where the bar is; they are in the process's log all the same."""
+def _quiet_log() -> Iterator[Callable[[], None]]:
+    """Keep AiiDA's reports off the screen, where the bar is; they are in the process's log all the same.
+
+    Yields a function that keeps its errors off too.
+    """
     handlers = {
         handler
         for name in ('aiida', 'plumpy', 'kiwipy')
@@ -182,8 +186,13 @@ def _quiet_log() -> Iterator[None]:
     for handler in handlers:
         # Warnings are AiiDA's remarks on exit codes, which are said in words at the end; errors are what it repeats.
         handler.setLevel(max(logging.ERROR, handler.level))
+
+    def hush() -> None:
+        for handler in handlers:
+            handler.setLevel(logging.CRITICAL + 1)
+
     try:
-        yield
+        yield hush
     finally:
         for handler, level in levels.items():
             handler.setLevel(level)
