@@ -34,6 +34,8 @@ class Part:
     """Names of the files in the source."""
     n_expected: int | None = None
     """Number of entries the card announces."""
+    prefix: str = ''
+    """What its entries are called by before their running number, where the files do not name them."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Chunk:
     """Member of the source that ``start`` refers to."""
     context: Mapping[str, Any] = field(default_factory=dict)
     """What else the importer needs to know for parsing, such as rows of an index."""
+    prefix: str = ''
+    """That of the part."""
 
     @property
     def first_number(self) -> int:

@@ -55,8 +55,8 @@ class DatasetGroup(Group):
         if self.facts.get('granularity', 'entry') == 'entry':
             return self.count()
         query = QueryBuilder().append(type(self), filters={'id': self.pk}, tag='set')
-        query.append(Data, with_group='set', project='attributes.n_frames')
-        return sum(query.all(flat=True))
+        query.append(Data, with_group='set', project=['attributes.entry_id', 'attributes.n_frames'])
+        return sum(n_frames if one is None else 1 for one, n_frames in query.all())
 
 
 def _escaped(text: str) -> str:

@@ -138,6 +138,27 @@ def _check_origin(group: DatasetGroup, found: Verified) -> None:
         )
     else:
         found.checked.append('each node comes from a finished import of a known source')
+    _check_gaps(group, found)
+
+
+def _check_gaps(group: DatasetGroup, found: Verified) -> None:
+    """Check that what was read of each part has no holes: deleting an entry takes along what was imported with it."""
+    query = QueryBuilder().append(
+        SourceData, filters={'attributes.sha256': {'in': [*group.facts['sources'].values()]}}, tag='source'
+    )
+    query.append(
+        ProcessNode, with_incoming='source',
+        filters={'attributes.process_label': PROCESS_LABEL, 'attributes.dataset': group.label},
+        project=['attributes.part', 'attributes.start', 'attributes.end'],
+    )  # fmt: skip
+    reached: dict[str, int] = {}
+    for part, start, end in sorted(query.all(), key=lambda row: (row[0], row[1][1])):
+        if start[1] > reached.get(part, 0):
+            found.problems.append(
+                f'entries {reached.get(part, 0):,} to {start[1] - 1:,} of {part} are not there any more: '
+                'import it again, and they are added'
+            )
+        reached[part] = max(reached.get(part, 0), end[1])
 
 
 def _check_counts(group: DatasetGroup, found: Verified) -> None:

@@ -253,7 +253,14 @@ def travelled(chunk: Chunk) -> Chunk:
     copy: Chunk = pickle.loads(pickle.dumps(chunk))  # noqa: S301 - our own
     assert Cursor(*json.loads(json.dumps(list(chunk.end)))) == chunk.end
     return Chunk(
-        copy.part, copy.split, copy.start, copy.end, copy.payload, copy.file, json.loads(json.dumps(chunk.context))
+        copy.part,
+        copy.split,
+        copy.start,
+        copy.end,
+        copy.payload,
+        copy.file,
+        json.loads(json.dumps(chunk.context)),
+        copy.prefix,
     )
 
 

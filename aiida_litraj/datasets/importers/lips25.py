@@ -18,7 +18,7 @@ class LipsImporter(XyzImporter):
     def parts(self, source: Source, card: Card) -> tuple[list[Part], list[Problem]]:
         found, problems = super().parts(source, card)
         # Entries are called by the set, however its one file is spelled.
-        return ([replace(found[0], name=card.name)] if len(found) == 1 else found), problems
+        return ([replace(found[0], prefix=card.name)] if len(found) == 1 else found), problems
 
     def _file_name(self, card: Card, entry: Entry) -> str:
         return 'lips-25.extxyz'

@@ -35,7 +35,7 @@ class PlainImporter(XyzImporter):
         names = [name for name in source.members if PurePosixPath(name).suffix.lower() not in NO_STRUCTURES]
         if not names:
             raise ValueError(f'{source.path} holds no file with structures')
-        found = [self._part(card, name) for name in names]
+        found = self._distinct([self._part(card, name) for name in names])
         order = {split: number for number, split in enumerate(card.splits)}
         found.sort(key=lambda part: (order.get(part.split or '', len(order)), part.name))
         missing = set(card.splits) - {part.split for part in found}
@@ -70,7 +70,7 @@ class PlainImporter(XyzImporter):
     def _chunk(self, part: Part, first: int, payload: list[tuple[str, bytes]], broken: list[str]) -> Chunk:
         last = first + len(payload) + len(broken)
         here, end = Cursor(first, first, 0), Cursor(last, last, 0)
-        return Chunk(part.name, part.split, here, end, payload, part.members[0], {'broken': broken})
+        return Chunk(part.name, part.split, here, end, payload, part.members[0], {'broken': broken}, part.prefix)
 
     def parse(self, card: Card, chunk: Chunk) -> Parsed:
         if isinstance(chunk.payload, bytes):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
@@ -41,7 +43,7 @@ class XyzImporter(Importer):
         names = [name for name in source.members if name.endswith(SUFFIXES)]
         if not names:
             raise ValueError(f'{source.path} has no file that ends with {" or ".join(SUFFIXES)}')
-        found = [self._part(card, name) for name in names]
+        found = self._distinct([self._part(card, name) for name in names])
         order = {split: number for number, split in enumerate(card.splits)}
         found.sort(key=lambda part: (order.get(part.split or '', len(order)), part.name))
         problems = [
@@ -60,7 +62,13 @@ class XyzImporter(Importer):
             None,
         )
         expected = card.splits.get(split) if split else card.n_entries if not card.splits else None
-        return Part(str(path.with_suffix('')), split, (member,), expected)
+        return Part(member, split, (member,), expected, split or str(path.with_suffix('')))
+
+    @staticmethod
+    def _distinct(parts: list[Part]) -> list[Part]:
+        """Return the parts so that no two call their entries alike: several files of a split go by their own names."""
+        often = Counter(part.prefix for part in parts)
+        return [replace(part, prefix=part.name) if often[part.prefix] > 1 else part for part in parts]
 
     def _index(self, source: Source, card: Card) -> Index | None:
         members = source.find('_index.csv') if self.indexed else []
@@ -96,11 +104,11 @@ class XyzImporter(Importer):
                     names = names_in(stretch.data, str(card.identifier))
                     context['rows'] = index.rows(part.split, here.number, stretch.n_blocks, names)
                 first = Cursor(stretch.offset, here.number, stretch.line)
-                yield Chunk(part.name, part.split, first, end, stretch.data, member, context)
+                yield Chunk(part.name, part.split, first, end, stretch.data, member, context, part.prefix)
                 here = end
             if stream.error is not None:
                 end = here._replace(number=here.number + 1)
-                yield Chunk(part.name, part.split, here, end, b'', member, {'broken': stream.error})
+                yield Chunk(part.name, part.split, here, end, b'', member, {'broken': stream.error}, part.prefix)
         finally:
             stream.close()
 
@@ -123,7 +131,7 @@ class XyzImporter(Importer):
         return Parsed(without_repeats(entries, problems), problems)
 
     def _entry(self, card: Card, chunk: Chunk, one: Configuration, number: int) -> Entry:
-        name = f'{chunk.split or chunk.part}/{number}'
+        name = f'{chunk.prefix}/{number}'
         if one.frame is None:
             raise _Refused(str(one.reason), one.wrong_line, name)
         info = one.frame.info[0]

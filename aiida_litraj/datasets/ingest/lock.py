@@ -36,8 +36,10 @@ def only_import(container: Container) -> Iterator[None]:
             for stale in (folder / 'packs').glob('*.lock'):
                 stale.unlink(missing_ok=True)
         _write(handle.fileno(), _BUSY + b' %d' % os.getpid())
-        yield  # after an exception the mark stays: it costs a look at the packs the next time
-        _write(handle.fileno(), b'')
+        try:
+            yield
+        finally:  # what Python sees has let go of its packs itself; the mark is for what it does not
+            _write(handle.fileno(), b'')
 
 
 def _write(descriptor: int, content: bytes) -> None:

@@ -24,6 +24,8 @@ FRAMES_TYPE = 'data.litraj.frames.FramesData.'
 FRAMES_CLASS = "<class 'aiida_litraj.data.frames.FramesData'>"
 FRAMES_FILE = 'frames.npy'
 HASH_EXTRA = '_aiida_hash'
+OF_EACH = {'entry_ids', 'material_ids', 'entry_properties', 'source_lines', 'numbers', 'index_rows'}
+"""Attributes of a node of many entries that have a value for each."""
 hash_of = NodeHasher()
 
 
@@ -72,6 +74,42 @@ def prepare(card: Card, dataset: str, chunk: Chunk, granularity: Granularity) ->
 def draft_of_one(dataset: str, entry: Entry) -> Draft:
     """Return the node of one entry."""
     return _draft(entry.id, summary(entry.frames) | labels_of(dataset, entry), entry.frames, entry.split)
+
+
+def without_repeats(ready: Prepared, ids: set[str]) -> Prepared:
+    """Return the chunk without entries whose identifier is in ``ids`` already, and add the new ones to these."""
+    repeated = {one for one in ready.ids if one in ids}
+    ids.update(ready.ids)
+    if not repeated:
+        return ready
+    problems = [
+        Problem(ready.chunk.file, 0, one, f'the identifier {one} is in the set already') for one in sorted(repeated)
+    ]
+    return Prepared(
+        chunk=ready.chunk,
+        drafts=[left for draft in ready.drafts if (left := _draft_without(draft, repeated)) is not None],
+        paths=[entry for entry in ready.paths if entry.id not in repeated],
+        problems=[*ready.problems, *problems],
+        ids=[one for one in ready.ids if one not in repeated],
+    )
+
+
+def _draft_without(draft: Draft, repeated: set[str]) -> Draft | None:
+    """Return a draft without some entries, ``None`` if there is no other in it."""
+    own = draft.attributes.get('entry_ids') or [draft.attributes['entry_id']]
+    kept = [index for index, one in enumerate(own) if one not in repeated]
+    if len(kept) == len(own):
+        return draft
+    if not kept:
+        return None
+    frames = Frames.from_bytes(draft.content)
+    left = Frames.stack([frames[index] for index in kept])
+    attributes = dict(draft.attributes)
+    for name in OF_EACH & attributes.keys():
+        attributes[name] = [attributes[name][index] for index in kept]
+    attributes |= summary(left)
+    ids = attributes['entry_ids']
+    return _draft(f'{ids[0]} .. {ids[-1]}', attributes, left, draft.split)
 
 
 def labels_of(dataset: str, entry: Entry) -> dict[str, Any]:

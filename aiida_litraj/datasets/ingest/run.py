@@ -18,11 +18,11 @@ from aiida.tools import delete_nodes
 from ...data.source import SourceData
 from ...groups.dataset import DatasetGroup
 from ..card import Card, load_card
-from ..entry import Chunk, Cursor, Part, Problem
+from ..entry import START, Chunk, Cursor, Part, Problem
 from ..importers import importer_of
 from ..source import Source
 from .lock import only_import
-from .rows import Granularity, Prepared
+from .rows import Granularity, without_repeats
 from .store import PROCESS_LABEL, Target, container_of, refresh_statistics, store
 from .workers import Workers
 
@@ -65,7 +65,7 @@ class ImportReport:
 
 
 class Refused(ValueError):
-    """The source or the set is not what the import needs; nothing was stored."""
+    """The source or the set is not what the import needs; what chunks were stored before stay."""
 
 
 def import_dataset(
@@ -115,8 +115,9 @@ def import_dataset(
         start = time.monotonic()
         number = _number_of_workers(parts, limit, chunk_size) if workers is None else workers
         with Workers(number, known, dataset, granularity) as crew:
+            ids = whole.ids()
             for part in parts:
-                _import_part(_Job(source, known, part, limit, strict, chunk_size), whole, crew, report, tell)
+                _import_part(_Job(source, known, part, limit, strict, chunk_size), whole, ids, crew, report, tell)
         if report.nodes:
             refresh_statistics(storage)
         report.seconds = time.monotonic() - start
@@ -167,8 +168,8 @@ class _Whole:
             inputs={'card': card.pk, 'source': origin.pk},
         )
 
-    def stored(self, part: str) -> tuple[Cursor, int]:
-        """Return where the stored entries of a part end, and how many there are."""
+    def stored(self, part: str) -> tuple[list[tuple[Cursor, Cursor]], int]:
+        """Return from where to where a part is stored, in order, and how many entries that is."""
         query = QueryBuilder().append(SourceData, filters={'id': self.origin.pk}, tag='source')
         query.append(
             ProcessNode,
@@ -178,12 +179,10 @@ class _Whole:
                 'attributes.dataset': self.group.label,
                 'attributes.part': part,
             },
-            project=['attributes.end', 'attributes.n_entries'],
+            project=['attributes.start', 'attributes.end', 'attributes.n_entries'],
         )
         chunks = query.all()
-        if not chunks:
-            return Cursor(), 0
-        return max(Cursor(*end) for end, _ in chunks), sum(number for _, number in chunks)
+        return sorted((Cursor(*start), Cursor(*end)) for start, end, _ in chunks), sum(one[2] for one in chunks)
 
     def ids(self) -> set[str]:
         """Return the identifiers of all stored entries."""
@@ -191,20 +190,17 @@ class _Whole:
         if self.group.base.extras.get('granularity') == 'entry':
             query.append(Node, with_group='set', project='label')
             return set(query.all(flat=True))
-        query.append(Node, with_group='set', project='attributes.entry_ids')
-        return {one for many in query.all(flat=True) for one in many}
+        query.append(Node, with_group='set', project=['attributes.entry_id', 'attributes.entry_ids'])
+        return {one for single, many in query.iterall() for one in (many or [single])}
 
 
-def _import_part(job: _Job, whole: _Whole, crew: Workers, report: ImportReport, tell: Progress) -> None:
-    cursor, present = whole.stored(job.part.name)
+def _import_part(job: _Job, whole: _Whole, ids: set[str], crew: Workers, report: ImportReport, tell: Progress) -> None:
+    stored, present = whole.stored(job.part.name)
     report.present += present
     goal = job.part.n_expected if job.limit is None else job.limit
-    tell(job.part.name, cursor.number, goal)
-    raw = importer_of(job.card).chunks(job.source, job.card, job.part, cursor, job.chunk_size)
-    chunks = _limited(raw, job)
-    ids = whole.ids() if job.card.identifier else set()
-    for one in crew.prepared(chunks):
-        cleared = _without_repeats(one, ids) if job.card.identifier else one
+    tell(job.part.name, stored[-1][1].number if stored else 0, goal)
+    for one in crew.prepared(_missing(job, stored)):
+        cleared = without_repeats(one, ids)
         if job.strict and cleared.problems:
             raise Refused(_first(cleared.problems))
         report.nodes += store(whole.target, cleared)
@@ -213,39 +209,28 @@ def _import_part(job: _Job, whole: _Whole, crew: Workers, report: ImportReport, 
         tell(job.part.name, one.chunk.end.number, goal)
 
 
-def _limited(raw: Iterator[Chunk], job: _Job) -> Iterator[Chunk]:
-    """Yield chunks up to the limit, the last one of a size that meets it."""
-    limit = job.limit
-    if limit is None:
-        yield from raw
+def _missing(job: _Job, stored: Sequence[tuple[Cursor, Cursor]]) -> Iterator[Chunk]:
+    """Yield the chunks of a part that are not stored: those after the last, and those deleted since."""
+    here = START
+    for start, end in stored:
+        if start.number > here.number:
+            yield from _until(job, here, start.number if job.limit is None else min(start.number, job.limit))
+        here = max(here, end, key=lambda one: one.number)
+    yield from _until(job, here, job.limit)
+
+
+def _until(job: _Job, here: Cursor, stop: int | None) -> Iterator[Chunk]:
+    """Yield the chunks from a cursor to a running number, the last one of a size that meets it."""
+    importer = importer_of(job.card)
+    if stop is not None and here.number >= stop:
         return
-    for chunk in raw:
-        if chunk.end.number <= limit:
+    for chunk in importer.chunks(job.source, job.card, job.part, here, job.chunk_size):
+        if stop is None or chunk.end.number <= stop:
             yield chunk
             continue
-        if limit > chunk.start.number:
-            size = limit - chunk.start.number
-            yield next(importer_of(job.card).chunks(job.source, job.card, job.part, chunk.start, size))
+        if stop > chunk.start.number:
+            yield next(importer.chunks(job.source, job.card, job.part, chunk.start, stop - chunk.start.number))
         return
-
-
-def _without_repeats(ready: Prepared, ids: set[str]) -> Prepared:
-    """Return the chunk without entries whose identifier is in the set already, and note the new ones."""
-    repeated = {one for one in ready.ids if one in ids}
-    ids.update(ready.ids)
-    if not repeated:
-        return ready
-    problems = [
-        Problem(ready.chunk.file, 0, one, f'the identifier {one} is in the set already') for one in sorted(repeated)
-    ]
-    # Entries of their own only: with many in a node, the importer has seen repeats within the chunk.
-    return Prepared(
-        chunk=ready.chunk,
-        drafts=[draft for draft in ready.drafts if draft.label not in repeated],
-        paths=[entry for entry in ready.paths if entry.id not in repeated],
-        problems=[*ready.problems, *problems],
-        ids=[one for one in ready.ids if one not in repeated],
-    )
 
 
 def _number_of_workers(parts: Sequence[Part], limit: int | None, chunk_size: int) -> int:
@@ -261,7 +246,7 @@ def _source_node(source: Source, progress: Callable[[int, int], None]) -> Source
     """Return the node of a source, the stored one if these very files were imported before."""
     files = source.manifest(progress)
     sha256 = checksum_of(files)
-    query = QueryBuilder().append(SourceData, filters={'label': source.name[:255], 'attributes.sha256': sha256})
+    query = QueryBuilder().append(SourceData, filters={'attributes.sha256': sha256})
     existing = query.first(flat=True)
     return existing or SourceData.from_manifest(source.name, sha256, [dict(record) for record in files]).store()
 

@@ -70,15 +70,30 @@ def store(target: Target, ready: Prepared) -> int:
         splits.append(entry.split)
     for split in set(splits) - target.groups.keys():
         target.groups[split] = DatasetGroup.collection.get_or_create(f'{target.dataset}/{split}')[0].pk
-    if contents:
-        container_of(target.backend).add_objects_to_pack(contents, do_fsync=True)
+    _pack(target.backend, contents)
     with warnings.catch_warnings(), target.backend.transaction():
         # Of nodes from which rows of paths were taken; they are not to be stored.
         warnings.filterwarnings('ignore', message='Object of type <DbNode> not in session')
         process, *pks = _insert_nodes(target.backend, [_process_row(target, now, ready), *rows])
         _insert(target.backend, EntityTypes.LINK, _links(target, process, pks))
         _insert(target.backend, EntityTypes.GROUP_NODE, _memberships(target, pks, splits))
+    # Before the rows were there, ``verdi storage maintain`` may have taken their contents for rubbish.
+    container = container_of(target.backend)
+    keys = [hashlib.sha256(content).hexdigest() for content in contents]
+    _pack(target.backend, [one for one, there in zip(contents, container.has_objects(keys), strict=True) if not there])
     return len(rows)
+
+
+def _pack(backend: StorageBackend, contents: Sequence[bytes]) -> None:
+    if not contents:
+        return
+    try:
+        container_of(backend).add_objects_to_pack(list(contents), do_fsync=True)
+    except FileExistsError as error:
+        raise RuntimeError(
+            'the repository of the profile is being packed by another program, such as verdi storage maintain; '
+            'when that has ended, call this import again: it goes on'
+        ) from error
 
 
 def refresh_statistics(backend: StorageBackend) -> None:

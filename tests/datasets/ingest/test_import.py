@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from aiida.common.links import LinkType
+from aiida.manage import get_manager
 from aiida.orm import CalcFunctionNode, Data, Dict, Node, QueryBuilder, load_node
+from aiida.tools import delete_nodes
 
 from aiida_litraj.contract.frames import Frames
 from aiida_litraj.data import FramesData, PathData, SourceData
@@ -21,6 +23,8 @@ from aiida_litraj.datasets.ingest.store import path_node
 from aiida_litraj.datasets.make import MAKERS, make, spoil
 from aiida_litraj.datasets.source import Source
 from aiida_litraj.groups import DatasetGroup
+from aiida_litraj.groups.query import find_entry
+from aiida_litraj.groups.verify import verify
 
 pytestmark = pytest.mark.usefixtures('aiida_profile_clean')
 
@@ -250,6 +254,89 @@ def test_strict_takes_a_single_split(tmp_path: Path) -> None:
     assert {one.reason for one in report.problems} == {
         f'there is no file of the split {name}' for name in ('val', 'test')
     }
+
+
+@pytest.mark.parametrize('granularity', ['entry', 'trajectory'])
+def test_what_was_deleted_is_added_again(granularity: Any, tmp_path: Path) -> None:
+    """Deleting an entry takes its import along, and so its neighbours; the next import fills the gap."""
+    source = make('MPLiTrj', tmp_path, n=60, atoms=8)
+    import_dataset(source, 'MPLiTrj', granularity=granularity, workers=0, chunk_size=7)
+    before = sorted(node.base.repository.metadata['o']['frames.npy']['k'] for node in nodes_of('MPLiTrj').values())
+    victim = load_node(find_entry('MPLiTrj', 'train/15').uuid)
+    delete_nodes([victim.pk], dry_run=False)
+    assert any('import it again' in one for one in verify('MPLiTrj').problems)
+
+    again = import_dataset(source, 'MPLiTrj', granularity=granularity, workers=0, chunk_size=4)
+    assert (again.stored, again.entries) == (7, 60)
+    assert verify('MPLiTrj').ok
+    if granularity == 'entry':
+        after = [node.base.repository.metadata['o']['frames.npy']['k'] for node in nodes_of('MPLiTrj').values()]
+        assert sorted(after) == before
+
+
+def test_several_files_of_a_split(tmp_path: Path) -> None:
+    """No entry is lost because two files would call theirs alike, also with other endings."""
+    source = make('MPLiTrj', tmp_path, n=40, atoms=8)
+    train = (source / 'MPLiTrj_train.xyz').read_bytes()
+    for name in ('a_train.xyz', 'b_train.xyz', 'c.xyz', 'c.extxyz'):
+        (tmp_path / name).write_bytes(train)
+    one = len(read(source / 'MPLiTrj_train.xyz', 'MPLiTrj'))
+    card = load_card('MPLiTrj').model_copy(update={'layout': 'plain', 'name': 'own'})
+    files = [tmp_path / name for name in ('a_train.xyz', 'b_train.xyz', 'c.xyz', 'c.extxyz')]
+    report = import_dataset(files, card, workers=0, chunk_size=5)
+    assert report.stored == len(nodes_of('own')) == 4 * one
+    assert {label.partition('/')[0] for label in nodes_of('own')} == {path.name for path in files}
+
+
+def test_the_same_bytes_under_another_name_are_the_same_source(tmp_path: Path) -> None:
+    source = make('MPLiTrj', tmp_path, n=20, atoms=8)
+    import_dataset(source, 'MPLiTrj', workers=0)
+    copy = shutil.copytree(source, tmp_path / 'copy')
+    assert import_dataset(copy, 'MPLiTrj', workers=0).stored == 0
+    assert QueryBuilder().append(SourceData).count() == 1
+
+
+@pytest.mark.parametrize('name', ['nebDFT2k', 'MPLiTrj_raw', 'BVEL13k', 'OBELiX'])
+def test_many_in_a_node_twice(name: str, tmp_path: Path) -> None:
+    """Also where a node holds one entry: a path, or what is left over."""
+    source = make(name, tmp_path, n=FEW if name != 'MPLiTrj_raw' else 2)
+    first = import_dataset(source, name, granularity='trajectory', workers=0, chunk_size=5)
+    again = import_dataset(source, name, granularity='trajectory', workers=0, chunk_size=5)
+    assert again.stored == 0
+    assert again.entries == first.entries == DatasetGroup.of(name).number_of_entries()
+    assert verify(name).ok
+
+
+def test_repeats_are_not_in_nodes_of_many(tmp_path: Path) -> None:
+    source = make('BVEL13k', tmp_path, n=FEW)
+    file = next(source.glob('*_train.xyz'))
+    once = len(read(source, 'BVEL13k'))
+    file.write_text(file.read_text() * 2)
+    report = import_dataset(source, 'BVEL13k', granularity='trajectory', workers=0, chunk_size=5)
+    ids = [one for node in nodes_of('BVEL13k').values() for one in node.entry_ids]
+    assert len(ids) == len(set(ids)) == report.stored == once
+    nodes = nodes_of('BVEL13k').values()
+    assert all(node.n_frames == len(node.entry_ids) == node.frames.n_frames for node in nodes)
+    assert all(node.base.caching.get_hash() == node.base.caching.compute_hash() for node in nodes)
+
+
+def test_maintenance_beside_an_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``verdi storage maintain`` deletes contents that no row refers to yet; the import puts them back."""
+    from aiida_litraj.datasets.ingest import store as storing
+
+    insert = storing._insert_nodes
+    storage = get_manager().get_profile_storage()
+
+    def with_maintenance(backend: Any, rows: Any) -> Any:
+        container = storing.container_of(storage)
+        container.delete_objects(
+            [one['k'] for row in rows[1:] for one in row['repository_metadata'].get('o', {}).values()]
+        )
+        return insert(backend, rows)
+
+    monkeypatch.setattr(storing, '_insert_nodes', with_maintenance)
+    import_dataset(make('MPLiTrj', tmp_path, n=30, atoms=8), 'MPLiTrj', workers=0, chunk_size=8)
+    assert verify('MPLiTrj').ok
 
 
 def test_folder_and_zip_give_the_same_nodes(tmp_path: Path) -> None:
