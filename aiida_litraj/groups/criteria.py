@@ -91,6 +91,8 @@ def _range(name: str, value: Any) -> Range:
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise ValueError(f'{name} {value!r} is not a range: give its lower and its upper end, either may be None')
     low, high = value
+    if any(end is not None and end != end for end in value):
+        raise ValueError(f'{name} {value!r} is not a range: an end is not a number')
     if low is not None and high is not None and low > high:
         raise ValueError(f'{name} is to be at least {low} and at most {high}: nothing is; exchange the ends')
     return (low, high)

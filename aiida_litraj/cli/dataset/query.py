@@ -168,7 +168,7 @@ def select_(
         emit_json(
             {
                 'dataset': name,
-                'selected': sum(len(one['ids']) for one in described.values()),
+                'selected': sum(len(set(one['ids'])) for one in described.values()),
                 'candidates': made.n_candidates,
                 'parts': described,
                 'process': made.process.pk,

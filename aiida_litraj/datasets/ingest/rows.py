@@ -12,7 +12,9 @@ from math import isfinite
 from typing import Any, Literal
 from uuid import uuid4
 
-from ...analysis.frames import summary
+import numpy as np
+
+from ...analysis.frames import finite, summary
 from ...contract.frames import Frames
 from ..card import Card
 from ..entry import Chunk, Entry, Problem
@@ -73,7 +75,11 @@ def prepare(card: Card, dataset: str, chunk: Chunk, granularity: Granularity) ->
 
 def draft_of_one(dataset: str, entry: Entry) -> Draft:
     """Return the node of one entry."""
-    return _draft(entry.id, summary(entry.frames) | labels_of(dataset, entry), entry.frames, entry.split)
+    attributes = summary(entry.frames) | labels_of(dataset, entry)
+    energies = entry.frames.energies
+    if entry.frames.n_frames > 1 and energies is not None and np.isfinite(energies).all():
+        attributes['range_ev'] = finite(np.ptp(energies))  # of a band: what LiTraj calls its barrier
+    return _draft(entry.id, attributes, entry.frames, entry.split)
 
 
 def without_repeats(ready: Prepared, ids: set[str]) -> Prepared:
@@ -116,7 +122,7 @@ def labels_of(dataset: str, entry: Entry) -> dict[str, Any]:
     """Return the attributes that make a node an entry of a set."""
     labels = {
         'dataset': dataset,
-        'entry_id': entry.id,
+        'entry_id': printable(entry.id),
         'split': entry.split,
         'material_id': entry.material,
         'properties': clean(entry.properties),
@@ -172,7 +178,7 @@ def _draft(label: str, attributes: dict[str, Any], frames: Frames, split: str | 
     key = hashlib.sha256(content).hexdigest()
     return Draft(
         uuid=str(uuid4()),
-        label=label[:255],
+        label=printable(label)[:255],
         attributes=attributes,
         content=content,
         key=key,
@@ -187,9 +193,16 @@ def clean(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in plain.items() if not isinstance(value, list | dict | tuple)}
 
 
+def printable(text: str) -> str:
+    """Return a text without NUL, which PostgreSQL does not take."""
+    return text.replace('\0', '\N{REPLACEMENT CHARACTER}')
+
+
 def _plain(value: Any) -> Any:
     if hasattr(value, 'tolist'):
         value = value.tolist()
+    if isinstance(value, str):
+        return printable(value)
     if isinstance(value, float):
         if not isfinite(value):
             return None

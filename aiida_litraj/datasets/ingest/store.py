@@ -25,7 +25,7 @@ from ...analysis.frames import summary, to_ase
 from ...data.path import PathData
 from ...groups.dataset import DatasetGroup
 from ..entry import Chunk, Entry
-from .rows import FRAMES_FILE, FRAMES_TYPE, HASH_EXTRA, Prepared, hash_of, labels_of
+from .rows import FRAMES_FILE, FRAMES_TYPE, HASH_EXTRA, Prepared, hash_of, labels_of, printable
 
 PROCESS_TYPE = 'process.calculation.calcfunction.CalcFunctionNode.'
 PROCESS_LABEL = 'import_entries'
@@ -178,7 +178,10 @@ def _process_row(target: Target, now: datetime, ready: Prepared) -> dict[str, An
         'version': {'core': core_version, 'plugin': __version__},
         'dataset': target.dataset,
         'n_entries': len(ready.ids),
-        'problems': [[one.file, one.line, one.entry_id, one.reason] for one in ready.problems],
+        'problems': [
+            [one.file, one.line, None if one.entry_id is None else printable(one.entry_id), printable(one.reason)]
+            for one in ready.problems
+        ],
         **_range(ready.chunk),
     }
     row = _row(

@@ -23,7 +23,7 @@ from aiida_litraj.datasets.ingest.store import path_node
 from aiida_litraj.datasets.make import MAKERS, make, spoil
 from aiida_litraj.datasets.source import Source
 from aiida_litraj.groups import DatasetGroup
-from aiida_litraj.groups.query import find_entry
+from aiida_litraj.groups.query import find_entry, query
 from aiida_litraj.groups.verify import verify
 
 pytestmark = pytest.mark.usefixtures('aiida_profile_clean')
@@ -318,6 +318,29 @@ def test_repeats_are_not_in_nodes_of_many(tmp_path: Path) -> None:
     nodes = nodes_of('BVEL13k').values()
     assert all(node.n_frames == len(node.entry_ids) == node.frames.n_frames for node in nodes)
     assert all(node.base.caching.get_hash() == node.base.caching.compute_hash() for node in nodes)
+
+
+def test_bands_have_a_barrier(tmp_path: Path) -> None:
+    """Of a band it is the range of its energies, as LiTraj defines it; and it can be asked for."""
+    source = make('MPLiTrj_raw', tmp_path, n=2)
+    import_dataset(source, 'MPLiTrj_raw', workers=0)
+    bands = [entry for entry in read(source, 'MPLiTrj_raw') if 'step' in entry.properties]
+    for entry in bands:
+        energies = entry.frames.energies
+        known = nodes_of('MPLiTrj_raw')[entry.id].base.attributes.get('range_ev', None)
+        expected = np.ptp(energies) if energies is not None and np.isfinite(energies).all() else None
+        assert known == (None if expected is None else pytest.approx(expected, abs=1e-12))
+    assert query('MPLiTrj_raw', barrier=(0, None)).count() > 0
+
+
+def test_control_characters_do_not_end_an_import(tmp_path: Path) -> None:
+    """A NUL in a word or in a broken line; PostgreSQL takes none."""
+    source = make('LiPS-25', tmp_path, n=6)
+    text = source.read_bytes().replace(b'label=', b'label=a\0b', 1)
+    source.write_bytes(text.replace(b'energy=-', b'energy=\0-', 2).replace(b'energy=\0-', b'energy=-', 1))
+    report = import_dataset(source, 'LiPS-25', workers=0)
+    assert 4 <= report.stored < 6
+    assert QueryBuilder().append(FramesData).count() == report.stored
 
 
 def test_maintenance_beside_an_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
