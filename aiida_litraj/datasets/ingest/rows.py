@@ -124,14 +124,14 @@ def labels_of(dataset: str, entry: Entry) -> dict[str, Any]:
         'dataset': dataset,
         'entry_id': printable(entry.id),
         'split': entry.split,
-        'material_id': entry.material,
+        'material_id': _word(entry.material),
         'properties': clean(entry.properties),
         'source_file': entry.file,
         'source_line': entry.line,
         'number': entry.number,
     }
     if entry.row is not None:
-        labels['index_row'] = dict(entry.row)
+        labels['index_row'] = _row(entry.row)
     return labels
 
 
@@ -141,10 +141,10 @@ def _draft_of_many(dataset: str, entries: Sequence[Entry]) -> Draft:
     materials = {entry.material for entry in entries}
     labels = {
         'dataset': dataset,
-        'entry_ids': [entry.id for entry in entries],
+        'entry_ids': [printable(entry.id) for entry in entries],
         'split': first.split,
-        'material_id': first.material if len(materials) == 1 else None,
-        'material_ids': [entry.material for entry in entries],
+        'material_id': _word(first.material) if len(materials) == 1 else None,
+        'material_ids': [_word(entry.material) for entry in entries],
         'entry_properties': [clean(entry.properties) for entry in entries],
         'source_file': first.file,
         'source_line': first.line,
@@ -153,7 +153,7 @@ def _draft_of_many(dataset: str, entries: Sequence[Entry]) -> Draft:
         'numbers': [entry.number for entry in entries],
     }
     if any(entry.row is not None for entry in entries):
-        labels['index_rows'] = [None if entry.row is None else dict(entry.row) for entry in entries]
+        labels['index_rows'] = [None if entry.row is None else _row(entry.row) for entry in entries]
     return _draft(f'{first.id} .. {last.id}', summary(frames) | labels, frames, first.split)
 
 
@@ -196,6 +196,14 @@ def clean(values: Mapping[str, Any]) -> dict[str, Any]:
 def printable(text: str) -> str:
     """Return a text without NUL, which PostgreSQL does not take."""
     return text.replace('\0', '\N{REPLACEMENT CHARACTER}')
+
+
+def _word(text: str | None) -> str | None:
+    return None if text is None else printable(text)
+
+
+def _row(row: Mapping[str, str]) -> dict[str, str]:
+    return {printable(name): printable(text) for name, text in row.items()}
 
 
 def _plain(value: Any) -> Any:
