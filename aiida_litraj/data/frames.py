@@ -12,6 +12,7 @@ from ase import Atoms
 
 from ..analysis.frames import summary, to_ase
 from ..contract.frames import Frames
+from .fields import attribute
 
 FILE = 'frames.npy'
 
@@ -29,18 +30,38 @@ class FramesData(Data):
     class AttributesModel(Data.AttributesModel):
         """Attributes for queries, ``FramesData.fields.n_atoms`` and the like."""
 
-        n_frames: int = OrmMetadataField(description='Number of configurations')
-        n_atoms: int = OrmMetadataField(description='Number of atoms, of the largest configuration')
-        elements: list[str] = OrmMetadataField(description='Elements that occur, sorted')
-        formula: str | None = OrmMetadataField(None, description='Reduced formula in the order of Hill')
-        energy_ev: float | None = OrmMetadataField(None, description='Energy of a single configuration')
-        energy_per_atom_ev: float | None = OrmMetadataField(None, description='The same for each atom')
-        fmax_ev_per_ang: float | None = OrmMetadataField(None, description='Largest force on an atom')
-        dataset: str | None = OrmMetadataField(None, description='Set of which this is an entry')
-        entry_id: str | None = OrmMetadataField(None, description='Identifier in the set')
-        split: str | None = OrmMetadataField(None, description='train, val, test')
-        material_id: str | None = OrmMetadataField(None, description='Material to which the entry belongs')
-        properties: dict = OrmMetadataField({}, description='Scalars of the entry, units are in the card')
+        n_frames: int = OrmMetadataField(description='Number of configurations', orm_to_model=attribute('n_frames'))
+        n_atoms: int = OrmMetadataField(
+            description='Number of atoms, of the largest configuration', orm_to_model=attribute('n_atoms')
+        )
+        elements: list[str] = OrmMetadataField(
+            description='Elements that occur, sorted', orm_to_model=attribute('elements')
+        )
+        formula: str | None = OrmMetadataField(
+            None, description='Reduced formula in the order of Hill', orm_to_model=attribute('formula')
+        )
+        energy_ev: float | None = OrmMetadataField(
+            None, description='Energy of a single configuration', orm_to_model=attribute('energy_ev')
+        )
+        energy_per_atom_ev: float | None = OrmMetadataField(
+            None, description='The same for each atom', orm_to_model=attribute('energy_per_atom_ev')
+        )
+        fmax_ev_per_ang: float | None = OrmMetadataField(
+            None, description='Largest force on an atom', orm_to_model=attribute('fmax_ev_per_ang')
+        )
+        dataset: str | None = OrmMetadataField(
+            None, description='Set of which this is an entry', orm_to_model=attribute('dataset')
+        )
+        entry_id: str | None = OrmMetadataField(
+            None, description='Identifier in the set', orm_to_model=attribute('entry_id')
+        )
+        split: str | None = OrmMetadataField(None, description='train, val, test', orm_to_model=attribute('split'))
+        material_id: str | None = OrmMetadataField(
+            None, description='Material to which the entry belongs', orm_to_model=attribute('material_id')
+        )
+        properties: dict = OrmMetadataField(
+            {}, description='Scalars of the entry, units are in the card', orm_to_model=attribute('properties', {})
+        )
 
     @classmethod
     def from_frames(cls, frames: Frames, labels: Mapping[str, Any] | None = None) -> FramesData:

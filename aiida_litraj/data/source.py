@@ -9,6 +9,8 @@ from typing import Any
 from aiida.orm import Data
 from aiida.orm.pydantic import OrmMetadataField
 
+from .fields import attribute
+
 MANIFEST = 'manifest.json'
 
 
@@ -21,10 +23,14 @@ class SourceData(Data):
     class AttributesModel(Data.AttributesModel):
         """Attributes for queries, ``SourceData.fields.sha256`` and the like."""
 
-        name: str = OrmMetadataField(description='Name of the file or folder, without where it was')
-        size_bytes: int = OrmMetadataField(description='Bytes in all')
-        sha256: str = OrmMetadataField(description='Of the file; of the manifest if there are many files')
-        n_files: int = OrmMetadataField(description='Number of files')
+        name: str = OrmMetadataField(
+            description='Name of the file or folder, without where it was', orm_to_model=attribute('name')
+        )
+        size_bytes: int = OrmMetadataField(description='Bytes in all', orm_to_model=attribute('size_bytes'))
+        sha256: str = OrmMetadataField(
+            description='Of the file; of the manifest if there are many files', orm_to_model=attribute('sha256')
+        )
+        n_files: int = OrmMetadataField(description='Number of files', orm_to_model=attribute('n_files'))
 
     @classmethod
     def from_manifest(cls, name: str, sha256: str, files: Sequence[dict[str, Any]]) -> SourceData:

@@ -59,7 +59,7 @@ class Source(ABC):
 
     @property
     def name(self) -> str:
-        return self.path.name
+        return self.path.resolve().name
 
     @property
     def size(self) -> int:
@@ -121,7 +121,7 @@ class FileSource(Source):
 
     @property
     def name(self) -> str:
-        return self.path.name if not self._others else f'{self._first} and {self._others} more'
+        return self.path.resolve().name if not self._others else f'{self._first} and {self._others} more'
 
     def stream(self, member: str, offset: int = 0) -> BinaryIO:
         stream = self._files[member].open('rb')

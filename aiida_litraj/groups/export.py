@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,7 @@ def export(
     counter = _Counter(progress, count(name, **criteria))
     if kind == 'publisher':
         card = _card(name)
-        made = importer_of(card).write(card, counter.through(stored_entries(name, **criteria)), path)
+        made = _publish(card, counter.through(stored_entries(name, **criteria)), path)
     elif kind == 'archive':
         made = _archive(name, path, criteria)
         return Exported(made, count(name, **criteria), 0)
@@ -139,6 +140,19 @@ def _write(path: Path, many: Iterable[Frames], keys: Keys) -> None:
         for frames in many:
             stream.writelines(format_frame(frame, keys) for frame in frames)
     partial.replace(path)
+
+
+def _publish(card: Card, entries: Iterable[Entry], path: Path) -> Path:
+    """Write the publisher's folder aside and put it in its place when it is whole, instead of one that was there."""
+    aside = path / f'.{card.name}.part'
+    shutil.rmtree(aside, ignore_errors=True)
+    made = importer_of(card).write(card, entries, aside)
+    target = path / made.name
+    if target.is_dir():
+        shutil.rmtree(target)
+    made.replace(target)
+    aside.rmdir()
+    return target
 
 
 def _archive(name: str, path: Path, criteria: dict[str, Any]) -> Path:
