@@ -63,6 +63,9 @@ class FramesData(Data):
             {}, description='Scalars of the entry, units are in the card', orm_to_model=attribute('properties', {})
         )
 
+    # Uuids of entries say where the numbers are from, not what they are; the links say it too.
+    _hash_ignored_attributes = ('origins',)
+
     @classmethod
     def from_frames(cls, frames: Frames, labels: Mapping[str, Any] | None = None) -> FramesData:
         """Return an unstored node of ``frames``; ``labels`` are further attributes.
