@@ -20,8 +20,8 @@ import pytest
 from tests.cli.conftest import HOP, Installation
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
-SLOW = ('--supercell-min', '16', '--images', '5', '--processes', '1')
-"""255 atoms: slow enough with the analytic potential to be met in the middle."""
+SLOW = ('--supercell-min', '20', '--images', '5', '--processes', '1')
+"""499 atoms: slow enough with the analytic potential to be met in the middle."""
 UNDER_WAY = re.compile(rb'residual force')
 PATIENCE_S = 180
 
@@ -90,28 +90,34 @@ def barrier_arguments(potential: dict[str, Any], crystal: Path) -> tuple[str, ..
     return ('launch', 'barrier', str(crystal), '--hop', HOP, '--potential', 'morse', *SLOW)
 
 
-def test_stopped_at_once_and_resumed(installation: Installation, barrier_arguments: tuple[str, ...]) -> None:
-    stopped = []
-    for stop, expected in ((press_ctrl_c, 130), (terminate, 143)):
-        status, said = launch_and_stop(installation, barrier_arguments, stop)
-        assert status == expected, said
-        assert 'Traceback' not in said
-        assert 'is killed, and its job has been told to end.' in said
-        chain = said.partition('Chain ')[2].partition('.')[0]
-        seen = installation.json('status', chain)
-        assert (seen['state'], [job['state'] for job in seen['jobs']]) == ('killed', ['killed'])
-        listed = installation.call('process', 'list', program=('-m', 'aiida')).stdout
-        assert 'Total results: 0' in listed, listed
-        deadline = time.monotonic() + 60
-        while engines(installation.folder) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert not engines(installation.folder)
-        stopped.append(seen['jobs'][0]['pk'])
-    assert f'Goes on from job {stopped[0]}, which was stopped' in said
+def stopped_job(installation: Installation, status: int, said: str, expected: int) -> int:
+    """Check that a launch has ended with all it had started; return its job."""
+    assert status == expected, said
+    assert 'Traceback' not in said
+    assert 'is killed, and its job has been told to end.' in said
+    chain = said.partition('Chain ')[2].partition('.')[0]
+    seen = installation.json('status', chain)
+    assert (seen['state'], [job['state'] for job in seen['jobs']]) == ('killed', ['killed'])
+    listed = installation.call('process', 'list', program=('-m', 'aiida')).stdout
+    assert 'Total results: 0' in listed, listed
+    deadline = time.monotonic() + 60
+    while engines(installation.folder) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not engines(installation.folder)
+    pk: int = seen['jobs'][0]['pk']
+    return pk
+
+
+def test_interrupted_and_resumed(installation: Installation, barrier_arguments: tuple[str, ...]) -> None:
+    job = stopped_job(installation, *launch_and_stop(installation, barrier_arguments, press_ctrl_c), 130)
     again = installation.call(*barrier_arguments)
     assert again.returncode == 0, again.stderr
-    assert f'Goes on from job {stopped[1]}, which was stopped' in again.stderr
+    assert f'Goes on from job {job}, which was stopped' in again.stderr
     assert resumed_calls(installation) > 0
+
+
+def test_terminated(installation: Installation, barrier_arguments: tuple[str, ...]) -> None:
+    stopped_job(installation, *launch_and_stop(installation, (*barrier_arguments, '--no-cache'), terminate), 143)
 
 
 def resumed_calls(installation: Installation) -> int:
