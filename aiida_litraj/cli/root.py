@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 
 import click
 
 from .. import __version__
 from .errors import Program
+from .lazy import LazyCommands
 
 _COMMANDS = {
     'setup': 'setup:setup',
@@ -22,21 +22,12 @@ _COMMANDS = {
 }
 
 
-class _LazyProgram(Program):
-    """Imports the module of a command when it is asked for, in the order in which a newcomer needs them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, name = _COMMANDS[cmd_name].partition(':')
-        command: click.Command = getattr(importlib.import_module(f'.{module}', __package__), name)
-        return command
+class _Commands(LazyCommands, Program):
+    package = str(__package__)
+    commands_in = _COMMANDS
 
 
-@click.group(cls=_LazyProgram, context_settings={'help_option_names': ['-h', '--help'], 'max_content_width': 100})
+@click.group(cls=_Commands, context_settings={'help_option_names': ['-h', '--help'], 'max_content_width': 100})
 @click.option('-p', '--profile', metavar='NAME', help='AiiDA profile; the default one if not given.')
 @click.version_option(__version__, prog_name='aiida-litraj')
 @click.pass_context

@@ -13,6 +13,10 @@ import numpy.typing as npt
 
 from .arrays import AnyArray, Array
 
+FRAMES_FILE = 'frames.npy'
+"""The one file of a node of configurations."""
+PATH_FILES = {'frames': 'relaxed.frames', 'initial': 'initial.frames', 'centroid': 'centroid.frames'}
+"""Field of a data set's entry that is a path -> the file of its node that has it to the last digit."""
 _ARRAY = 'array:'
 _PADDING = 64
 """Bytes to whose multiple the info is filled up, so that few different headers occur."""

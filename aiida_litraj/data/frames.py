@@ -11,10 +11,8 @@ from aiida.orm.pydantic import OrmMetadataField
 from ase import Atoms
 
 from ..analysis.frames import summary, to_ase
-from ..contract.frames import Frames
+from ..contract.frames import FRAMES_FILE, Frames
 from .fields import attribute
-
-FILE = 'frames.npy'
 
 
 class FramesData(Data):
@@ -74,13 +72,13 @@ class FramesData(Data):
         """
         node = cls()
         node.base.attributes.set_many(summary(frames) | dict(labels or {}))
-        node.base.repository.put_object_from_bytes(frames.to_bytes(), FILE)
+        node.base.repository.put_object_from_bytes(frames.to_bytes(), FRAMES_FILE)
         return node
 
     @property
     def frames(self) -> Frames:
         """The configurations, exact."""
-        return Frames.from_bytes(self.base.repository.get_object_content(FILE, mode='rb'))
+        return Frames.from_bytes(self.base.repository.get_object_content(FRAMES_FILE, mode='rb'))
 
     @property
     def n_frames(self) -> int:
@@ -101,6 +99,6 @@ class FramesData(Data):
 
     def _validate(self) -> bool:
         super()._validate()
-        if FILE not in self.base.repository.list_object_names():
+        if FRAMES_FILE not in self.base.repository.list_object_names():
             raise ValidationError('frames have no configurations; build them with from_frames')
         return True

@@ -14,7 +14,7 @@ from typing import Any
 from aiida.orm import Data, Dict, QueryBuilder, load_node
 
 from ..analysis.frames import summary
-from ..contract.frames import Frames
+from ..contract.frames import PATH_FILES, Frames
 from ..data.frames import FramesData
 from ..data.path import PathData
 from .criteria import BARRIERS, Criteria, filters, filters_of_many, holds
@@ -48,7 +48,7 @@ class Reference:
         """Return the entry's configuration, or the images of its path."""
         node = load_node(self.uuid)
         if isinstance(node, PathData):
-            return Frames.from_bytes(node.base.repository.get_object_content('relaxed.frames', mode='rb'))
+            return Frames.from_bytes(node.base.repository.get_object_content(PATH_FILES['frames'], mode='rb'))
         frames: Frames = node.frames
         return frames[self.index] if 'entry_ids' in node.base.attributes else frames
 

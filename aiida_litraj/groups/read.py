@@ -6,14 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from ..contract.frames import Frames
+from ..contract.frames import FRAMES_FILE, PATH_FILES, Frames
 from ..data.contents import read_contents
-from ..data.frames import FILE
 from ..datasets.entry import Entry
 from .query import rows
 
-FILES = {'frames': 'relaxed.frames', 'initial': 'initial.frames', 'centroid': 'centroid.frames'}
-"""Field of a path's entry -> file of its node."""
 BATCH = 500
 BATCH_OF_MANY = 4
 
@@ -38,13 +35,15 @@ def stored_entries(dataset: str, **criteria: Any) -> Iterator[Entry]:
 
 def _keys(metadata: Mapping[str, Any]) -> dict[str, str]:
     """Return the sha256 of the files of a node that are frames, by name."""
-    return {name: one['k'] for name, one in metadata.get('o', {}).items() if name in (FILE, *FILES.values())}
+    return {
+        name: one['k'] for name, one in metadata.get('o', {}).items() if name in (FRAMES_FILE, *PATH_FILES.values())
+    }
 
 
 def _entries(attributes: Mapping[str, Any], files: Mapping[str, Frames]) -> Iterator[Entry]:
     if 'entry_ids' not in attributes:
-        own = {field: files.get(name) for field, name in FILES.items()}
-        frames = files.get(FILE) or own['frames']
+        own = {field: files.get(name) for field, name in PATH_FILES.items()}
+        frames = files.get(FRAMES_FILE) or own['frames']
         assert frames is not None, 'an entry has frames'
         yield Entry(
             attributes['entry_id'], attributes.get('split'), attributes.get('material_id'), frames,
@@ -56,7 +55,7 @@ def _entries(attributes: Mapping[str, Any], files: Mapping[str, Frames]) -> Iter
     indexed = attributes.get('index_rows', [None] * len(ids))
     for index, entry_id in enumerate(ids):
         yield Entry(
-            entry_id, attributes.get('split'), attributes['material_ids'][index], files[FILE][index],
+            entry_id, attributes.get('split'), attributes['material_ids'][index], files[FRAMES_FILE][index],
             attributes['entry_properties'][index], attributes['source_file'], attributes['source_lines'][index],
             attributes['numbers'][index], indexed[index],
         )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ase import Atoms
+from litraj import data as publisher
 
 from aiida_litraj.analysis.frames import from_ase
 from aiida_litraj.datasets.card import load_card
@@ -16,7 +17,6 @@ from aiida_litraj.datasets.importers import importer_of
 
 from . import tiny
 
-publisher = pytest.importorskip('litraj.data', reason='the package litraj is not installed here')
 NAMES = ('nebDFT2k', 'MPLiTrj', 'MPLiTrj_subsample', 'BVEL13k', 'nebBVSE122k')
 
 

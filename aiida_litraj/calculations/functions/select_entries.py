@@ -8,11 +8,10 @@ from typing import Any
 from aiida.engine import calcfunction
 from aiida.orm import Data, Dict
 
-from ...contract.frames import Frames
+from ...contract.frames import FRAMES_FILE, PATH_FILES, Frames
 from ...data.contents import read_contents
-from ...data.frames import FILE, FramesData
+from ...data.frames import FramesData
 
-PATH_FRAMES = 'relaxed.frames'
 BATCH = 500
 """Nodes read at a time."""
 
@@ -63,7 +62,7 @@ def read_frames(nodes: Mapping[str, Data]) -> dict[str, Frames]:
     """
     keys = {}
     for uuid, node in nodes.items():
-        name = FILE if isinstance(node, FramesData) else PATH_FRAMES
+        name = FRAMES_FILE if isinstance(node, FramesData) else PATH_FILES['frames']
         if name not in node.base.repository.list_object_names():
             raise ValueError(
                 f'{type(node).__name__} {uuid} is no entry of a data set: give nodes of litraj.dataset groups'

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
+
+from ..lazy import LazyCommands
 
 _COMMANDS = {
     'fetch': 'fetch:fetch_',
@@ -19,19 +19,12 @@ _COMMANDS = {
 }
 
 
-class _LazyGroup(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, name = _COMMANDS[cmd_name].partition(':')
-        command: click.Command = getattr(importlib.import_module(f'.{module}', __package__), name)
-        return command
+class _Dataset(LazyCommands, click.Group):
+    package = str(__package__)
+    commands_in = _COMMANDS
 
 
-@click.group(cls=_LazyGroup, short_help='Fetch, import, query, select and export data sets.')
+@click.group(cls=_Dataset, short_help='Fetch, import, query, select and export data sets.')
 def dataset() -> None:
     """Data sets whose every entry has its provenance.
 

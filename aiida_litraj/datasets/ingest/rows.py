@@ -15,7 +15,7 @@ from uuid import uuid4
 import numpy as np
 
 from ...analysis.frames import finite, summary
-from ...contract.frames import Frames
+from ...contract.frames import FRAMES_FILE, Frames
 from ..card import Card
 from ..entry import Chunk, Entry, Problem
 from ..importers import importer_of
@@ -24,7 +24,6 @@ from .hashes import NodeHasher
 Granularity = Literal['entry', 'trajectory']
 FRAMES_TYPE = 'data.litraj.frames.FramesData.'
 FRAMES_CLASS = "<class 'aiida_litraj.data.frames.FramesData'>"
-FRAMES_FILE = 'frames.npy'
 HASH_EXTRA = '_aiida_hash'
 OF_EACH = {'entry_ids', 'material_ids', 'entry_properties', 'source_lines', 'numbers', 'index_rows'}
 """Attributes of a node of many entries that have a value for each."""
@@ -214,7 +213,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         if not isfinite(value):
             return None
-        rounded = float(f'{value:.14g}')
+        rounded = finite(value) or 0.0
         # A database makes an integer of 1e16 and above, and so does the hash.
         return int(rounded) if 'e' in f'{value:.14g}' and rounded.is_integer() else rounded
     return value

@@ -22,18 +22,17 @@ from sqlalchemy import Table, select, text
 
 from ... import __version__
 from ...analysis.frames import summary, to_ase
+from ...contract.frames import FRAMES_FILE, PATH_FILES
 from ...data.path import PathData
 from ...groups.dataset import DatasetGroup
 from ..entry import Chunk, Entry
-from .rows import FRAMES_FILE, FRAMES_TYPE, HASH_EXTRA, Prepared, hash_of, labels_of, printable
+from .rows import FRAMES_TYPE, HASH_EXTRA, Prepared, hash_of, labels_of, printable
 
 PROCESS_TYPE = 'process.calculation.calcfunction.CalcFunctionNode.'
 PROCESS_LABEL = 'import_entries'
 IN_CLAUSE = 500
 """Values in one condition; SQLite of old takes 999."""
 CREATED = 'entry_{}'
-_PATH_FRAMES = {'frames': 'relaxed.frames', 'initial': 'initial.frames', 'centroid': 'centroid.frames'}
-"""Entry's field -> the file of a path node that has it to the last digit."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def store(target: Target, ready: Prepared) -> int:
     """Store a prepared chunk; return the number of nodes made of it.
 
     What is interrupted before the end of the transaction leaves no trace but unreferenced bytes in a pack, which
-    ``verdi storage maintain`` collects and which are found again when the chunk is stored the next time.
+    ``verdi storage maintain`` collects.
     """
     now = timezone.now()
     drafts = ready.drafts
@@ -61,16 +60,16 @@ def store(target: Target, ready: Prepared) -> int:
         _row(target, now, FRAMES_TYPE, draft.uuid, draft.label, draft.attributes, {FRAMES_FILE: draft.key}, draft.hash)
         for draft in drafts
     ]
-    contents = [draft.content for draft in drafts]
+    contents = {draft.key: draft.content for draft in drafts}
     splits = [draft.split for draft in drafts]
     for entry in ready.paths:
         row, files = _path_row(target, now, entry)
         rows.append(row)
-        contents.extend(files)
+        contents.update(files)
         splits.append(entry.split)
     for split in set(splits) - target.groups.keys():
         target.groups[split] = DatasetGroup.collection.get_or_create(f'{target.dataset}/{split}')[0].pk
-    _pack(target.backend, contents)
+    _pack(target.backend, list(contents.values()))
     with warnings.catch_warnings(), target.backend.transaction():
         # Of nodes from which rows of paths were taken; they are not to be stored.
         warnings.filterwarnings('ignore', message='Object of type <DbNode> not in session')
@@ -78,17 +77,16 @@ def store(target: Target, ready: Prepared) -> int:
         _insert(target.backend, EntityTypes.LINK, _links(target, process, pks))
         _insert(target.backend, EntityTypes.GROUP_NODE, _memberships(target, pks, splits))
     # Before the rows were there, ``verdi storage maintain`` may have taken their contents for rubbish.
-    container = container_of(target.backend)
-    keys = [hashlib.sha256(content).hexdigest() for content in contents]
-    _pack(target.backend, [one for one, there in zip(contents, container.has_objects(keys), strict=True) if not there])
+    found = container_of(target.backend).has_objects(list(contents))
+    _pack(target.backend, [one for one, there in zip(contents.values(), found, strict=True) if not there])
     return len(rows)
 
 
-def _pack(backend: StorageBackend, contents: Sequence[bytes]) -> None:
+def _pack(backend: StorageBackend, contents: list[bytes]) -> None:
     if not contents:
         return
     try:
-        container_of(backend).add_objects_to_pack(list(contents), do_fsync=True)
+        container_of(backend).add_objects_to_pack(contents, do_fsync=True)
     except FileExistsError as error:
         raise RuntimeError(
             'the repository of the profile is being packed by another program, such as verdi storage maintain; '
@@ -219,8 +217,8 @@ def _memberships(target: Target, pks: Sequence[int], splits: Sequence[str | None
     return rows
 
 
-def _path_row(target: Target, now: datetime, entry: Entry) -> tuple[dict[str, Any], list[bytes]]:
-    """Return the row and the contents of an entry that is a path: the relaxed one, with the initial one beside it."""
+def _path_row(target: Target, now: datetime, entry: Entry) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return the row and, by their sha256, the contents of a path: the relaxed one, with the initial one beside."""
     node = path_node(target.dataset, entry)
     names = sorted(node.base.repository.list_object_names())
     contents = [node.base.repository.get_object_content(name, mode='rb') for name in names]
@@ -236,7 +234,7 @@ def _path_row(target: Target, now: datetime, entry: Entry) -> tuple[dict[str, An
         keys,
         hash_of(_hashed(node, attributes), keys, str(type(node))),
     )
-    return row, contents
+    return row, dict(zip(keys.values(), contents, strict=True))
 
 
 def path_node(dataset: str, entry: Entry) -> PathData:
@@ -253,7 +251,7 @@ def path_node(dataset: str, entry: Entry) -> PathData:
         attributes['range_ev'] = float(f'{energies.max() - energies.min():.14g}')
     node.base.attributes.set_many(attributes)
     node.label = entry.id[:255]
-    for name, file in _PATH_FRAMES.items():
+    for name, file in PATH_FILES.items():
         frames = getattr(entry, name)
         if frames is not None:
             node.base.repository.put_object_from_bytes(frames.to_bytes(), file)

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from ase import Atoms
+from litraj import data as litraj
 
 from aiida_litraj.datasets.make import make
-
-litraj = pytest.importorskip('litraj.data', reason='the loader of the publisher is not installed')
 
 MIDDLE_TOLERANCE_ANG = 2e-8  # two roundings to the last decimal
 
