@@ -54,6 +54,8 @@ class Card(_Model):
     url: str | None = None
     sha256: str | None = Field(default=None, pattern=r'^[0-9a-f]{64}$')
     """Of the file at ``url``."""
+    url_lacks: str | None = None
+    """What of the set is not in that file, and what to do about it."""
     size_bytes: int | None = Field(default=None, ge=0)
     """On disk, unpacked, as published; often rounded."""
     level_of_theory: str | None = None

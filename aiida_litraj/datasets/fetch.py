@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from .. import __version__
-from .intact import BLOCK, file_sha256, zip_problem
+from .intact import BLOCK, content_problem, file_sha256, zip_problem
 
 _BACK_OFF_S = 60.0
 """Longest pause between two attempts."""
@@ -56,7 +56,7 @@ class Fetched:
     """What has been fetched and how far it is known to be right.
 
     :ivar new: False if the file was there already.
-    :ivar resumed_at: bytes that were there from an earlier call.
+    :ivar resumed_at: bytes from an earlier call that this one went on from; 0 if it began anew.
     :ivar attempts: requests to the server.
     :ivar checked: what was checked and holds.
     :ivar unchecked: what could not be checked, and why.
@@ -108,6 +108,10 @@ class _Download:
     sleep: Callable[[float], None]
     progress: ProgressCallback
     requests: int = 0
+    resumed_at: int = 0
+    """Bytes of an earlier call that have not been given up since."""
+    wholes: int = 0
+    """How often the file has come complete."""
     blind: bool = field(default=False)
     """Whether a part was continued although the server gives nothing by which to know its file again."""
 
@@ -132,6 +136,7 @@ class _Download:
         return None
 
     def forget(self) -> None:
+        self.resumed_at = 0
         self.part.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
 
@@ -155,7 +160,8 @@ def fetch(
 
     :param size_bytes: size that the file must have.
     :param sha256: checksum that it must have.
-    :param attempts: failures in a row, without one new byte, after which to give up; pauses double from 1 s.
+    :param attempts: failures in a row, without one new byte, after which to give up; pauses double from 1 s. A file
+        that comes complete but wrong is asked for as often, three times at most.
     :param timeout: seconds without a byte that count as a failure.
     :raises FetchError: if the address cannot be fetched, the disk is too small, or a check fails.
     """
@@ -171,19 +177,20 @@ def fetch(
         digest, checked, unchecked = _check(work, path)
         return Fetched(path, url, path.stat().st_size, digest, False, 0, 0, checked, unchecked)
     with _alone(work.part):
-        resumed_at = work.there() if work.known() else 0
-        for start in range(_FRESH_STARTS + 1):
+        work.resumed_at = work.there() if work.known() else 0
+        while True:
             total = _download(work)
+            work.wholes += 1
             try:
                 digest, checked, unchecked = _check(work, work.part, total)
                 break
             except FetchError:
                 work.forget()
-                if start == _FRESH_STARTS:
+                if work.wholes >= min(work.attempts, _FRESH_STARTS + 1):
                     raise
         os.replace(work.part, path)
         work.note.unlink(missing_ok=True)
-    return Fetched(path, url, path.stat().st_size, digest, True, resumed_at, work.requests, checked, unchecked)
+    return Fetched(path, url, path.stat().st_size, digest, True, work.resumed_at, work.requests, checked, unchecked)
 
 
 def _silent(stage: str, done: int, total: int | None) -> None:
@@ -271,6 +278,8 @@ def _receive(work: _Download, answer: Any, known: _State | None, have: int) -> i
             raise _TryAgainError(
                 f'the server gave bytes from {offset} on when asked for those from {have} on', pause=0.0
             )
+    if not offset:
+        work.resumed_at = 0
     state = _State(work.url, answer.headers.get('ETag'), answer.headers.get('Last-Modified'), total)
     if offset and known is not None:
         if not known.same_file(state):
@@ -320,12 +329,16 @@ def _check(work: _Download, path: Path, total: int | None = None) -> tuple[str, 
     size = path.stat().st_size
     checked, unchecked = [], []
     promised = work.size_bytes if work.size_bytes is not None else total
-    if promised is None:
+    if promised is None and path == work.path:
+        unchecked.append('size: the card has none, and the server was not asked, for the file was there')
+    elif promised is None:
         unchecked.append('size: the server gives none')
     elif size != promised:
         raise _wrong(work, path, f'it has {size:,} bytes, it should have {promised:,}')
     else:
         checked.append(f'size ({size:,} bytes, as {"expected" if work.size_bytes is not None else "the server says"})')
+    if problem := content_problem(path, work.path.suffix):
+        raise _wrong(work, path, problem)
     digest = file_sha256(path, lambda done: work.progress('sha256', done, size))
     if work.sha256 is None:
         unchecked.append('sha256: the card has none')
@@ -348,7 +361,7 @@ def _wrong(work: _Download, path: Path, problem: str) -> FetchError:
     if path == work.path:
         return FetchError(f'{path} is there, but {problem}', 'Remove it to fetch it anew, or give another --output.')
     return FetchError(
-        f'{work.url} came, but {problem}; fetched {_FRESH_STARTS + 1} times',
+        f'{work.url} came, but {problem}; fetched {"once" if work.wholes == 1 else f"{work.wholes} times"}',
         'Try later or a mirror (--url). If the publisher has changed the file, give a card that says so.',
     )
 

@@ -1,4 +1,4 @@
-"""Whether a file is whole: its checksum, and those that a zip has of its members."""
+"""Whether a file is whole and what it is called: its first bytes, its checksum, and those that a zip has inside."""
 
 from __future__ import annotations
 
@@ -9,6 +9,35 @@ from collections.abc import Callable
 from pathlib import Path
 
 BLOCK = 1 << 20
+_HEAD = 512
+_PAGE = (b'<!doctype html', b'<html')
+_ZIP = b'PK\x03\x04'
+_PACKED = {b'\x1f\x8b': 'gzip', b'BZh': 'bzip2', b'\xfd7zXZ': 'xz', b'7z\xbc\xaf': '7z', b'(\xb5/\xfd': 'zstd'}
+
+
+def content_problem(path: Path, suffix: str | None = None) -> str | None:
+    """Return why a file is not what its name says, or None; looks at its ends only.
+
+    Told are what downloads end in: a web page, a zip that is cut off or is none.
+
+    :param suffix: ending of the name that the file is to have, its own if not given.
+    """
+    ending = (path.suffix if suffix is None else suffix).lower()
+    size = path.stat().st_size
+    with path.open('rb') as file:
+        head = file.read(_HEAD)
+    if ending not in ('.html', '.htm') and head.lstrip(b'\xef\xbb\xbf \t\r\n').lower().startswith(_PAGE):
+        return f'it is a web page, not the file that was asked for (it begins with {head.lstrip()[:40]!r})'
+    if ending != '.zip' and not head.startswith(_ZIP):
+        return None
+    if not size:
+        return 'it is empty'
+    if zipfile.is_zipfile(path):
+        return None
+    if head.startswith(_ZIP):
+        return f'it is a zip that is cut off: its {size:,} bytes lack the list of members at the end'
+    kind = next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
+    return f'it is no zip but {kind}' if kind else f'it is no zip (it begins with {head[:20]!r})'
 
 
 def file_sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:
@@ -34,10 +63,8 @@ def zip_problem(path: Path, progress: Callable[[int], None] | None = None) -> st
                 done += member.compress_size
                 if progress is not None:
                     progress(done)
-    except zipfile.BadZipFile:
-        with path.open('rb') as file:
-            head = file.read(20)
-        return f'it is no zip or is cut off (it begins with {head!r})'
+    except zipfile.BadZipFile as error:
+        return content_problem(path, '.zip') or f'the list of its members is damaged: {error}'
     return None
 
 

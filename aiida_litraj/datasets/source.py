@@ -5,12 +5,17 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, TypedDict, cast
 
+from .intact import content_problem
+
 BLOCK = 1 << 20
+REMEDY = (
+    'Remove it and fetch it again: aiida-litraj dataset fetch goes on where a download broke off and checks what comes'
+)
 Progress = Callable[[int, int], None]
 """Called with the number of bytes done and of all bytes."""
 
@@ -40,18 +45,22 @@ class Source(ABC):
         """Return the source at ``path``.
 
         :raises FileNotFoundError: naming what is not there.
-        :raises ValueError: if there is no file in it, two files share a name, or a zip is damaged.
+        :raises ValueError: if there is no file in it, two files share a name, a zip is damaged or a file is a web page.
         """
         paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
         for one in paths:
             if not one.exists():
                 raise FileNotFoundError(f'{one} does not exist')
+            if one.is_file() and (problem := content_problem(one)) is not None:
+                raise ValueError(f'{one}: {problem}. {REMEDY}')
         source: Source
         if len(paths) == 1 and paths[0].is_dir():
             source = FolderSource(paths[0])
         elif len(paths) == 1 and zipfile.is_zipfile(paths[0]):
             source = ZipSource(paths[0])
         else:
+            if zips := [one for one in paths if one.is_file() and zipfile.is_zipfile(one)]:
+                raise ValueError(f'{zips[0]} is one of {len(paths)} sources: give one zip at a time, or unpack them')
             source = FileSource(paths)
         if not source.members:
             raise ValueError(f'{paths[0] if paths else "no path"} holds no file')
@@ -182,6 +191,19 @@ class ZipSource(Source):
 
     def close(self) -> None:
         self._zip.close()
+
+
+def set_of(source: Source, names: Iterable[str]) -> str | None:
+    """Return which of these sets a zip or folder is by the names of its files and its folder, None if it does not say.
+
+    The publisher's files are called ``<set>_index.csv``, ``<set>_train.xyz`` and the like.
+    """
+    if source.kind == 'files':
+        return None
+    files = [name.rpartition('/')[2].lower().replace('mplitraj', 'mplitrj') for name in source.members]
+    kinds = ('_index.csv', '_centroids.xyz', '_train.xyz', '_val.xyz', '_test.xyz')
+    found = {name for name in names if any(f'{name.lower()}{kind}' in files for kind in kinds)}
+    return found.pop() if len(found) == 1 else None
 
 
 class _Tick:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from aiida_litraj.analysis.frames import to_ase
 from aiida_litraj.cli import main
+from aiida_litraj.codes.problems import SetupProblem
 from tests.fixtures.sets import entry_frames
 
 CARD = """
@@ -225,6 +227,71 @@ def test_delete_says_what_hangs_on_it_and_leaves_nothing(ask: Callable[..., Any]
     assert 'doomed' not in DatasetGroup.names() and not DatasetGroup.collection.find({'label': 'doomed/train'})
     # Only the criteria of the selection, which came from nowhere else, are left.
     assert QueryBuilder().append(Node).count() == before + 1
+
+
+def test_a_folder_to_fetch_into_is_made(ask: Callable[..., Any], folder: Path, tmp_path: Path) -> None:
+    url = (folder / 'own_test.xyz').as_uri()
+    done = ask('fetch', folder / 'own.yaml', '--url', url, '-o', f'{tmp_path}/new/')
+    assert Path(done['path']) == tmp_path / 'new' / 'own_test.xyz' and Path(done['path']).is_file()
+    done = ask('fetch', folder / 'own.yaml', '--url', url, '-o', f'{tmp_path}/name.xyz')
+    assert Path(done['path']) == tmp_path / 'name.xyz'
+
+
+def test_another_set_is_not_proposed_for_import(call: Call, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / 'a.zip', 'w') as archive:
+        archive.writestr('nebDFT2k/nebDFT2k_index.csv', 'edge_id\n')
+    done = call('fetch', 'MPLiTrj', '--url', (tmp_path / 'a.zip').as_uri(), '-o', f'{tmp_path}/new/')
+    assert done.exit_code == 1 and 'is the set nebDFT2k by the names of the files in it, not MPLiTrj' in done.stderr
+    assert '--card nebDFT2k' in done.stderr and 'Next' not in done.stdout
+    done = call('import', tmp_path / 'a.zip', '--card', 'MPLiTrj')
+    assert done.exit_code == 1 and 'is the set nebDFT2k' in done.stderr
+    done = call('import', tmp_path / 'a.zip')
+    assert done.exit_code == 1 and 'it is nebDFT2k: say so with --card nebDFT2k' in done.stderr
+
+
+def test_what_an_address_lacks_is_said(call: Call, ask: Callable[..., Any], tmp_path: Path) -> None:
+    assert 'test_cifs.tar.gz' in call('show', 'OBELiX').stdout
+    done = call('fetch', 'LiPS-25')
+    assert 'lips-25.extxyz' in done.stderr and '--card LiPS-25' in done.stderr
+    table = tmp_path / 'train.csv'
+    table.write_text('ID,Cif ID\njqc,done\n')
+    done = call('import', table, '--card', 'OBELiX')
+    assert done.exit_code == 1 and 'but no structures: put train_cifs.tar.gz' in ' '.join(done.stderr.split())
+
+
+def test_known_sets_are_shown_without_a_profile(monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
+    def none(name: str | None) -> str:
+        raise SetupProblem('there is no AiiDA profile yet', 'Make one')
+
+    monkeypatch.setattr('aiida_litraj.codes.profile.load', none)
+    done = call('list')
+    assert done.exit_code == 0 and 'nebDFT2k' in done.stdout and 'no AiiDA profile yet' in done.stderr
+    rows = {row['name']: row for row in json.loads(call('list', '--json').stdout)}
+    assert not any(row['stored'] for row in rows.values())
+    assert rows['LiPS-25']['url'] is None and rows['MPLiTrj']['url']
+    assert call('show', 'nebDFT2k').exit_code == 0
+    done = call('show', 'nebDFT2k', '--plot', 'a.png')
+    assert done.exit_code == 1 and 'no AiiDA profile yet' in done.stderr
+    done = CliRunner().invoke(main, ['-p', 'other', 'dataset', 'list'])
+    assert done.exit_code == 1
+
+
+def test_labels_that_a_card_does_not_name_are_told(ask: Callable[..., Any], call: Call, tmp_path: Path) -> None:
+    atoms = to_ase(entry_frames(0))[0]
+    atoms.info['REF_energy'], atoms.info['energy_per_atom'] = -1.5, 'a word'
+    atoms.arrays['REF_forces'] = np.ones((len(atoms), 3))
+    atoms.calc = None
+    write(tmp_path / 'a.xyz', atoms, format='extxyz')
+    card = tmp_path / 'bare.yaml'
+    card.write_text('name: bare\ntitle: a minimal card\n')
+    (note,) = ask('import', tmp_path / 'a.xyz', '--card', card, '--workers', 0)['notes']
+    assert 'a.xyz has REF_energy, REF_forces, which the card bare does not name' in note
+    assert note.endswith('keys: {energy: REF_energy, forces: REF_forces}')
+    card.write_text('name: bare2\ntitle: x\nkeys: {energy: REF_energy, forces: REF_forces}\n')
+    assert ask('import', tmp_path / 'a.xyz', '--card', card, '--workers', 0)['notes'] == []
+    card.write_text('name: bare3\ntitle: x\nrequired: [energy]\n')
+    done = call('import', tmp_path / 'a.xyz', '--card', card, '--workers', 0)
+    assert done.exit_code == 1 and 'REF_energy' in done.stderr and 'has no energy' in done.stderr
 
 
 def test_fetch_then_import(ask: Callable[..., Any], folder: Path, tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def test_a_file_that_changed_on_the_server_is_begun_anew(tmp_path: Path, if_rang
         server.content, server.drop_after = packed(seed=1), None
         done = get(url, tmp_path / 'set.zip')
     assert done.path.read_bytes() == packed(seed=1)
+    assert done.resumed_at == 0
 
 
 def test_a_server_without_ranges_gives_the_whole_file_again(tmp_path: Path) -> None:
@@ -79,7 +80,9 @@ def test_a_server_without_ranges_gives_the_whole_file_again(tmp_path: Path) -> N
         with pytest.raises(FetchError):
             get(url, tmp_path / 'set.zip', attempts=3)
         server.drop_after = None
-        assert get(url, tmp_path / 'set.zip').path.read_bytes() == CONTENT
+        done = get(url, tmp_path / 'set.zip')
+    assert done.path.read_bytes() == CONTENT
+    assert done.resumed_at == 0
 
 
 def test_a_part_continued_blindly_is_said_so(tmp_path: Path) -> None:
@@ -118,9 +121,17 @@ def test_damage_that_stays_is_told_and_leaves_nothing_behind(tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(('attempts', 'words'), [(1, 'fetched once'), (2, 'fetched 2 times'), (8, 'fetched 3 times')])
+def test_damage_is_told_as_often_as_it_came(tmp_path: Path, attempts: int, words: str) -> None:
+    server = Behaviour(CONTENT, damage=dict.fromkeys(range(9), 50000))
+    with serve(server) as url, pytest.raises(FetchError, match=words):
+        get(url, tmp_path / 'set.zip', attempts=attempts)
+    assert len(server.ranges) == min(attempts, 3)
+
+
 def test_a_web_page_is_no_zip(tmp_path: Path) -> None:
     page = Behaviour(b'<!DOCTYPE html><html>moved</html>')
-    with serve(page) as url, pytest.raises(FetchError, match=r'no zip or is cut off .*DOCTYPE'):
+    with serve(page) as url, pytest.raises(FetchError, match=r'came, but it is a web page.*DOCTYPE'):
         get(url, tmp_path / 'set.zip')
 
 
@@ -167,8 +178,9 @@ def test_a_file_that_is_there_is_checked_and_kept(tmp_path: Path) -> None:
     path.write_bytes(CONTENT)
     done = get('http://127.0.0.1:9/nobody', path, sha256=SHA256)
     assert not done.new and done.attempts == 0
+    assert 'size: the card has none, and the server was not asked, for the file was there' in done.unchecked
     path.write_bytes(CONTENT[:-1000])
-    with pytest.raises(FetchError, match='is there, but it is no zip or is cut off'):
+    with pytest.raises(FetchError, match='is there, but it is a zip that is cut off'):
         get('http://127.0.0.1:9/nobody', path)
     assert path.exists()
 

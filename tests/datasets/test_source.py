@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aiida_litraj.datasets.source import Source
+from aiida_litraj.datasets.source import Source, set_of
 
 
 @pytest.fixture
@@ -72,6 +72,48 @@ def test_files_are_taken_as_given(folder: Path) -> None:
         assert source.read('b.csv') == b'beta'
     with Source.open(folder / 'a.xyz') as source:
         assert source.name == 'a.xyz'
+
+
+PAGE = b'\n<!DOCTYPE html><html><body>Sign in</body></html>'
+
+
+@pytest.mark.parametrize('name', ['set.zip', 'set.xyz', 'train.csv'])
+def test_a_web_page_is_called_one(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(PAGE)
+    with pytest.raises(ValueError, match=rf'{name}: it is a web page.*DOCTYPE.*fetch it again'):
+        Source.open(tmp_path / name)
+
+
+def test_a_zip_that_is_none_or_not_whole_says_which(folder: Path, tmp_path: Path) -> None:
+    whole = zip_of(folder, 'set/').read_bytes()
+    for name, content, words in (
+        ('cut.zip', whole[: len(whole) // 2], 'cut.zip: it is a zip that is cut off: its'),
+        ('unnamed', whole[: len(whole) // 2], 'unnamed: it is a zip that is cut off'),
+        ('other.zip', b'\x1f\x8b' + bytes(50), 'other.zip: it is no zip but gzip'),
+        ('text.zip', b'3\n\nLi 0 0 0\n', "text.zip: it is no zip .*b'3"),
+        ('empty.zip', b'', 'empty.zip: it is empty'),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=words):
+            Source.open(tmp_path / name)
+
+
+def test_several_zips_are_not_taken_for_files(folder: Path) -> None:
+    archive = zip_of(folder, 'set/')
+    with pytest.raises(ValueError, match='one of 2 sources: give one zip at a time'):
+        Source.open([folder / 'a.xyz', archive])
+
+
+def test_a_set_is_known_by_the_names_of_its_files(folder: Path, tmp_path: Path) -> None:
+    names = ('MPLiTrj', 'nebDFT2k')
+    with Source.open(folder) as source:
+        assert set_of(source, names) is None
+    (folder / 'nebDFT2k_index.csv').write_text('edge_id\n')
+    with Source.open(zip_of(folder, 'set/')) as source:
+        assert set_of(source, names) == 'nebDFT2k'
+    (folder / 'MPLiTraj_train.xyz').write_text('')
+    with Source.open(folder) as source:
+        assert set_of(source, names) is None
 
 
 def test_what_cannot_be_read_is_named(folder: Path) -> None:

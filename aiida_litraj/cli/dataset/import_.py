@@ -13,6 +13,7 @@ from ..console import emit_json, print_pairs
 from ..errors import Refusal, refusals
 from ..options import json_option, with_profile
 from .options import progress_bar
+from .sets import card_of, demand_set
 
 if TYPE_CHECKING:
     from ...datasets.ingest.run import ImportReport
@@ -55,16 +56,23 @@ def import_(
       aiida-litraj dataset import run1.xyz run2.xyz --card my_card.yaml
     """
     with refusals(RuntimeError):
+        from ...datasets.card import load_card
         from ...datasets.ingest.run import import_dataset
+        from ...datasets.labels import labels_not_taken
 
-        chosen = card or _card_of(source[0])
+        known = load_card(card or card_of(source[0]))
+        if len(source) == 1:
+            demand_set(source[0], known)
+        notes = labels_not_taken(source, known)
+        for note in () if as_json else notes:
+            click.echo(f'{click.style("note", fg="yellow")}  {note}', err=True)
         with progress_bar(as_json, counted='entries') as tell, _goes_on():
             report = import_dataset(
-                list(source) if len(source) > 1 else source[0], chosen, name, limit, granularity, strict, workers,
+                list(source) if len(source) > 1 else source[0], known, name, limit, granularity, strict, workers,
                 progress=tell,
             )  # type: ignore[arg-type]  # fmt: skip
     if as_json:
-        emit_json(_as_dict(report))
+        emit_json({**_as_dict(report), 'notes': notes})
         return
     _print(report)
 
@@ -75,21 +83,6 @@ def _goes_on() -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         raise Refusal('stopped; what was stored stays', 'Run the same command again: it goes on from there.') from error
-
-
-def _card_of(source: Path) -> str:
-    """Return the known set that a source is called after."""
-    from ...datasets.card import known_cards
-
-    known = known_cards()
-    stem = source.name.partition('.')[0] if source.is_file() else source.name
-    for name in known:
-        if stem.lower().replace('mplitraj', 'mplitrj') == name.lower():
-            return name
-    raise Refusal(
-        f'{source.name} is not called like a known data set ({", ".join(known)})',
-        'Say which it is with --card NAME, or describe your own with --card FILE.yaml.',
-    )
 
 
 def _as_dict(report: ImportReport) -> dict[str, object]:

@@ -113,3 +113,23 @@ def progress_bar(as_json: bool, counted: str = 'bytes') -> Iterator[Tell]:
             bar.update(tasks[stage], completed=done, total=total)
 
         yield tell
+
+
+def profile_if_any() -> str | None:
+    """Load the profile, and return why there is none if none was asked for by name.
+
+    :raises Refusal: if the one that was asked for is not there.
+    """
+    from ...codes.problems import SetupProblem
+    from ...codes.profile import load
+    from ..errors import refusals
+
+    name = click.get_current_context().find_root().obj
+    with refusals():
+        try:
+            load(name)
+        except SetupProblem as problem:
+            if name is not None:
+                raise
+            return str(problem)
+    return None

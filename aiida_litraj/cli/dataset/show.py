@@ -9,35 +9,30 @@ import click
 
 from ..console import emit_json, print_pairs, print_table
 from ..errors import Refusal, refusals
-from ..options import json_option, with_profile
+from ..options import json_option
+from .options import profile_if_any
 
 
 @click.command('list')
 @json_option
-@with_profile
 def list_(as_json: bool) -> None:
-    """List the stored data sets, and the known ones that can be fetched.
+    """List the stored data sets, and those known by their cards, for which no profile is needed.
 
     \b
     Example:
       aiida-litraj dataset list
     """
+    missing = profile_if_any()
     with refusals():
         from ...datasets.card import known_cards
-        from ...groups.dataset import DatasetGroup
-        from ...groups.query import count
 
-        stored = {name: DatasetGroup.of(name) for name in DatasetGroup.names()}
-        content: list[dict[str, Any]] = [
-            {'name': name, 'stored': True, 'entries': count(name), 'title': group.description,
-             'granularity': group.facts.get('granularity'),
-             'splits': {one: count(f'{name}/{one}') for one in group.splits}}
-            for name, group in stored.items()
-        ]  # fmt: skip
+        known = known_cards()
+        content = _stored_sets() if missing is None else []
+        stored = {one['name'] for one in content}
         content += [
             {'name': card.name, 'stored': False, 'entries': card.n_entries or sum(n or 0 for n in card.splits.values()),
-             'title': card.title, 'granularity': None, 'splits': dict(card.splits)}
-            for card in known_cards().values() if card.name not in stored
+             'title': card.title, 'granularity': None, 'splits': dict(card.splits), 'url': card.url}
+            for card in known.values() if card.name not in stored
         ]  # fmt: skip
     if as_json:
         emit_json(content)
@@ -45,7 +40,7 @@ def list_(as_json: bool) -> None:
     rows = [
         (
             one['name'],
-            'stored' if one['stored'] else 'known',
+            'stored' if one['stored'] else 'to fetch' if one['url'] else 'no address',
             f'{one["entries"]:,}' if one['entries'] else None,
             ' '.join(f'{split} {number:,}' for split, number in one['splits'].items() if number),
             one['title'],
@@ -53,14 +48,28 @@ def list_(as_json: bool) -> None:
         for one in content
     ]
     print_table(None, ('name', '', '>entries', 'splits', 'title'), rows)
+    if missing is not None:
+        click.echo(f'Stored sets are not shown: {missing}', err=True)
     click.echo('Next: aiida-litraj dataset fetch NAME, then aiida-litraj dataset import FILE')
+
+
+def _stored_sets() -> list[dict[str, Any]]:
+    from ...groups.dataset import DatasetGroup
+    from ...groups.query import card_of, count
+
+    groups = {name: DatasetGroup.of(name) for name in DatasetGroup.names()}
+    return [
+        {'name': name, 'stored': True, 'entries': count(name), 'title': group.description,
+         'granularity': group.facts.get('granularity'),
+         'splits': {one: count(f'{name}/{one}') for one in group.splits}, 'url': card_of(name).get('url')}
+        for name, group in groups.items()
+    ]  # fmt: skip
 
 
 @click.command('show')
 @click.argument('name')
 @click.option('--plot', type=click.Path(dir_okay=False, path_type=Path), metavar='FILE', help='Picture: .png .svg .pdf')
 @json_option
-@with_profile
 def show(name: str, plot: Path | None, as_json: bool) -> None:
     """Show the data set NAME, stored or known by its card; draw what is in it.
 
@@ -69,20 +78,29 @@ def show(name: str, plot: Path | None, as_json: bool) -> None:
       aiida-litraj dataset show LiPS-25
       aiida-litraj dataset show LiPS-25 --plot lips25.png
     """
+    missing = profile_if_any()
     with refusals():
         from ...datasets.card import load_card
-        from ...groups.dataset import DatasetGroup
 
-        is_stored = name in DatasetGroup.names()
+        is_stored = missing is None and _is_stored(name)
         content = _stored(name) if is_stored else {'name': name, 'stored': False, 'card': load_card(name).as_dict()}
         if plot is not None:
             if not is_stored:
-                raise Refusal(f'{name} is not stored: there is nothing to draw', f'aiida-litraj dataset fetch {name}')
+                raise Refusal(
+                    f'{name} is not stored: there is nothing to draw',
+                    missing or f'Import it first: aiida-litraj dataset fetch {name}, then import what came',
+                )
             content['plot'] = str(_draw(name, plot, content['card']))
     if as_json:
         emit_json(content)
         return
     _print(content)
+
+
+def _is_stored(name: str) -> bool:
+    from ...groups.dataset import DatasetGroup
+
+    return name in DatasetGroup.names()
 
 
 def _stored(name: str) -> dict[str, Any]:
@@ -132,7 +150,8 @@ def _print(content: dict[str, Any]) -> None:
             ('licence', card.get('licence') or unknown),
             ('citation', card.get('citation') or unknown),
             ('doi', card.get('doi')),
-            ('url', card.get('url')),
+            ('url', card.get('url') or unknown),
+            ('not at the url' if card.get('url') else 'lacking', card.get('url_lacks')),
             *(('source', f'{source}, sha256 {sha256}') for source, sha256 in content.get('sources', {}).items()),
             ('notes', card.get('notes')),
         ]
@@ -142,5 +161,7 @@ def _print(content: dict[str, Any]) -> None:
         print_table('Properties', ('name', 'unit', 'meaning'), rows)
     if 'plot' in content:
         click.echo(f'Picture: {content["plot"]}')
-    step = 'query' if content['stored'] else 'fetch'
-    click.echo(f'Next: aiida-litraj dataset {step} {content["name"]}')
+    if content['stored'] or card.get('url'):
+        click.echo(f'Next: aiida-litraj dataset {"query" if content["stored"] else "fetch"} {content["name"]}')
+    else:
+        click.echo(f'Next: aiida-litraj dataset import FILE --card {content["name"]}')

@@ -43,10 +43,15 @@ class ObelixImporter(Importer):
         tables = [name for split in card.splits for name in source.find(f'{split}.csv')]
         if not tables:
             raise ValueError(f'{source.path} has none of {", ".join(f"{split}.csv" for split in card.splits)}')
+        if not any(_Cifs(source, split).names for split in card.splits):
+            raise ValueError(
+                f'{source.path} has {tables[0]}, but no structures: put {_split_of(tables[0])}_cifs.tar.gz, or the '
+                f'folder {_split_of(tables[0])}_{_CIFS} that is in it, beside the table and give the folder of both'
+            )
         found: list[Part] = []
         problems: list[Problem] = []
         for table in tables:
-            split = table.rpartition('/')[2].removesuffix('.csv')
+            split = _split_of(table)
             rows, wrong = read_index(source, table, KEY)
             problems += wrong
             cifs = _Cifs(source, split)
@@ -115,6 +120,10 @@ class ObelixImporter(Importer):
         for split, these in rows.items():
             write_index(top / f'{split}.csv', these)
         return top
+
+
+def _split_of(table: str) -> str:
+    return table.rpartition('/')[2].removesuffix('.csv')
 
 
 def _with_structure(rows: list[IndexRow], names: set[str]) -> list[IndexRow]:
