@@ -56,6 +56,7 @@ def plan_removal(dataset: str) -> Removal:
     )
     going = _delete(members | imports, dry_run=True)
     others = going - members - imports
+    going |= _unused_without(going, group.facts.get('card'), list(group.facts.get('sources', {}).values()))
     kinds: Counter[str] = Counter()
     labels = []
     for node in _nodes(others):
@@ -77,19 +78,21 @@ def remove(removal: Removal) -> int:
     splits = group.splits
     for one in (*splits.values(), group):
         DatasetGroup.collection.delete(one.pk)
-    return len(gone) + _unused(card, sources)
-
-
-def _unused(card: str | None, sources: list[str]) -> int:
-    """Delete the card and the sources of a set that no import uses any more."""
-    query = QueryBuilder().append(SourceData, filters={'attributes.sha256': {'in': sources or ['']}})
-    nodes = query.all(flat=True)
-    if card is not None:
-        nodes += QueryBuilder().append(Dict, filters={'uuid': card}).all(flat=True)
-    free = [node.pk for node in nodes if not node.base.links.get_outgoing().all()]
+    free = _unused_without(gone, card, sources) - gone
     if free:
         _delete(free)
-    return len(free)
+    return len(gone | free)
+
+
+def _unused_without(gone: set[int], card: str | None, sources: list[str]) -> set[int]:
+    """Return the card and the sources of a set that nothing uses but nodes that go or are gone."""
+    query = QueryBuilder().append(SourceData, filters={'attributes.sha256': {'in': sources or ['']}}, project='id')
+    pks = set(query.all(flat=True))
+    if card is not None:
+        pks |= set(QueryBuilder().append(Dict, filters={'uuid': card}, project='id').all(flat=True))
+    used = QueryBuilder().append(Node, filters={'id': {'in': list(pks) or [0]}}, project='id', tag='input')
+    used.append(ProcessNode, with_incoming='input', project='id')
+    return pks - {pk for pk, process in used.all() if process not in gone}
 
 
 def _delete(pks: Iterable[int], dry_run: bool = False) -> set[int]:

@@ -223,7 +223,10 @@ def test_delete_says_what_hangs_on_it_and_leaves_nothing(ask: Callable[..., Any]
         '1 FramesData' in said and '1 select_entries' in said and 'the chosen' in said and 'Nothing was deleted' in said
     )
     assert call('delete', 'doomed', '--json').exit_code == 1
-    assert ask('delete', 'doomed', '--force')['others'] == {'select_entries': 1, 'FramesData': 1}
+    done = ask('delete', 'doomed', '--force')
+    assert done['others'] == {'select_entries': 1, 'FramesData': 1}
+    # Entries, their import, the selection and its process, card and source.
+    assert done['nodes'] == done['deleted'] == 10 + 1 + 2 + 2
     assert 'doomed' not in DatasetGroup.names() and not DatasetGroup.collection.find({'label': 'doomed/train'})
     # Only the criteria of the selection, which came from nowhere else, are left.
     assert QueryBuilder().append(Node).count() == before + 1
