@@ -23,7 +23,8 @@ from ..importers import importer_of
 from ..source import Source
 from .lock import only_import
 from .rows import Granularity, without_repeats
-from .store import PROCESS_LABEL, Target, container_of, refresh_statistics, store
+from .store import PROCESS_LABEL, Target, container_of, store
+from .tables import refresh_statistics
 from .workers import Workers
 
 CHUNK = 500

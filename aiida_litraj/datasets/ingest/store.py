@@ -12,13 +12,11 @@ from uuid import uuid4
 
 from aiida import __version__ as core_version
 from aiida.common import timezone
-from aiida.common.exceptions import IntegrityError
 from aiida.common.links import LinkType
 from aiida.orm import Node
 from aiida.orm.entities import EntityTypes
 from aiida.orm.implementation import StorageBackend
 from disk_objectstore import Container
-from sqlalchemy import Table, select, text
 
 from ... import __version__
 from ...analysis.frames import summary, to_ase
@@ -27,11 +25,10 @@ from ...data.path import PathData
 from ...groups.dataset import DatasetGroup
 from ..entry import Chunk, Entry
 from .rows import FRAMES_TYPE, HASH_EXTRA, Prepared, hash_of, labels_of, printable
+from .tables import insert, insert_nodes
 
 PROCESS_TYPE = 'process.calculation.calcfunction.CalcFunctionNode.'
 PROCESS_LABEL = 'import_entries'
-IN_CLAUSE = 500
-"""Values in one condition; SQLite of old takes 999."""
 CREATED = 'entry_{}'
 
 
@@ -73,9 +70,9 @@ def store(target: Target, ready: Prepared) -> int:
     with warnings.catch_warnings(), target.backend.transaction():
         # Of nodes from which rows of paths were taken; they are not to be stored.
         warnings.filterwarnings('ignore', message='Object of type <DbNode> not in session')
-        process, *pks = _insert_nodes(target.backend, [_process_row(target, now, ready), *rows])
-        _insert(target.backend, EntityTypes.LINK, _links(target, process, pks))
-        _insert(target.backend, EntityTypes.GROUP_NODE, _memberships(target, pks, splits))
+        process, *pks = insert_nodes(target.backend, [_process_row(target, now, ready), *rows])
+        insert(target.backend, EntityTypes.LINK, _links(target, process, pks))
+        insert(target.backend, EntityTypes.GROUP_NODE, _memberships(target, pks, splits))
     # Before the rows were there, ``verdi storage maintain`` may have taken their contents for rubbish.
     found = container_of(target.backend).has_objects(list(contents))
     _pack(target.backend, [one for one, there in zip(contents.values(), found, strict=True) if not there])
@@ -92,45 +89,6 @@ def _pack(backend: StorageBackend, contents: list[bytes]) -> None:
             'the repository of the profile is being packed by another program, such as verdi storage maintain; '
             'when that has ended, call this import again: it goes on'
         ) from error
-
-
-def refresh_statistics(backend: StorageBackend) -> None:
-    """Let PostgreSQL count what is in its tables now; it would do so itself minutes later.
-
-    Until then it plans queries on the entries as if there were a handful, and takes four times as long. SQLite plans
-    without.
-    """
-    session = backend.get_session()
-    if session.get_bind().dialect.name == 'postgresql':
-        session.execute(text('ANALYZE db_dbnode, db_dblink, db_dbgroup_dbnodes'))
-        session.commit()
-
-
-def _insert(backend: StorageBackend, entity: EntityTypes, rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Add rows to the table of an entity, within a transaction.
-
-    As ``backend.bulk_insert`` does it, but without having the database send every row back and making an object of it
-    to learn its number: that took 250 of 320 microseconds of an entry.
-    """
-    mapper, columns = backend._get_mapper_from_entity(entity, False)
-    for row in rows:
-        if row.keys() != columns:
-            raise IntegrityError(f'the columns of a {entity.value} are {sorted(columns)}, not {sorted(row)}')
-    table: Table = mapper.local_table
-    if rows:
-        backend.get_session().execute(table.insert(), rows)
-    return table
-
-
-def _insert_nodes(backend: StorageBackend, rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Add nodes and return their primary keys, in order."""
-    table = _insert(backend, EntityTypes.NODE, rows)
-    known: dict[str, int] = {}
-    for start in range(0, len(rows), IN_CLAUSE):
-        some = [row['uuid'] for row in rows[start : start + IN_CLAUSE]]
-        query = select(table.c.uuid, table.c.id).where(table.c.uuid.in_(some))
-        known.update((str(uuid), pk) for uuid, pk in backend.get_session().execute(query))
-    return [known[row['uuid']] for row in rows]
 
 
 def container_of(backend: StorageBackend) -> Container:

@@ -345,7 +345,7 @@ def test_maintenance_beside_an_import(tmp_path: Path, monkeypatch: pytest.Monkey
     """``verdi storage maintain`` deletes contents that no row refers to yet; the import puts them back."""
     from aiida_litraj.datasets.ingest import store as storing
 
-    insert = storing._insert_nodes
+    insert = storing.insert_nodes
     storage = get_manager().get_profile_storage()
 
     def with_maintenance(backend: Any, rows: Any) -> Any:
@@ -355,7 +355,7 @@ def test_maintenance_beside_an_import(tmp_path: Path, monkeypatch: pytest.Monkey
         )
         return insert(backend, rows)
 
-    monkeypatch.setattr(storing, '_insert_nodes', with_maintenance)
+    monkeypatch.setattr(storing, 'insert_nodes', with_maintenance)
     import_dataset(make('MPLiTrj', tmp_path, n=30, atoms=8), 'MPLiTrj', workers=0, chunk_size=8)
     assert verify('MPLiTrj').ok
 
