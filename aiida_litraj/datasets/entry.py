@@ -36,6 +36,8 @@ class Part:
     """Number of entries the card announces."""
     prefix: str = ''
     """What its entries are called by before their running number, where the files do not name them."""
+    prefixes: tuple[str, ...] = ()
+    """The same for each file of a part of many small files, in which entries are numbered file by file."""
 
 
 @dataclass(frozen=True)

@@ -297,6 +297,32 @@ def test_labels_that_a_card_does_not_name_are_told(ask: Callable[..., Any], call
     assert done.exit_code == 1 and 'REF_energy' in done.stderr and 'has no energy' in done.stderr
 
 
+def test_a_folder_of_many_files_is_stored_once_and_comes_back(
+    ask: Callable[..., Any], folder: Path, tmp_path: Path
+) -> None:
+    from aiida.orm import ProcessNode, QueryBuilder
+
+    places = [tmp_path / 'many' / f'run_{number % 3}' / f'{number // 3}.xyz' for number in range(60)]
+    for number, place in enumerate(places):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        atoms = to_ase(entry_frames(number))[0]
+        atoms.info['crystal'] = f'mp-{number}'
+        write(place, atoms, format='extxyz')
+    (tmp_path / 'many.yaml').write_text(CARD.replace('own', 'many').replace('splits: {train: 20, test: 10}', ''))
+    source, card = tmp_path / 'many', ('--card', tmp_path / 'many.yaml', '--workers', 0)
+    assert ask('import', source, *card, '--limit', 25)['stored'] == 25
+    done = ask('import', source, *card)
+    assert (done['stored'], done['present'], done['problems']) == (35, 25, [])
+    assert ask('import', source, *card)['stored'] == 0
+    imports = QueryBuilder().append(ProcessNode, filters={'attributes.dataset': 'many'}).count()
+    assert imports == 2
+    assert ask('query', 'many', '--id', 'run_2/7/0')['entries'][0]['source_file'] == 'run_2/7.xyz'
+    made = Path(ask('export', 'many', '-o', tmp_path / 'out')['path'])
+    for place in places:
+        back = made / place.relative_to(source)
+        np.testing.assert_array_equal(read(back).positions, read(place).positions)
+
+
 def test_fetch_then_import(ask: Callable[..., Any], folder: Path, tmp_path: Path) -> None:
     done = ask('fetch', folder / 'own.yaml', '--url', (folder / 'own_test.xyz').as_uri(), '-o', tmp_path)
     assert Path(done['path']).read_bytes() == (folder / 'own_test.xyz').read_bytes()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..card import Card
-from ..entry import Entry, Part, Problem
+from ..entry import Part, Problem
 from ..source import Source
 from .xyz import XyzImporter
 
@@ -20,5 +20,5 @@ class LipsImporter(XyzImporter):
         # Entries are called by the set, however its one file is spelled.
         return ([replace(found[0], prefix=card.name)] if len(found) == 1 else found), problems
 
-    def _file_name(self, card: Card, entry: Entry) -> str:
+    def _file_name(self, card: Card) -> str:
         return 'lips-25.extxyz'

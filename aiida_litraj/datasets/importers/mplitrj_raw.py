@@ -20,6 +20,7 @@ from ..entry import START, Chunk, Cursor, Entry, Parsed, Part, Problem
 from ..extxyz import format_frame, read_block
 from ..source import Source
 from .base import CHUNK_SIZE, READ_ERRORS, Importer, missing, without_repeats
+from .streams import below
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -116,7 +117,7 @@ class BandImporter(Importer):
 
         top = folder / card.name
         for entry in entries:
-            path = top / entry.file
+            path = below(top, entry.file)
             path.parent.mkdir(parents=True, exist_ok=True)
             if entry.line == 0:
                 with TrajectoryWriter(path, 'w') as writer:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import cast
 
 from ..card import Card
 from ..entry import START, Chunk, Cursor, Entry, Parsed, Part, Problem
@@ -24,6 +23,7 @@ from .base import (
     without_repeats,
 )
 from .index import Index, plain_value, row_of, write_index
+from .streams import Streams
 
 SUFFIXES = ('.xyz', '.extxyz')
 SCAN_BYTES = 4 << 20
@@ -38,6 +38,8 @@ class XyzImporter(Importer):
 
     indexed = False
     """Whether the layout has ``<name>_index.csv`` with one row per entry."""
+    split_files = True
+    """Whether each split is one file, called by the set and the split."""
 
     def parts(self, source: Source, card: Card) -> tuple[list[Part], list[Problem]]:
         names = [name for name in source.members if name.endswith(SUFFIXES)]
@@ -172,26 +174,24 @@ class XyzImporter(Importer):
         top = folder / card.name
         top.mkdir(parents=True, exist_ok=True)
         rows: list[Mapping[str, str]] = []
-        with contextlib.ExitStack() as stack:
-            streams: dict[str, BinaryIO] = {}
-
-            def stream_of(name: str) -> BinaryIO:
-                if name not in streams:
-                    streams[name] = stack.enter_context((top / name).open('wb'))
-                return streams[name]
-
-            for split in card.splits:
-                stream_of(f'{card.name}_{split}.xyz')
+        name_of = self._names(card)
+        with Streams(top) as streams:
+            for split in card.splits if self.split_files else ():
+                streams.write(f'{card.name}_{split}.xyz', b'')
             for entry in entries:
-                name = f'{card.name}_{entry.split}.xyz' if entry.split else self._file_name(card, entry)
-                stream_of(name).write(format_frame(entry.frames, card.keys))
+                streams.write(name_of(entry), format_frame(entry.frames, card.keys))
                 if entry.row is not None:
                     rows.append(entry.row)
         if self.indexed:
             write_index(top / f'{card.name}_index.csv', rows)
         return top
 
-    def _file_name(self, card: Card, entry: Entry) -> str:
+    def _names(self, card: Card) -> Callable[[Entry], str]:
+        """Return a function that gives the name of the file to which an entry is written."""
+        return lambda entry: f'{card.name}_{entry.split}.xyz' if entry.split else self._file_name(card)
+
+    def _file_name(self, card: Card) -> str:
+        """Return the name of the file of a set without splits."""
         return f'{card.name}.xyz'
 
 
