@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from aiida.common.exceptions import NotExistent
+from aiida.common.exceptions import NotExistent, UniquenessError
 from aiida.orm import Data, Group, QueryBuilder
+
+SET = 'set'
+SPLIT = 'split'
+"""Extras of a split's group: the uuid of the set's group, and which split it is."""
 
 
 class DatasetGroup(Group):
     """All entries of a data set, or those of one split.
 
     The set itself has the label ``NAME``, its splits ``NAME/train`` and the like; an entry with a split is a member of
-    both. The extras of the set say where it came from: ``card`` (uuid of the node), ``granularity`` and ``sources``.
+    both. The extras of the set say where it came from: ``card`` (uuid of the node), ``granularity``, ``sources`` and
+    ``name``, under which it was first imported and which its entries have as their attribute ``dataset``. A split
+    knows its set by uuid, so that another label, as a person or an archive gives it, parts nothing.
     """
 
     @classmethod
@@ -21,6 +28,9 @@ class DatasetGroup(Group):
 
         :raises ValueError: if there is none, naming those that exist.
         """
+        for label, split in _partings(name):  # before the label itself, which may be left from a set called so once
+            if (there := cls.collection.find({'label': label})) and split in (splits := there[0].splits):
+                return splits[split]
         try:
             return cls.collection.get(label=name)
         except NotExistent as error:
@@ -28,21 +38,85 @@ class DatasetGroup(Group):
             raise ValueError(f'there is no data set {name!r}; known are: {known}') from error
 
     @classmethod
+    def resolve(cls, name: str) -> tuple[DatasetGroup, str | None]:
+        """Return the set that a name stands for and, if it is that of a split, which; there need be no such split.
+
+        :raises ValueError: if there is no such set.
+        """
+        try:
+            group = cls.of(name)
+        except ValueError:
+            for label, split in _partings(name):
+                if there := cls.collection.find({'label': label}):
+                    return there[0], split
+            raise
+        return group.whole, group.split
+
+    @classmethod
     def names(cls) -> list[str]:
         """Return the names of the stored sets, without their splits."""
-        labels = QueryBuilder().append(cls, project='label').all(flat=True)
-        return sorted(label for label in labels if '/' not in label)
+        rows = QueryBuilder().append(cls, project=['label', f'extras.{SET}', 'extras.card']).all()
+        return sorted(label for label, of, card in rows if of is None and (card is not None or '/' not in label))
+
+    @property
+    def split(self) -> str | None:
+        """Which split of a set this is; None for the set."""
+        named: str | None = self.base.extras.get(SPLIT, None)
+        if named is None and self.base.extras.get('card', None) is None:
+            return self.label.partition('/')[2] or None
+        return named
+
+    @property
+    def whole(self) -> DatasetGroup:
+        """The set that this is, or is a split of.
+
+        :raises ValueError: if the set of a split is not stored.
+        """
+        if self.split is None:
+            return self
+        uuid = self.base.extras.get(SET, None)
+        known = self.collection.find({'uuid': uuid} if uuid else {'label': self.label.partition('/')[0]})
+        if not known:
+            raise ValueError(f'{self.label} is a split of a data set that is not stored')
+        return known[0]
 
     @property
     def name(self) -> str:
         """Name of the set, for a split too."""
-        return self.label.partition('/')[0]
+        return self.whole.label
+
+    @property
+    def label(self) -> str:
+        """Name by which people know the group; a set that gets another one passes it on to its splits."""
+        return super().label
+
+    @label.setter
+    def label(self, label: str) -> None:
+        splits = self.splits if self.is_stored and self.split is None else {}
+        Group.label.__set__(self, label)
+        for name, group in splits.items():
+            try:
+                Group.label.__set__(group, f'{label}/{name}')
+            except UniquenessError:  # what it is called does not matter
+                continue
 
     @property
     def splits(self) -> dict[str, DatasetGroup]:
         """The set's splits by name."""
-        query = QueryBuilder().append(type(self), filters={'label': {'like': f'{_escaped(self.name)}/%'}})
-        return {group.label.partition('/')[2]: group for group in query.all(flat=True)}
+        whole = self.whole
+        old = {'and': [{'label': {'like': f'{_escaped(whole.label)}/%'}}, {'extras': {'!has_key': SET}}]}
+        query = QueryBuilder().append(DatasetGroup, filters={'or': [{f'extras.{SET}': whole.uuid}, old]})
+        return {str(group.split): group for group in query.order_by({DatasetGroup: 'id'}).all(flat=True)}
+
+    def get_or_create_split(self, name: str) -> DatasetGroup:
+        """Return the group of a split of this set, stored."""
+        known = self.splits
+        if name in known:
+            return known[name]
+        label = f'{self.label}/{name}'
+        if self.collection.find({'label': label}):  # of a set that had this one's name once
+            label = f'{label} ({self.uuid[:8]})'
+        return DatasetGroup(label=label, extras={SET: self.uuid, SPLIT: name}).store()
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -52,11 +126,18 @@ class DatasetGroup(Group):
 
     def number_of_entries(self) -> int:
         """Return the number of entries, whether a node holds one or many."""
-        if self.facts.get('granularity', 'entry') == 'entry':
+        if self.whole.facts.get('granularity', 'entry') == 'entry':
             return self.count()
         query = QueryBuilder().append(type(self), filters={'id': self.pk}, tag='set')
         query.append(Data, with_group='set', project=['attributes.entry_id', 'attributes.n_frames'])
         return sum(n_frames if one is None else 1 for one, n_frames in query.all())
+
+
+def _partings(name: str) -> Iterator[tuple[str, str]]:
+    """Yield what may be set and split in a name."""
+    for place, letter in enumerate(name):
+        if letter == '/':
+            yield name[:place], name[place + 1 :]
 
 
 def _escaped(text: str) -> str:

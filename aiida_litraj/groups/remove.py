@@ -11,7 +11,7 @@ from aiida.tools import delete_nodes
 from aiida.tools.graph.deletions import DELETE_LOGGER
 
 from ..data.source import SourceData
-from ..datasets.ingest.store import PROCESS_LABEL
+from ..datasets.ingest.store import imports_of
 from .dataset import DatasetGroup
 
 BATCH = 10_000
@@ -41,19 +41,11 @@ def plan_removal(dataset: str) -> Removal:
     :raises ValueError: if there is no such set.
     """
     group = DatasetGroup.of(dataset)
-    if '/' in group.label:
+    if group.split is not None:
         raise ValueError(f'{group.label} is a split: its entries are those of the set; delete the set {group.name}')
     query = QueryBuilder().append(DatasetGroup, filters={'id': group.pk}, tag='set')
     members = set(query.append(Node, with_group='set', project='id').all(flat=True))
-    imports = set(
-        QueryBuilder()
-        .append(
-            ProcessNode,
-            filters={'attributes.process_label': PROCESS_LABEL, 'attributes.dataset': group.label},
-            project='id',
-        )
-        .all(flat=True)
-    )
+    imports = set(imports_of(group, ['id']).all(flat=True))
     going = _delete(members | imports, dry_run=True)
     others = going - members - imports
     going |= _unused_without(going, group.facts.get('card'), list(group.facts.get('sources', {}).values()))
@@ -122,5 +114,5 @@ def _shared(group: DatasetGroup, members: set[int]) -> tuple[str, ...]:
     query = QueryBuilder().append(DatasetGroup, filters={'id': group.pk}, tag='set')
     query.append(Node, with_group='set', tag='entry')
     query.append(Group, with_node='entry', project='label', filters={'id': {'!==': group.pk}})
-    own = f'{group.label}/'
-    return tuple(sorted({label for label in query.distinct().all(flat=True) if not label.startswith(own)}))
+    own = {one.label for one in group.splits.values()}
+    return tuple(sorted(set(query.distinct().all(flat=True)) - own))

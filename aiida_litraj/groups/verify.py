@@ -18,7 +18,7 @@ from ..data.frames import FramesData
 from ..data.path import PathData
 from ..data.source import SourceData
 from ..datasets.ingest.hashes import NodeHasher
-from ..datasets.ingest.store import PROCESS_LABEL
+from ..datasets.ingest.store import PROCESS_LABEL, imports_of
 from ..datasets.source import Source
 from .dataset import DatasetGroup
 from .query import card_of, count, rows
@@ -76,7 +76,7 @@ def _check_nodes(group: DatasetGroup, found: Verified, tell: Progress) -> None:
     unhashed = 0
     columns = ['label', 'node_type', 'attributes', 'repository_metadata', 'extras._aiida_hash']
     stream: Iterator[list[Any]] = iter(rows(group.label, columns))
-    while some := list(islice(stream, BATCH if group.facts.get('granularity', 'entry') == 'entry' else 4)):
+    while some := list(islice(stream, BATCH if group.whole.facts.get('granularity', 'entry') == 'entry' else 4)):
         keys = [{name: one['k'] for name, one in row[3].get('o', {}).items()} for row in some]
         try:
             contents = read_contents((key for own in keys for key in own.values()), check=False)
@@ -129,7 +129,7 @@ def _check_origin(group: DatasetGroup, found: Verified) -> None:
     query.append((FramesData, PathData), with_incoming='process', tag='entry')
     query.append(DatasetGroup, with_node='entry', filters={'id': group.pk})
     origins = Counter(query.all(flat=True))
-    known = set(group.facts.get('sources', {}).values())
+    known = set(group.whole.facts.get('sources', {}).values())
     if sum(origins.values()) != found.nodes:
         found.problems.append(f'{found.nodes - sum(origins.values())} nodes do not come from an import with a source')
     elif not set(origins) <= known:
@@ -143,22 +143,16 @@ def _check_origin(group: DatasetGroup, found: Verified) -> None:
 
 def _check_gaps(group: DatasetGroup, found: Verified) -> None:
     """Check that what was read of each part has no holes: deleting an entry takes along what was imported with it."""
-    query = QueryBuilder().append(
-        SourceData, filters={'attributes.sha256': {'in': [*group.facts['sources'].values()]}}, tag='source'
-    )
-    query.append(
-        ProcessNode, with_incoming='source',
-        filters={'attributes.process_label': PROCESS_LABEL, 'attributes.dataset': group.label},
-        project=['attributes.part', 'attributes.start', 'attributes.end'],
-    )  # fmt: skip
-    reached: dict[str, int] = {}
-    for part, start, end in sorted(query.all(), key=lambda row: (row[0], row[1][1])):
-        if start[1] > reached.get(part, 0):
+    query = imports_of(group, ['attributes.part', 'attributes.start', 'attributes.end'])
+    query.append(SourceData, with_outgoing='import', project='attributes.sha256')
+    reached: dict[tuple[str, str], int] = {}
+    for part, start, end, source in sorted(query.all(), key=lambda row: (row[3], row[0], row[1][1])):
+        if start[1] > reached.get((source, part), 0):
             found.problems.append(
-                f'entries {reached.get(part, 0):,} to {start[1] - 1:,} of {part} are not there any more: '
+                f'entries {reached.get((source, part), 0):,} to {start[1] - 1:,} of {part} are not there any more: '
                 'import it again, and they are added'
             )
-        reached[part] = max(reached.get(part, 0), end[1])
+        reached[source, part] = max(reached.get((source, part), 0), end[1])
 
 
 def _check_counts(group: DatasetGroup, found: Verified) -> None:
@@ -180,7 +174,7 @@ def _check_counts(group: DatasetGroup, found: Verified) -> None:
 
 def _check_source(group: DatasetGroup, paths: Sequence[str | Path], found: Verified, tell: Progress) -> None:
     """Compare each file by its checksum with those of the sources that the set was imported from."""
-    sources: Mapping[str, str] = group.facts.get('sources', {})
+    sources: Mapping[str, str] = group.whole.facts.get('sources', {})
     query = QueryBuilder().append(SourceData, filters={'attributes.sha256': {'in': list(sources.values())}})
     files = {one['sha256']: one['name'] for node in query.all(flat=True) for one in node.files}
     with Source.open(list(paths) if len(paths) > 1 else paths[0]) as source:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aiida.manage import get_manager
-from aiida.orm import Dict, Node, ProcessNode, QueryBuilder, User, load_node
+from aiida.orm import Dict, Node, QueryBuilder, User, load_node
 from aiida.tools import delete_nodes
 
 from ...data.source import SourceData
@@ -23,7 +23,7 @@ from ..importers import importer_of
 from ..source import Source
 from .lock import only_import
 from .rows import Granularity, without_repeats
-from .store import PROCESS_LABEL, Target, container_of, store
+from .store import Target, container_of, imports_of, store
 from .tables import refresh_statistics
 from .workers import Workers
 
@@ -96,7 +96,8 @@ def import_dataset(
     """
     known = card if isinstance(card, Card) else load_card(card)
     dataset = name or known.name
-    _check_name(dataset)
+    if dataset not in DatasetGroup.names():
+        _check_name(dataset)
     tell = progress or (lambda *_: None)
     storage = get_manager().get_profile_storage()
     report = ImportReport(dataset, granularity, complete=limit is None)
@@ -115,7 +116,7 @@ def import_dataset(
         report.problems.extend(problems)
         start = time.monotonic()
         number = _number_of_workers(parts, limit, chunk_size) if workers is None else workers
-        with Workers(number, known, dataset, granularity) as crew:
+        with Workers(number, known, whole.target.dataset, granularity) as crew:
             ids = whole.ids()
             for part in parts:
                 _import_part(_Job(source, known, part, limit, strict, chunk_size), whole, ids, crew, report, tell)
@@ -164,24 +165,17 @@ class _Whole:
         self.target = Target(
             backend=get_manager().get_profile_storage(),
             user_pk=User.collection.get_default().pk,
-            dataset=group.label,
+            dataset=group.facts.get('name') or group.label,
+            whole=group,
             groups={None: group.pk},
             inputs={'card': card.pk, 'source': origin.pk},
         )
 
     def stored(self, part: str) -> tuple[list[tuple[Cursor, Cursor]], int]:
         """Return from where to where a part is stored, in order, and how many entries that is."""
-        query = QueryBuilder().append(SourceData, filters={'id': self.origin.pk}, tag='source')
-        query.append(
-            ProcessNode,
-            with_incoming='source',
-            filters={
-                'attributes.process_label': PROCESS_LABEL,
-                'attributes.dataset': self.group.label,
-                'attributes.part': part,
-            },
-            project=['attributes.start', 'attributes.end', 'attributes.n_entries'],
-        )
+        query = imports_of(self.group, ['attributes.start', 'attributes.end', 'attributes.n_entries'], part)
+        # By its checksum: an archive may have brought another node of the same source.
+        query.append(SourceData, with_outgoing='import', filters={'attributes.sha256': self.origin.sha256})
         chunks = query.all()
         return sorted((Cursor(*start), Cursor(*end)) for start, end, _ in chunks), sum(one[2] for one in chunks)
 
@@ -271,7 +265,8 @@ def _group(dataset: str, card: Card, granularity: Granularity) -> DatasetGroup:
     if 'card' not in facts:
         node = Dict(content)
         node.label = f'card of {card.name}'
-        group.base.extras.set_many({'card': node.store().uuid, 'granularity': granularity, 'sources': {}})
+        begun = {'card': node.store().uuid, 'granularity': granularity, 'sources': {}, 'name': dataset}
+        group.base.extras.set_many(begun)
         group.description = card.title
         return group
     if facts['granularity'] != granularity:

@@ -13,7 +13,7 @@ from uuid import uuid4
 from aiida import __version__ as core_version
 from aiida.common import timezone
 from aiida.common.links import LinkType
-from aiida.orm import Node
+from aiida.orm import CalcFunctionNode, Dict, Node, QueryBuilder
 from aiida.orm.entities import EntityTypes
 from aiida.orm.implementation import StorageBackend
 from disk_objectstore import Container
@@ -39,6 +39,8 @@ class Target:
     backend: StorageBackend
     user_pk: int
     dataset: str
+    """Name of the set when it was begun."""
+    whole: DatasetGroup
     groups: dict[str | None, int]
     """Primary key of the set's group (None) and of each split's, as they turn up."""
     inputs: Mapping[str, int]
@@ -65,7 +67,7 @@ def store(target: Target, ready: Prepared) -> int:
         contents.update(files)
         splits.append(entry.split)
     for split in set(splits) - target.groups.keys():
-        target.groups[split] = DatasetGroup.collection.get_or_create(f'{target.dataset}/{split}')[0].pk
+        target.groups[split] = target.whole.get_or_create_split(split).pk if split else target.whole.pk
     _pack(target.backend, list(contents.values()))
     with warnings.catch_warnings(), target.backend.transaction():
         # Of nodes from which rows of paths were taken; they are not to be stored.
@@ -121,6 +123,16 @@ def _row(
         'dbcomputer_id': None,
         'user_id': target.user_pk,
     }
+
+
+def imports_of(group: DatasetGroup, project: Sequence[str], part: str | None = None) -> QueryBuilder:
+    """Return the query for the imports of a set, those that its own card is an input of, with the tag ``import``.
+
+    :param part: of the source, if only those of one are wanted.
+    """
+    conditions = {'attributes.process_label': PROCESS_LABEL} | ({} if part is None else {'attributes.part': part})
+    query = QueryBuilder().append(Dict, filters={'uuid': group.whole.facts.get('card') or ''}, tag='card')
+    return query.append(CalcFunctionNode, with_incoming='card', tag='import', filters=conditions, project=list(project))
 
 
 def _process_row(target: Target, now: datetime, ready: Prepared) -> dict[str, Any]:
