@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aiida.engine import Process, ProcessBuilder
     from aiida.orm import ProcessNode
 
-    from ..contract.neb import Progress
+    from ..contract.result import Progress
     from .stopping import Ending, Stop
 
 POLL_SECONDS = 1.0

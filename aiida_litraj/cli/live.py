@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ..contract.files import PROGRESS
-from ..contract.neb import ActiveItem, Progress
+from ..contract.result import ActiveItem, Progress
 
 if TYPE_CHECKING:
     from aiida.orm import CalcJobNode, ProcessNode

@@ -13,7 +13,7 @@ from .options import json_option, with_profile
 if TYPE_CHECKING:
     from aiida.orm import CalcJobNode, ProcessNode
 
-    from ..contract.neb import Progress
+    from ..contract.result import Progress
 
 
 @click.command(short_help='How far a chain or a job is.')

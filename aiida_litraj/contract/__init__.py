@@ -4,21 +4,20 @@ from .arrays import pack_arrays, unpack_arrays, write_atomic
 from .audit import Audit
 from .base import SCHEMA_VERSION, Model
 from .errors import BY_LABEL, SUCCESS, TABLE, ExitCode, LitrajError
+from .job import Item, Job, Parameters
 from .neb import (
     AcceptanceParameters,
-    ActiveItem,
     BandParameters,
-    ExitReport,
     NebItem,
     NebItemResult,
     NebJob,
     NebParameters,
     NebResult,
-    Progress,
     RelaxParameters,
     SaddleParameters,
 )
 from .potential import FamilyReport, PotentialReport, PotentialSpec, ProbeReport
+from .result import ActiveItem, ExitReport, ItemResult, JobResult, Progress
 from .runtime import Runtime
 
 __all__ = (
@@ -33,6 +32,10 @@ __all__ = (
     'ExitCode',
     'ExitReport',
     'FamilyReport',
+    'Item',
+    'ItemResult',
+    'Job',
+    'JobResult',
     'LitrajError',
     'Model',
     'NebItem',
@@ -40,6 +43,7 @@ __all__ = (
     'NebJob',
     'NebParameters',
     'NebResult',
+    'Parameters',
     'PotentialReport',
     'PotentialSpec',
     'ProbeReport',

@@ -21,7 +21,8 @@ class Audit(Model):
     dtype: str
     kernels: str
     processes: int
-    seed: int
+    seed: int | None = None
+    """Of the job; ``None`` where nothing is random, or each item has its own."""
     model_calls: NonNegativeInt
     """Configurations evaluated, over this run and the runs it resumed."""
     resumed_calls: NonNegativeInt

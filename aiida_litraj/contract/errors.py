@@ -26,33 +26,39 @@ class ExitCode(NamedTuple):
 TABLE: tuple[ExitCode, ...] = (
     ExitCode(200, 'ERROR_JOB_INVALID', 'the job file does not validate: {reason}'),
     ExitCode(201, 'ERROR_ELEMENTS_NOT_COVERED', 'the potential {potential} does not cover {elements}'),
-    ExitCode(202, 'ERROR_ITEM_INVALID', 'the path is malformed: {reason}'),
+    ExitCode(202, 'ERROR_ITEM_INVALID', 'the item is malformed: {reason}'),
     ExitCode(303, 'ERROR_RESULT_MISSING', 'the engine left no {file}: see {log}'),
     ExitCode(304, 'ERROR_RESULT_INVALID', 'the result file does not validate: {reason}'),
     ExitCode(305, 'ERROR_RESULT_SCHEMA', 'the result has schema version {found}, this plugin reads {expected}'),
     ExitCode(306, 'ERROR_RESULT_ARRAYS', 'the arrays of the result do not match it: {reason}'),
     ExitCode(310, 'ERROR_ENGINE_CRASHED', 'the engine crashed: {reason}'),
-    ExitCode(311, 'ERROR_EVALUATION', 'the potential cannot evaluate a configuration of the path: {reason}'),
+    ExitCode(311, 'ERROR_EVALUATION', 'the potential cannot evaluate a configuration: {reason}'),
     ExitCode(320, 'ERROR_FAMILY_MISSING', 'this environment lacks the family {family}: pip install {package}'),
     ExitCode(321, 'ERROR_POTENTIAL_NOT_LOADED', 'the potential {potential} could not be loaded: {reason}'),
     ExitCode(322, 'ERROR_POTENTIAL_CHECKSUM', 'the potential {potential} has sha256 {found}, not {expected}'),
     ExitCode(323, 'ERROR_DTYPE', 'the potential {potential} cannot be evaluated in {dtype}: it offers {offered}'),
+    ExitCode(324, 'ERROR_NO_STRESS', 'the potential {potential} gives no stress, which {task} needs'),
     ExitCode(330, 'ERROR_DEVICE', 'the device {device} is not there: this node has {available}'),
     ExitCode(331, 'ERROR_KERNELS', 'the {kernels} kernels failed their check against the plain ones: {reason}'),
     ExitCode(332, 'ERROR_ENVIRONMENT', 'the environment of the code cannot run the engine: {reason}'),
-    ExitCode(400, 'ERROR_OUT_OF_TIME', '{n_done} of {n_total} paths finished before the time ran out or a signal came'),
+    ExitCode(
+        400, 'ERROR_OUT_OF_TIME', '{n_done} of {n_total} {items} finished before the time ran out or a signal came'
+    ),
     ExitCode(410, 'ERROR_DEVICE_MEMORY', 'out of memory on {device} with one configuration of {atoms} atoms'),
     ExitCode(411, 'ERROR_ITEM_OUT_OF_TIME', 'given up after {seconds} s in {phase}, step {step}: max_item_seconds'),
     ExitCode(500, 'ERROR_NOT_CONVERGED', 'residual force {fmax} eV/Ang after {steps} steps, asked for {target}'),
-    ExitCode(501, 'ERROR_PARTIAL', '{n_converged} of {n_total} paths converged'),
+    ExitCode(501, 'ERROR_PARTIAL', '{n_converged} of {n_total} {items} converged'),
     ExitCode(502, 'ERROR_ENDPOINT_NOT_CONVERGED', 'the {end} did not relax: {fmax} eV/Ang after {steps} steps'),
     ExitCode(503, 'ERROR_ENDPOINT_MOVED', 'the relaxed ends describe another hop: {reason}'),
     ExitCode(504, 'ERROR_NON_FINITE', 'the potential returned an energy or force that is not finite in {phase}'),
     ExitCode(505, 'ERROR_EXPLODED', 'a force of {fmax} eV/Ang in {phase}, above the limit {limit}'),
+    ExitCode(506, 'ERROR_VOLUME', 'the volume is {ratio} times that of the start, outside {least} to {most}'),
+    ExitCode(507, 'ERROR_STRESS_LEFT', 'a stress of {stress} GPa is left after {steps} steps, asked for {target}'),
+    ExitCode(510, 'ERROR_UNSTABLE', 'the replica died after {time} fs: {reason}'),
 )
 
 BY_LABEL: dict[str, ExitCode] = {code.label: code for code in TABLE}
-SUCCESS = ExitCode(0, 'SUCCESS', 'all paths converged')
+SUCCESS = ExitCode(0, 'SUCCESS', 'all converged')
 
 
 class LitrajError(Exception):

@@ -17,18 +17,16 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from .arrays import Array
-from .audit import Audit
-from .base import SCHEMA_VERSION, Model
-from .potential import PotentialSpec
-from .runtime import Runtime
+from .base import Model
+from .job import Item, Job, Parameters
+from .result import ItemResult, JobResult
 
 Criterion = Literal['norm', 'component']
 Optimizer = Literal['fire', 'lbfgs', 'lbfgs_model_hessian']
 """FIRE and L-BFGS as in ASE; L-BFGS that starts from a model of the Hessian instead of a multiple of one."""
-ITEM_ID = r'^[A-Za-z0-9_][A-Za-z0-9_.-]*$'
 FROZEN_TOLERANCE_ANG = 1e-3
 """How far a frozen atom may seem to move along a path: the rounding of structure files."""
 
@@ -80,7 +78,7 @@ class SaddleParameters(Model):
     tolerance_ev_per_ang2: PositiveFloat
 
 
-class NebParameters(Model):
+class NebParameters(Parameters):
     """Every number of the science, without defaults: a protocol fills them.
 
     ``initial_path``: what happens to the inner images once the ends have relaxed. ``keep``: nothing, they start as
@@ -104,8 +102,6 @@ class NebParameters(Model):
     end_tolerance_ang: PositiveFloat | None
     max_force_ev_per_ang: PositiveFloat
     """A path with a larger force has exploded and is given up."""
-    dtype: Literal['native', 'highest', 'float32', 'float64']
-    """``highest``: float64 where the potential offers it, else its native type."""
     verify_saddle: SaddleParameters | None
     seed: NonNegativeInt
 
@@ -126,49 +122,22 @@ def check_frozen(positions: Array, fixed: npt.NDArray[np.bool_]) -> None:
         )
 
 
-class NebItem(Model):
-    """One path of a job; its arrays are in ``arrays.npz``."""
+class NebItem(Item):
+    """One path of a job."""
 
-    id: str = Field(pattern=ITEM_ID)
     mobile: NonNegativeInt | None
     """Index of the ion that hops; ``None`` if the path has no single mobile ion."""
 
 
-class NebJob(Model):
+class NebJob(Job[NebParameters, NebItem]):
     """Content of ``job.json`` of a ``neb`` job."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
     task: Literal['neb'] = 'neb'
-    potential: PotentialSpec
-    parameters: NebParameters
-    runtime: Runtime = Runtime()
-    items: list[NebItem] = Field(min_length=1)
-
-    @model_validator(mode='after')
-    def _unique(self) -> NebJob:
-        ids = [item.id for item in self.items]
-        doubled = sorted({name for name in ids if ids.count(name) > 1}) if len(set(ids)) < len(ids) else []
-        if doubled:
-            raise ValueError(f'item ids occur more than once: {", ".join(doubled)}')
-        return self
 
 
-ItemStatus = Literal['finished', 'failed', 'unfinished']
-"""``finished``: ran to its end (converged or out of steps); ``failed``: given up with a reason; ``unfinished``: cut
-off by the clock or a signal, resumable from the checkpoint."""
+class NebItemResult(ItemResult):
+    """How one path ended. The fields that are ``None`` the path did not get to."""
 
-
-class NebItemResult(Model):
-    """How one path ended. The fields after ``reason`` are ``None`` where the path did not get that far."""
-
-    id: str
-    status: ItemStatus
-    converged: bool
-    label: str | None = None
-    """Label in the error table (``contract.errors``) when the item is not converged."""
-    reason: str | None = None
-    """The same for a person, with the values."""
-    n_steps: NonNegativeInt = 0
     source_steps: NonNegativeInt = 0
     target_steps: NonNegativeInt = 0
     source_shared_with: str | None = None
@@ -194,51 +163,7 @@ class NebItemResult(Model):
     lowest_curvatures_ev_per_ang2: list[float] | None = None
 
 
-class ExitReport(Model):
-    """How the job as a whole ended, by the table in ``contract.errors``."""
+class NebResult(JobResult[NebItemResult]):
+    """Content of ``result.json`` of a ``neb`` job."""
 
-    status: NonNegativeInt
-    label: str
-    message: str
-
-
-class NebResult(Model):
-    """Content of ``result.json`` of a ``neb`` job; ``audit`` is ``None`` only if the potential did not load."""
-
-    schema_version: Literal[1] = SCHEMA_VERSION
     task: Literal['neb'] = 'neb'
-    exit: ExitReport
-    items: list[NebItemResult] = []
-    audit: Audit | None = None
-
-
-class Progress(Model):
-    """Content of ``progress.json``, rewritten while a job runs."""
-
-    schema_version: Literal[1] = SCHEMA_VERSION
-    task: str
-    n_items: NonNegativeInt
-    n_finished: NonNegativeInt
-    n_converged: NonNegativeInt
-    n_active: NonNegativeInt
-    model_calls: NonNegativeInt
-    resumed_calls: NonNegativeInt = 0
-    wall_seconds: NonNegativeFloat
-    updated_at: str
-    active: list[ActiveItem] = []
-    audit: Audit | None = None
-    """As it stands: what is known of the run if it is killed."""
-
-
-class ActiveItem(Model):
-    """A path or end under way."""
-
-    id: str
-    phase: str
-    step: NonNegativeInt
-    max_steps: NonNegativeInt | None = None
-    fmax_ev_per_ang: NonNegativeFloat | None = None
-    target_ev_per_ang: PositiveFloat | None = None
-
-
-Progress.model_rebuild()

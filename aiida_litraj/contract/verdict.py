@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .errors import BY_LABEL, SUCCESS
-from .neb import ExitReport, NebItemResult
+from .result import ExitReport, ItemResult
 
 _ITEM_FAULTS = ('ERROR_ITEM_INVALID', 'ERROR_ELEMENTS_NOT_COVERED')
 """Faults of the input that come back the same however often the item is run."""
 
 
-def judge(results: Sequence[NebItemResult]) -> ExitReport:
-    """Return how the job ended, from how its items did.
+def judge(results: Sequence[ItemResult], items: str) -> ExitReport:
+    """Return how the job ended, from how its items did; ``items`` is what they are called, such as ``paths``.
 
     Unfinished items come first (resubmit), then a fault of the engine (not a valid source for the cache), then one
     common verdict, then "n of N".
@@ -20,16 +20,16 @@ def judge(results: Sequence[NebItemResult]) -> ExitReport:
     n_total, n_converged = len(results), sum(result.converged for result in results)
     unfinished = sum(result.status == 'unfinished' for result in results)
     if unfinished:
-        return exit_report('ERROR_OUT_OF_TIME', n_done=n_total - unfinished, n_total=n_total)
+        return exit_report('ERROR_OUT_OF_TIME', n_done=n_total - unfinished, n_total=n_total, items=items)
     bad = [result for result in results if not result.converged]
     if not bad:
-        return ExitReport(status=SUCCESS.status, label=SUCCESS.label, message=SUCCESS.message)
+        return ExitReport(status=SUCCESS.status, label=SUCCESS.label, message=f'all {items} converged')
     faults = [r for r in bad if BY_LABEL[str(r.label)].status < 500 and r.label not in _ITEM_FAULTS]
     if faults or (not n_converged and len({result.label for result in bad}) == 1):
         worst = (faults or bad)[0]
         code = BY_LABEL[str(worst.label)]
         return ExitReport(status=code.status, label=code.label, message=f'{worst.id}: {worst.reason}')
-    return exit_report('ERROR_PARTIAL', n_converged=n_converged, n_total=n_total)
+    return exit_report('ERROR_PARTIAL', n_converged=n_converged, n_total=n_total, items=items)
 
 
 def exit_report(label: str, **fields: object) -> ExitReport:

@@ -18,14 +18,15 @@ import numpy as np
 from ..contract.arrays import Array
 from .models.interface import Evaluation
 
-_MAGIC = b'litraj-journal-1'
-_HEAD = struct.Struct('<IIIIId')
-"""crc32 of the record, demand, image, crc32 of the positions asked, number of atoms, energy in eV."""
+_MAGIC = b'litraj-journal-2'
+_HEAD = struct.Struct('<IIIIIId')
+"""crc32 of the record, demand, image, crc32 of what was asked, rows of forces, rows of stress, energy in eV."""
 
 
-def positions_key(positions: Array) -> int:
-    """Return a checksum of positions to recognise a question by."""
-    return zlib.crc32(np.ascontiguousarray(positions, dtype=np.float64).tobytes())
+def question_key(positions: Array, cell: Array | None = None) -> int:
+    """Return a checksum to recognise a question by: positions, and the cell where that varies."""
+    key = zlib.crc32(np.ascontiguousarray(positions, dtype=np.float64).tobytes())
+    return key if cell is None else zlib.crc32(np.ascontiguousarray(cell, dtype=np.float64).tobytes(), key)
 
 
 class Journal:
@@ -54,30 +55,34 @@ class Journal:
     def _records(self, content: bytes) -> Iterator[tuple[int, tuple[int, int, int], Evaluation]]:
         start = len(self._header)
         while start + _HEAD.size <= len(content):
-            check, demand, image, asked, n_atoms, energy = _HEAD.unpack_from(content, start)
-            end = start + _HEAD.size + 24 * n_atoms
+            check, demand, image, asked, n_forces, n_stress, energy = _HEAD.unpack_from(content, start)
+            n_rows = n_forces + n_stress
+            end = start + _HEAD.size + 24 * n_rows
             if end > len(content) or zlib.crc32(content[start + 4 : end]) != check:
                 return
-            forces = np.frombuffer(content, dtype='<f8', count=3 * n_atoms, offset=start + _HEAD.size)
-            yield end, (demand, image, asked), Evaluation(energy, forces.reshape(-1, 3).copy())
+            rows = np.frombuffer(content, dtype='<f8', count=3 * n_rows, offset=start + _HEAD.size).reshape(-1, 3)
+            stress = rows[n_forces:].copy() if n_stress else None
+            yield end, (demand, image, asked), Evaluation(energy, rows[:n_forces].copy(), stress)
             start = end
 
     def __len__(self) -> int:
         return len(self._answers)
 
-    def recall(self, demand: int, image: int, positions: Array) -> Evaluation | None:
+    def recall(self, demand: int, image: int, positions: Array, cell: Array | None = None) -> Evaluation | None:
         """Return the answer to a question asked before, or ``None``."""
-        return self._answers.pop((demand, image, positions_key(positions)), None) if self._answers else None
+        return self._answers.pop((demand, image, question_key(positions, cell)), None) if self._answers else None
 
-    def append(self, demand: int, image: int, positions: Array, answer: Evaluation) -> None:
+    def append(self, demand: int, image: int, positions: Array, answer: Evaluation, cell: Array | None = None) -> None:
         """Put an answer on disk."""
         if self._handle is None:
             fresh = not self._path.exists()
             self._handle = self._path.open('ab')
             if fresh:
                 self._handle.write(self._header)
-        forces = np.ascontiguousarray(answer.forces, dtype='<f8')
-        body = _HEAD.pack(0, demand, image, positions_key(positions), len(forces), answer.energy)[4:] + forces.tobytes()
+        stress = np.zeros((0, 3)) if answer.stress is None else answer.stress
+        rows = np.ascontiguousarray(np.concatenate([answer.forces, stress]), dtype='<f8')
+        asked = question_key(positions, cell)
+        body = _HEAD.pack(0, demand, image, asked, len(answer.forces), len(stress), answer.energy)[4:] + rows.tobytes()
         self._handle.write(struct.pack('<I', zlib.crc32(body)) + body)
         self._handle.flush()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -97,7 +97,7 @@ class Scheduler:
         folder: Path,
         on_done: Callable[[str, Any], None],
         keep_running: Callable[[], bool],
-        on_tick: Callable[[Scheduler], None],
+        on_tick: Callable[[], None],
         task_seconds: float | None = None,
     ) -> None:
         self._pool, self._folder = pool, folder
@@ -142,7 +142,7 @@ class Scheduler:
             if self._active:
                 for ticket, answer in self._pool.collect(timeout=_WAIT_SECONDS):
                     self._deliver(ticket, answer)
-            self._on_tick(self)
+            self._on_tick()
         complete = not waiting and not self._active
         for active in self._active.values():
             active.journal.close()
@@ -168,7 +168,10 @@ class Scheduler:
         """Queue the configurations of the demand, or answer it from the journal for as long as that reaches."""
         while True:
             positions = active.demand.positions
-            active.answers = [active.journal.recall(active.number, k, p) for k, p in enumerate(positions)]
+            cells = [active.demand.cell_of(k) for k in range(len(positions))]
+            active.answers = [
+                active.journal.recall(active.number, k, p, cell) for k, (p, cell) in enumerate(zip(positions, cells))
+            ]
             known = sum(answer is not None for answer in active.answers)
             self.credit(known)
             self.spent[active.task.id][active.demand.phase] += known
@@ -180,7 +183,10 @@ class Scheduler:
         for k, answer in enumerate(active.answers):
             if answer is None:
                 self._tickets[self._next_ticket] = (task.id, k)
-                self._pool.submit(self._next_ticket, Configuration(task.numbers, positions[k], task.cell, task.pbc))
+                own = cells[k]
+                cell = task.cell if own is None else own
+                asked = Configuration(task.numbers, positions[k], cell, task.pbc, stress=active.demand.stress)
+                self._pool.submit(self._next_ticket, asked)
                 self._next_ticket += 1
 
     def _advance(self, active: _Active) -> bool:
@@ -193,6 +199,7 @@ class Scheduler:
         evaluated = Evaluated(
             np.array([answer.energy for answer in answers], dtype=np.float64),
             np.array([answer.forces for answer in answers], dtype=np.float64),
+            _stresses(answers) if active.demand.stress else None,
         )
         try:
             active.demand = active.stage.send(evaluated)
@@ -217,7 +224,8 @@ class Scheduler:
         if isinstance(answer, Evaluation):
             self.calls += 1
             self.spent[name][active.demand.phase] += 1
-            active.journal.append(active.number, k, active.demand.positions[k], answer)
+            demand = active.demand
+            active.journal.append(active.number, k, demand.positions[k], answer, demand.cell_of(k))
         # A failure too waits for the other images: they are counted, and a later run has them.
         if all(answer is not None for answer in active.answers) and self._advance(active):
             self._ask(active)
@@ -230,6 +238,12 @@ class Scheduler:
     def _finish(self, name: str, outcome: Any) -> None:
         self._outcomes[name] = outcome
         self._on_done(name, outcome)
+
+
+def _stresses(answers: Sequence[Evaluation]) -> Array:
+    """Return stresses (k, 3, 3), NaN where the potential has said none."""
+    unknown = np.full((3, 3), np.nan)
+    return np.array([unknown if answer.stress is None else answer.stress for answer in answers])
 
 
 def _failure(error: Exception) -> Failure:

@@ -16,6 +16,7 @@ A potential in an external field is neither translation nor rotation invariant: 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,6 +32,16 @@ GRADIENT_TOLERANCE = {'float32': 5e-3, 'float64': 1e-6}
 """Allowed error of forces against the energy's finite differences, per unit of the largest force (at least 1 eV/Ang):
 in float32 an energy of 100 eV is known to 8e-6 eV, which over a step of 0.01 Ang is 1e-3 eV/Ang."""
 
+STRESS_SCALE = 0.01
+"""eV/Ang^3 (1.6 GPa): errors of a stress are relative to the largest component, at least to this."""
+
+STRAIN_STEP = 1e-3
+"""Strain of finite differences: moves atoms at the edge of a cell of 10 Ang by 0.01 Ang."""
+
+STRAIN_TOLERANCE = {'float32': 3e-2, 'float64': 1e-5}
+"""Allowed error of the virial in eV per unit of the largest (at least 1 eV): in float32 an energy of 100 eV is known to
+8e-6 eV, which over a strain of 0.001 is 1e-2 eV."""
+
 SYMMETRY_TOLERANCE = {'float32': 1e-4, 'float64': 1e-10}
 """Allowed difference between configurations that are the same, likewise relative."""
 
@@ -41,9 +52,7 @@ def crystals_for(evaluator: Evaluator) -> list[Configuration]:
 
 
 def _changed(configuration: Configuration, positions: Array, cell: Array | None = None) -> Configuration:
-    return Configuration(
-        configuration.numbers, positions, configuration.cell if cell is None else cell, configuration.pbc
-    )
+    return replace(configuration, positions=positions, cell=configuration.cell if cell is None else cell)
 
 
 def _rotation(seed: int) -> Array:
@@ -58,6 +67,10 @@ def assert_same(found: Evaluation, expected: Evaluation, tolerance: float) -> No
     n_atoms, scale = len(expected.forces), max(1.0, float(np.abs(expected.forces).max()))
     np.testing.assert_allclose(found.energy / n_atoms, expected.energy / n_atoms, rtol=0, atol=tolerance * scale)
     np.testing.assert_allclose(found.forces, expected.forces, rtol=0, atol=tolerance * scale)
+    assert (found.stress is None) == (expected.stress is None)
+    if found.stress is not None and expected.stress is not None:
+        largest = max(STRESS_SCALE, float(np.abs(expected.stress).max()))
+        np.testing.assert_allclose(found.stress, expected.stress, rtol=0, atol=tolerance * largest)
 
 
 class EvaluatorContract:
@@ -103,6 +116,35 @@ class EvaluatorContract:
                 tolerance = GRADIENT_TOLERANCE[evaluator.dtype] * scale
                 np.testing.assert_allclose((forces * direction).sum(), -slope, rtol=0, atol=tolerance)
 
+    def test_stress_is_the_gradient_by_the_strain(self, evaluator: Evaluator) -> None:
+        """V stress : e = dE/ds along random unit symmetric strains e (five-point differences).
+
+        A potential without stress gives ``None``, for whatever is asked; one with it only gives it where it is asked.
+        """
+        rng = np.random.default_rng(3)
+        for configuration in self.configurations(evaluator):
+            asked = replace(configuration, stress=bool(configuration.pbc.all()))
+            before, silent = evaluator.evaluate([asked, replace(configuration, stress=False)])
+            assert silent.stress is None
+            if before.stress is None:
+                continue
+            assert before.stress.shape == (3, 3) and before.stress.dtype == np.float64
+            np.testing.assert_allclose(before.stress, before.stress.T, rtol=0, atol=1e-6)
+            volume = abs(np.linalg.det(configuration.cell))
+            for _ in range(3):
+                strain = rng.normal(size=(3, 3))
+                strain += strain.T
+                strain /= np.linalg.norm(strain)
+                strained = []
+                for step in (-2, -1, 1, 2):
+                    turn = np.eye(3) + step * STRAIN_STEP * strain
+                    strained.append(_changed(asked, asked.positions @ turn, asked.cell @ turn))
+                far, near, ahead, beyond = (evaluation.energy for evaluation in evaluator.evaluate(strained))
+                slope = (far - 8.0 * near + 8.0 * ahead - beyond) / (12.0 * STRAIN_STEP)
+                scale = max(1.0, volume * float(np.abs(before.stress).max()))
+                tolerance = STRAIN_TOLERANCE[evaluator.dtype] * scale
+                np.testing.assert_allclose(volume * (before.stress * strain).sum(), slope, rtol=0, atol=tolerance)
+
     def test_batch_equals_one_by_one(self, evaluator: Evaluator) -> None:
         """A batch of different sizes gives what single calls give, in the order of the batch."""
         configurations = self.configurations(evaluator)
@@ -116,11 +158,11 @@ class EvaluatorContract:
         """Numbering the atoms otherwise permutes the forces."""
         for configuration in self.configurations(evaluator):
             order = np.random.default_rng(2).permutation(len(configuration))
-            permuted = Configuration(
-                configuration.numbers[order], configuration.positions[order], configuration.cell, configuration.pbc
+            permuted = replace(
+                configuration, numbers=configuration.numbers[order], positions=configuration.positions[order]
             )
             before, after = evaluator.evaluate([configuration, permuted])
-            expected = Evaluation(before.energy, before.forces[order])
+            expected = Evaluation(before.energy, before.forces[order], before.stress)
             assert_same(after, expected, SYMMETRY_TOLERANCE[evaluator.dtype])
 
     def test_translation_invariance(self, evaluator: Evaluator) -> None:
@@ -137,5 +179,6 @@ class EvaluatorContract:
             turn = _rotation(seed)
             turned = _changed(configuration, configuration.positions @ turn.T, configuration.cell @ turn.T)
             before, after = evaluator.evaluate([configuration, turned])
-            expected = Evaluation(before.energy, before.forces @ turn.T)
+            stress = None if before.stress is None else turn @ before.stress @ turn.T
+            expected = Evaluation(before.energy, before.forces @ turn.T, stress)
             assert_same(after, expected, SYMMETRY_TOLERANCE[evaluator.dtype])

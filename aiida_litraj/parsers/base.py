@@ -14,7 +14,7 @@ from ..contract import files
 from ..contract.arrays import AnyArray, unpack_arrays
 from ..contract.base import SCHEMA_VERSION
 from ..contract.errors import BY_LABEL, SUCCESS, LitrajError
-from ..contract.neb import ExitReport
+from ..contract.result import ExitReport
 
 ResultModel = TypeVar('ResultModel', bound=BaseModel)
 _NO_ENGINE = re.compile(

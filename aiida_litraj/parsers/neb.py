@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from ..contract import files
 from ..contract.arrays import AnyArray, unpack_arrays
 from ..contract.errors import BY_LABEL, SUCCESS, LitrajError
-from ..contract.neb import ExitReport, NebItemResult, NebResult, Progress
+from ..contract.neb import NebItemResult, NebResult
+from ..contract.result import ExitReport, Progress
 from ..data.path import PathData
 from .base import LitrajParser
 

@@ -27,7 +27,7 @@ from ..calculations.validation import check_inputs, check_parameters, check_path
 from ..contract import files
 from ..contract.audit import Audit
 from ..contract.errors import BY_LABEL
-from ..contract.neb import Progress
+from ..contract.result import Progress
 from ..contract.runtime import LARGEST_BATCH_ATOMS
 from ..data.path import PathData
 from ..data.potential import PotentialData

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aiida_litraj.cli.live import Gauge, describe
-from aiida_litraj.contract.neb import ActiveItem, Progress
+from aiida_litraj.contract.result import ActiveItem, Progress
 
 
 def item(phase: str, fmax: float | None, name: str = 'hop', step: int = 3) -> ActiveItem:

@@ -31,10 +31,10 @@ CRASH = NebItemResult(id='crash', status='failed', converged=False, label='ERROR
     ],
 )
 def test_the_exit_code_of_a_job(items: list[NebItemResult], label: str) -> None:
-    assert judge(items).label == label
+    assert judge(items, 'paths').label == label
 
 
 def test_one_bad_path_among_many_is_counted_and_keeps_the_job_reusable() -> None:
-    report = judge([DONE, BROKEN, DONE])
+    report = judge([DONE, BROKEN, DONE], 'paths')
     assert report.message == '2 of 3 paths converged'
     assert report.status >= 500

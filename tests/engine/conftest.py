@@ -236,9 +236,14 @@ class Rerun:
 
     read = staticmethod(_read)
 
-    def __call__(self, folder: Path) -> Ran:
+    @staticmethod
+    def engine(folder: Path) -> Any:
+        """Run the job there, of whatever task, and return its result."""
         with _restored_signals():
-            run(folder / files.JOB)
+            return run(folder / files.JOB)
+
+    def __call__(self, folder: Path) -> Ran:
+        self.engine(folder)
         return _read(folder)
 
 

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from aiida_litraj.contract import PotentialSpec, files
+from aiida_litraj.engine import batch as batch_module
 from aiida_litraj.engine import ends as ends_module
-from aiida_litraj.engine import run as run_module
+from aiida_litraj.engine import folder as folder_module
 from aiida_litraj.engine.journal import Journal
 from aiida_litraj.engine.models import Configuration, Evaluation, load
 
@@ -268,7 +269,8 @@ class Breaker:
         self.left, self.late = -1, False
         self.writes: list[str] = []
         for owner, name in (
-            (run_module, 'write_atomic'),
+            (batch_module, 'write_atomic'),
+            (folder_module, 'write_atomic'),
             (ends_module, 'write_atomic'),
             (Journal, 'append'),
             (Journal, 'close'),

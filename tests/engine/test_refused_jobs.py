@@ -31,7 +31,7 @@ def npy_of_objects() -> bytes:
     ('name', 'content', 'message'),
     [
         (files.JOB, None, 'job.json'),
-        (files.JOB, b'', 'EOF'),
+        (files.JOB, b'', 'Expecting value'),
         (files.JOB, b'{"task": "md"}', 'task'),
         (files.JOB, b'[1, 2]', 'object'),
         (files.ARRAYS, None, 'arrays.npz'),

@@ -96,14 +96,14 @@ def test_malformed_path_is_named_and_alone(
     spoil(folder, 'bad', **arrays)
     ran = rerun(folder)
     assert (ran['bad'].status, ran['bad'].converged, ran['bad'].label) == ('failed', False, 'ERROR_ITEM_INVALID')
-    assert re.search(f'^the path is malformed: bad: .*{message}', ran['bad'].reason), ran['bad'].reason
+    assert re.search(f'^the item is malformed: bad: .*{message}', ran['bad'].reason), ran['bad'].reason
     assert_same(ran, alone['short'], 'short')
     assert (ran.result.exit.status, ran.result.exit.message) == (501, '1 of 2 paths converged')
 
 
 def test_mobile_ion_that_is_not_there(vacancy_hop: Any, run_job: Any) -> None:
     ran = run_job({'bad': vacancy_hop().replace(mobile=31)})
-    assert ran['bad'].reason == 'the path is malformed: bad: mobile ion 31 of 31 atoms'
+    assert ran['bad'].reason == 'the item is malformed: bad: mobile ion 31 of 31 atoms'
 
 
 def test_trouble_of_any_kind_stays_with_its_path(

@@ -94,7 +94,7 @@ class Run:
     def _keep_running(self) -> bool:
         return self._evaluations is None or self.scheduler.calls < self._evaluations
 
-    def _tick(self, scheduler: Scheduler) -> None:
+    def _tick(self) -> None:
         self.ticks += 1
 
 
@@ -233,9 +233,11 @@ def test_stopped_before_it_starts_nothing_is_asked(tmp_path: Path) -> None:
 def test_tells_what_is_under_way(tmp_path: Path) -> None:
     seen = []
     pool = FakePool()
-    scheduler = Scheduler(
-        pool, tmp_path, lambda *_: None, lambda: True, lambda s: seen.extend((t.id, t.demand.step) for t in s.standing)
-    )
+
+    def tick() -> None:
+        seen.extend((standing.id, standing.demand.step) for standing in scheduler.standing)
+
+    scheduler = Scheduler(pool, tmp_path, lambda *_: None, lambda: True, tick)
     scheduler.run([task('a', lambda _: walk(0.0))])
     assert [name for name, _ in seen] == ['a'] * len(seen)
     steps = [step for _, step in seen]
@@ -252,7 +254,7 @@ def test_task_that_takes_too_long_is_given_up_and_goes_on_later(tmp_path: Path) 
     """Its checkpoint stays; the others are not affected, nor is one whose last answer comes late."""
     pool, outcomes = FakePool(), dict[str, Any]()
     tasks = [task('slow', lambda _: walk(0.0, 1)), task('last answer', lambda _: walk(1.0, 1, 1))]
-    scheduler = Scheduler(pool, tmp_path, outcomes.__setitem__, lambda: True, lambda _: None, task_seconds=0.0)
+    scheduler = Scheduler(pool, tmp_path, outcomes.__setitem__, lambda: True, lambda: None, task_seconds=0.0)
     assert scheduler.run(tasks)
     assert outcomes['last answer'] == walked(1.0, 1, 1)
     assert outcomes['slow'].label == 'ERROR_ITEM_OUT_OF_TIME'

@@ -12,7 +12,7 @@ from aiida_litraj.calculations.functions.merge_results import merge
 from aiida_litraj.calculations.neb import NebCalculation
 from aiida_litraj.contract import NebItemResult
 from aiida_litraj.contract.errors import TABLE
-from aiida_litraj.contract.neb import Progress
+from aiida_litraj.contract.result import Progress
 from aiida_litraj.contract.runtime import LARGEST_BATCH_ATOMS
 from aiida_litraj.contract.verdict import judge
 from aiida_litraj.workflows.neb import MAX_IDLE_CRASHES, MAX_IDLE_JOBS, NebBaseWorkChain
@@ -44,7 +44,7 @@ AUDIT: dict[str, Any] = {
 
 
 def account(items: dict[str, dict[str, Any]], audit: dict[str, Any] | None = None) -> dict[str, Any]:
-    ended = judge([NebItemResult(id=name, **each) for name, each in items.items()])
+    ended = judge([NebItemResult(id=name, **each) for name, each in items.items()], 'paths')
     return {'schema_version': 1, 'task': 'neb', 'exit': ended.model_dump(), 'items': items, 'audit': audit}
 
 

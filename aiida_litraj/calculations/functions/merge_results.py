@@ -42,7 +42,7 @@ def merge(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
             'started_at': audits[0]['started_at'],
             'model_calls': max(calls, audits[-1]['model_calls']),
         }
-    ended = judge([NebItemResult(id=name, **entry) for name, entry in items.items()])
+    ended = judge([NebItemResult(id=name, **entry) for name, entry in items.items()], 'paths')
     return {
         **results[-1],
         'exit': ended.model_dump(mode='json'),

@@ -16,6 +16,8 @@ _FIRE_F_INC = 1.1
 _FIRE_F_DEC = 0.5
 _FIRE_A_START = 0.1
 _FIRE_F_A = 0.99
+LBFGS_CURVATURE = 70.0
+"""eV/Ang^2: initial Hessian, the stiffness of a covalent bond seen by one atom; the value ASE uses."""
 _MAX_STEP = 0.2
 """Ang: longest step, of the whole vector in FIRE (as in ASE) and of the atom that moves most in L-BFGS."""
 

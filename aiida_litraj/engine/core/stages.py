@@ -16,11 +16,9 @@ from ...contract.errors import BY_LABEL
 from ...contract.neb import BandParameters, RelaxParameters
 from .band import band_forces, residual
 from .hessian import System, band_hessian, model_hessian
-from .optimisers import FireState, LbfgsState, fire_step, lbfgs_step
+from .optimisers import LBFGS_CURVATURE, FireState, LbfgsState, fire_step, lbfgs_step
 
 _LBFGS_MEMORY = 100
-_LBFGS_CURVATURE = 70.0
-"""eV/Ang^2: initial Hessian, the stiffness of a covalent bond seen by one atom; the value ASE uses."""
 _RUNAWAY = 4.0
 _RUNAWAY_FORCE = 1.0
 """eV/Ang: below it a growing residual is the way over a ridge, not a runaway."""
@@ -29,7 +27,10 @@ _PATIENCE = 30
 
 @dataclass(frozen=True)
 class Demand:
-    """Positions (k, n_atoms, 3) in Ang to evaluate, and how far the stage is."""
+    """Positions (k, n_atoms, 3) in Ang to evaluate, and how far the stage is.
+
+    ``cells`` (k, 3, 3) in Ang where they are not that of the task; ``stress``: whether it is asked for.
+    """
 
     positions: Array
     phase: str
@@ -37,14 +38,24 @@ class Demand:
     max_steps: int | None = None
     fmax: float | None = None
     target: float | None = None
+    cells: Array | None = None
+    stress: bool = False
+
+    def cell_of(self, index: int) -> Array | None:
+        """Return the cell of one configuration, ``None`` if it is that of the task."""
+        return None if self.cells is None else self.cells[index]
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Answer to a demand: ``energies`` (k,) in eV, ``forces`` (k, n_atoms, 3) in eV/Ang."""
+    """Answer to a demand: ``energies`` (k,) in eV, ``forces`` (k, n_atoms, 3) in eV/Ang.
+
+    ``stresses`` (k, 3, 3) in eV/Ang^3, positive under tension, if they were asked for; NaN where there is none.
+    """
 
     energies: Array
     forces: Array
+    stresses: Array | None = None
 
 
 class StageFailed(Exception):
@@ -64,7 +75,7 @@ def guard(evaluated: Evaluated, limit: float, phase: str) -> None:
         raise StageFailed('ERROR_EXPLODED', fmax=f'{largest:.3g}', phase=phase, limit=f'{limit:g}')
 
 
-class _Stepper:
+class Stepper:
     """One of the optimisers with its state, over arrays (n_images, n_atoms, 3).
 
     L-BFGS has no line search (the force of a band is not the gradient of a function), so it can run away where the
@@ -76,7 +87,7 @@ class _Stepper:
 
     def __init__(self, name: str, hessians: Callable[[], Array]) -> None:
         self._fire: FireState | None = FireState() if name == 'fire' else None
-        inverse: Array | float = 1.0 / _LBFGS_CURVATURE
+        inverse: Array | float = 1.0 / LBFGS_CURVATURE
         if name == 'lbfgs_model_hessian':
             inverse = np.linalg.inv(hessians()).astype(np.float64)
         self._lbfgs = LbfgsState(inverse, _LBFGS_MEMORY)
@@ -141,7 +152,7 @@ def relax(
     ``positions`` (n_atoms, 3) in Ang; ``free`` (n_atoms, 1), 0 where an atom is frozen; ``limit`` in eV/Ang.
     """
     positions, n_steps, fmax = positions.copy(), 0, None
-    stepper = _Stepper(parameters.optimizer, lambda: model_hessian(system, positions)[None])
+    stepper = Stepper(parameters.optimizer, lambda: model_hessian(system, positions)[None])
     while True:
         evaluated = yield Demand(
             positions[None], phase, n_steps, parameters.max_steps, fmax, parameters.fmax_ev_per_ang
@@ -192,7 +203,7 @@ def optimise_band(
     energies = np.empty(n_images)
     forces = np.empty_like(path)
     energies[0], energies[-1], forces[0], forces[-1] = source.energy, target.energy, source.forces, target.forces
-    stepper = _Stepper(parameters.optimizer, lambda: _band_hessians(path, parameters, system))
+    stepper = Stepper(parameters.optimizer, lambda: _band_hessians(path, parameters, system))
     n_steps, fmax, climbing, history = 0, None, None, []
     climb = parameters.climb and parameters.climb_below_ev_per_ang is None
     while True:

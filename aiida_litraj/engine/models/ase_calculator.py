@@ -151,7 +151,10 @@ class AseEvaluator:
         consistent = 'free_energy' in self._calculator.implemented_properties
         energy = atoms.get_potential_energy(force_consistent=consistent)
         # A copy: some calculators hand out the array that they will write the next forces to.
-        return Evaluation(float(energy), np.array(atoms.get_forces(), dtype=np.float64))
+        forces = np.array(atoms.get_forces(), dtype=np.float64)
+        known = configuration.stress and 'stress' in self._calculator.implemented_properties
+        stress = np.array(atoms.get_stress(voigt=False), dtype=np.float64) if known else None
+        return Evaluation(float(energy), forces, stress)
 
     def evaluate(self, configurations: Sequence[Configuration]) -> list[Evaluation]:
         """Return an evaluation for each configuration.

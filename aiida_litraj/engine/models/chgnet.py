@@ -18,6 +18,9 @@ from .torch_evaluator import TorchEvaluator
 DTYPES = ('float32',)
 """What chgnet 0.4 evaluates in: its graphs are float32 whatever the weights are."""
 
+EV_PER_ANG3_OF_GPA = 1.0 / 160.2176634
+"""1 eV/Ang^3 is 160.2176634 GPa, by the elementary charge of the SI."""
+
 _NAMED = {
     '0.3.0': '0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar',
     '0.2.0': '0.2.0/chgnet_0.2.0_e30f77s348m32.pth.tar',
@@ -55,8 +58,10 @@ class ChgnetEvaluator(TorchEvaluator):
 
     def _evaluate_together(self, configurations: Sequence[Configuration]) -> list[Evaluation]:
         graphs = [self._graph(configuration) for configuration in configurations]
-        found = self.model.predict_graph(graphs, task='ef', batch_size=len(graphs))
-        return [self._evaluation(prediction) for prediction in ([found] if len(graphs) == 1 else found)]
+        task = 'efs' if any(configuration.stress for configuration in configurations) else 'ef'
+        found = self.model.predict_graph(graphs, task=task, batch_size=len(graphs))
+        predictions = [found] if len(graphs) == 1 else found
+        return [self._evaluation(*both) for both in zip(predictions, configurations, strict=True)]
 
     def _graph(self, configuration: Configuration) -> Any:
         from pymatgen.core import Lattice, Structure
@@ -67,10 +72,11 @@ class ChgnetEvaluator(TorchEvaluator):
         )
         return self.model.graph_converter(structure).to(self.device)
 
-    def _evaluation(self, prediction: dict[str, Any]) -> Evaluation:
+    def _evaluation(self, prediction: dict[str, Any], configuration: Configuration) -> Evaluation:
         forces = prediction['f'].astype(np.float64)
         per_energy = len(forces) if self.model.is_intensive else 1
-        return Evaluation(float(prediction['e']) * per_energy, forces)
+        stress = prediction['s'].astype(np.float64) * EV_PER_ANG3_OF_GPA if configuration.stress else None
+        return Evaluation(float(prediction['e']) * per_energy, forces, stress)
 
 
 def load(request: LoadRequest) -> Evaluator:

@@ -16,12 +16,16 @@ from ...contract.potential import PotentialReport, PotentialSpec
 
 @dataclass(frozen=True)
 class Configuration:
-    """Atoms in a cell: ``numbers`` (n,), ``positions`` (n, 3) Ang, ``cell`` (3, 3) Ang, ``pbc`` (3,)."""
+    """Atoms in a cell: ``numbers`` (n,), ``positions`` (n, 3) Ang, ``cell`` (3, 3) Ang, ``pbc`` (3,).
+
+    ``stress``: whether it is asked for; only of what is periodic in all directions.
+    """
 
     numbers: npt.NDArray[np.int64]
     positions: Array
     cell: Array
     pbc: npt.NDArray[np.bool_]
+    stress: bool = False
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -31,11 +35,13 @@ class Configuration:
 class Evaluation:
     """What a potential says of a configuration: ``energy`` in eV, ``forces`` (n, 3) in eV/Ang, both float64.
 
-    The energy is the one whose negative gradient the forces are.
+    The energy is the one whose negative gradient the forces are. ``stress`` (3, 3) in eV/Ang^3, positive under tension,
+    is its derivative by the strain, divided by the volume; ``None`` if it was not asked for, or the potential has none.
     """
 
     energy: float
     forces: Array
+    stress: Array | None = None
 
 
 class DeviceOutOfMemory(Exception):

@@ -33,7 +33,7 @@ def verification_crystals(covered: frozenset[int] | None) -> list[Configuration]
         cell = _SPACING_ANG * np.diag(np.array(repeats, dtype=float))
         cell[0, 1] = 0.3  # not orthogonal
         positions = _SPACING_ANG * grid + rng.uniform(-_DISPLACEMENT_ANG, _DISPLACEMENT_ANG, size=grid.shape)
-        crystals.append(Configuration(kinds, positions, cell, np.ones(3, dtype=bool)))
+        crystals.append(Configuration(kinds, positions, cell, np.ones(3, dtype=bool), stress=True))
     return crystals
 
 
@@ -59,6 +59,8 @@ def verified(fast: Evaluator, plain: Evaluator, kernels: str) -> Evaluator:
         energy = abs(ours.energy - theirs.energy) / len(theirs.forces)
         scale = max(1.0, float(np.abs(theirs.forces).max()))
         force = float(np.abs(ours.forces - theirs.forces).max()) / scale
+        if (ours.stress is None) != (theirs.stress is None):
+            raise LitrajError('ERROR_KERNELS', kernels=kernels, reason='they give no stress, as the plain ones do')
         # Negated so that a difference that is no number does not pass.
         if not (energy <= ENERGY_TOLERANCE_EV_PER_ATOM and force <= FORCE_TOLERANCE):
             reason = (

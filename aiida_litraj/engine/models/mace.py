@@ -132,12 +132,18 @@ class MaceEvaluator(TorchEvaluator):
         }
 
     def _evaluate_together(self, configurations: Sequence[Configuration]) -> list[Evaluation]:
-        output = self.model(self._batch(configurations), compute_force=True)
+        asked = any(configuration.stress for configuration in configurations)
+        output = self.model(self._batch(configurations), compute_force=True, compute_stress=asked)
         energies = output['energy'].detach().cpu().numpy().astype(np.float64)
         forces = output['forces'].detach().cpu().numpy().astype(np.float64)
         bounds = np.cumsum([len(configuration) for configuration in configurations])[:-1]
+        parts = np.split(forces, bounds)
+        if not asked:
+            return [Evaluation(float(energy), part) for energy, part in zip(energies, parts, strict=True)]
+        stresses = output['stress'].detach().cpu().numpy().astype(np.float64)
         return [
-            Evaluation(float(energy), part) for energy, part in zip(energies, np.split(forces, bounds), strict=True)
+            Evaluation(float(energy), part, stress if configuration.stress else None)
+            for configuration, energy, part, stress in zip(configurations, energies, parts, stresses, strict=True)
         ]
 
 

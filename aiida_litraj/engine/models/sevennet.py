@@ -128,12 +128,24 @@ class SevenNetEvaluator(TorchEvaluator):
         forces: Array = output[keys.PRED_FORCE].detach().cpu().numpy()[:n_atoms].astype(np.float64)
         return forces
 
+    @staticmethod
+    def _stresses_of(output: Any, n_graphs: int) -> Array:
+        """Return the stresses (n_graphs, 3, 3); sevenn has them as xx yy zz xy yz zx, positive under pressure."""
+        import sevenn._keys as keys
+
+        if keys.PRED_STRESS not in output:
+            return np.zeros((n_graphs, 3, 3))
+        pressures = output[keys.PRED_STRESS].detach().cpu().numpy().astype(np.float64).reshape(n_graphs, 6)
+        stresses: Array = -pressures[:, [0, 3, 5, 3, 1, 4, 5, 4, 2]].reshape(n_graphs, 3, 3)
+        return stresses
+
     def _evaluate_one(self, configuration: Configuration) -> Evaluation:
         import sevenn._keys as keys
 
         output = self._forward(self._graph(configuration), self._modal)
         energy = output[keys.PRED_TOTAL_ENERGY].detach().cpu().item()
-        return Evaluation(energy, self._forces_of(output, len(configuration)))
+        stress = self._stresses_of(output, 1)[0] if configuration.stress else None
+        return Evaluation(energy, self._forces_of(output, len(configuration)), stress)
 
     def _evaluate_together(self, configurations: Sequence[Configuration]) -> list[Evaluation]:
         """Evaluate all configurations as one graph of as many pieces.
@@ -162,8 +174,10 @@ class SevenNetEvaluator(TorchEvaluator):
         output = self._forward(joined, None if self._modal is None else [self._modal] * len(graphs))
         energies = output[keys.PRED_TOTAL_ENERGY].detach().cpu().numpy().astype(np.float64)
         forces = self._forces_of(output, len(numbers))
+        stresses = self._stresses_of(output, len(graphs))
         return [
-            Evaluation(float(energy), forces[start:stop]) for energy, start, stop in zip(energies, offsets, offsets[1:])
+            Evaluation(float(energy), forces[start:stop], stress if asked.stress else None)
+            for asked, energy, stress, start, stop in zip(configurations, energies, stresses, offsets, offsets[1:])
         ]
 
 

@@ -96,14 +96,23 @@ def morse(
     value_cut, slope_cut = pair(np.array([cutoff]))
     energy = 0.5 * (value - value_cut - slope_cut * (distance - cutoff)).sum()
     forces = np.zeros_like(configuration.positions)
-    np.add.at(forces, i, ((slope - slope_cut) / distance)[:, None] * vectors)
-    return Evaluation(float(energy), forces)
+    pulls = ((slope - slope_cut) / distance)[:, None] * vectors
+    np.add.at(forces, i, pulls)
+    stress = 0.5 * vectors.T @ pulls / abs(np.linalg.det(configuration.cell)) if configuration.stress else None
+    return Evaluation(float(energy), forces, stress)
+
+
+def ideal_gas(configuration: Configuration) -> Evaluation:
+    """Return the energy of atoms that do not feel each other: none, without forces or stress."""
+    stress = np.zeros((3, 3)) if configuration.stress else None
+    return Evaluation(0.0, np.zeros_like(configuration.positions), stress)
 
 
 _FUNCTIONS: dict[str, Callable[..., Evaluation]] = {
     'double_well': double_well,
     'mueller_brown': mueller_brown,
     'morse': morse,
+    'ideal_gas': ideal_gas,
 }
 
 

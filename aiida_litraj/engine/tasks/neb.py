@@ -13,15 +13,17 @@ import numpy.typing as npt
 
 from ...contract.arrays import AnyArray, Array
 from ...contract.errors import BY_LABEL
-from ...contract.neb import NebItem, NebItemResult, NebJob, NebParameters, RelaxParameters, check_frozen
+from ...contract.neb import NebItem, NebItemResult, NebJob, NebParameters, NebResult, RelaxParameters, check_frozen
 from ..core.band import tangent
 from ..core.interpolation import idpp, linear, shift
 from ..core.saddle import Modes, lowest_modes
 from ..core.stages import Band, Demand, Evaluated, Relaxed, StageFailed, optimise_band, path_residuals, relax
 from ..ends import End, Ends, Frame, Use, fingerprint
 from ..failure import Failure
-from ..models.elements import SYMBOLS, symbols_of
+from ..models.elements import SYMBOLS
 from ..scheduler import Task
+from ..stage_run import StageRun
+from .reading import ItemArrays
 
 _ENDS = {'source': 0, 'target': -1}
 """The ends and their images."""
@@ -61,51 +63,45 @@ def read_path(item: NebItem, arrays: Mapping[str, AnyArray], elements: list[str]
         images, numbers that are not finite, a frozen atom that moves, a mobile ion that is not there, an element the
         potential lacks.
     """
-
-    def invalid(reason: str) -> StageFailed:
-        return StageFailed('ERROR_ITEM_INVALID', reason=f'{item.id}: {reason}')
-
-    def read(name: str, kind: npt.DTypeLike) -> npt.NDArray[Any]:
-        raw = arrays.get(f'{item.id}/{name}')
-        if raw is None:
-            raise invalid(f'the array {name} is missing')
-        if not np.can_cast(raw.dtype, kind, casting='same_kind'):
-            raise invalid(f'{name} of type {raw.dtype}, not {np.dtype(kind)}')
-        return raw.astype(kind)
-
-    positions = read('positions', np.float64)
+    given = ItemArrays(item.id, arrays)
+    positions = given.read('positions', np.float64)
     if positions.ndim != 3 or positions.shape[2] != 3 or positions.shape[0] < 3 or not positions.shape[1]:
-        raise invalid(f'positions of shape {positions.shape}, not (at least 3 images, atoms, 3)')
+        raise given.invalid(f'positions of shape {positions.shape}, not (at least 3 images, atoms, 3)')
     n_atoms = positions.shape[1]
     path = PathInput(
         item,
         positions,
-        read('cell', np.float64),
-        read('pbc', np.bool_),
-        read('numbers', np.int64),
-        read('fixed', np.bool_),
+        given.read('cell', np.float64, (3, 3)),
+        given.read('pbc', np.bool_, (3,)),
+        given.read('numbers', np.int64, (n_atoms,)),
+        given.read('fixed', np.bool_, (n_atoms,)),
     )
-    shapes = {'cell': (3, 3), 'pbc': (3,), 'numbers': (n_atoms,), 'fixed': (n_atoms,)}
-    for name, shape in shapes.items():
-        if getattr(path, name).shape != shape:
-            raise invalid(f'{name} of shape {getattr(path, name).shape}, not {shape}')
-    if not (np.isfinite(positions).all() and np.isfinite(path.cell).all()):
-        raise invalid('positions or cell are not finite')
-    if path.pbc.any() and abs(np.linalg.det(path.cell)) < 1e-6:
-        raise invalid('the cell has no volume')
-    if not ((path.numbers > 0) & (path.numbers < len(SYMBOLS))).all():
-        raise invalid(f'atomic numbers from {path.numbers.min()} to {path.numbers.max()}')
+    given.check(positions, path.cell, path.pbc, path.numbers, elements)
     try:
         check_frozen(path.positions, path.fixed)
     except ValueError as error:
-        raise invalid(str(error)) from error
+        raise given.invalid(str(error)) from error
     if item.mobile is not None and item.mobile >= n_atoms:
-        raise invalid(f'mobile ion {item.mobile} of {n_atoms} atoms')
-    if elements is not None:
-        lacking = [symbol for symbol in symbols_of(path.numbers.tolist()) if symbol not in elements]
-        if lacking:
-            raise StageFailed('ERROR_ELEMENTS_NOT_COVERED', potential='of this job', elements=', '.join(lacking))
+        raise given.invalid(f'mobile ion {item.mobile} of {n_atoms} atoms')
     return path
+
+
+class NebRun(StageRun[NebJob, NebItemResult]):
+    """One run of a ``neb`` job."""
+
+    job_model = NebJob
+    result_model = NebResult
+    item_model = NebItemResult
+
+    @classmethod
+    def at_once(cls, job: NebJob, arrays: Mapping[str, AnyArray]) -> int:
+        """Return how many configurations can be evaluated at the same time: ends, or inner images."""
+        paths = [arrays.get(f'{item.id}/positions') for item in job.items]
+        return sum(max(2, len(path) - 2) for path in paths if path is not None and path.ndim == 3) or 1
+
+    def stage_tasks(self) -> NebTasks:
+        """Return the stages of the job's paths."""
+        return NebTasks(self._job, self._salt, self._folder.checkpoint)
 
 
 class NebTasks:
@@ -123,9 +119,13 @@ class NebTasks:
         self.titles: dict[str, str] = {}
         """What a task is called before people."""
 
-    def tasks(self, path: PathInput) -> list[Task]:
-        """Return the tasks for one more path, ends first."""
-        name = path.item.id
+    def add(self, item: NebItem, arrays: Mapping[str, AnyArray], elements: list[str] | None) -> list[Task]:
+        """Return the tasks of one more path, ends first.
+
+        :raises StageFailed: naming what is wrong with it.
+        """
+        path = read_path(item, arrays, elements)
+        name = item.id
         self.paths[name], self.uses[name], self.titles[name] = path, {}, name
         made = []
         for which in _ENDS:
@@ -147,6 +147,19 @@ class NebTasks:
             )
         )
         return made
+
+    def owns(self, name: str) -> bool:
+        """Return whether a task is that of a path, and not of an end."""
+        return name in self.paths
+
+    def result(
+        self, name: str, outcome: Any, spent: Mapping[str, Counter[str]]
+    ) -> tuple[NebItemResult, Mapping[str, AnyArray]]:
+        """Return the entry of a path in the result, and its arrays."""
+        uses = self.uses.get(name, {})
+        if isinstance(outcome, Failure):
+            return failed(name, outcome, uses, spent), {}
+        return summarise(self.paths[name], outcome, uses, self._parameters)
 
     def needs(self, name: str) -> tuple[str, ...]:
         """Return the tasks of a path's ends, one if they are the same configuration."""

@@ -67,7 +67,7 @@ class TestMuellerBrown(_InAField):
 @pytest.mark.parametrize(
     ('name', 'arguments', 'label', 'message'),
     [
-        ('no_such', {}, 'ERROR_POTENTIAL_NOT_LOADED', 'double_well, morse, mueller_brown'),
+        ('no_such', {}, 'ERROR_POTENTIAL_NOT_LOADED', 'double_well, ideal_gas, morse, mueller_brown'),
         ('morse', {'dtype': 'float32'}, 'ERROR_DTYPE', 'it offers float64'),
         ('morse', {'kernels': 'flash'}, 'ERROR_KERNELS', 'has only plain'),
         ('morse', {'device': 'cuda'}, 'ERROR_DEVICE', 'cpu for this family'),

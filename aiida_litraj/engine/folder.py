@@ -1,0 +1,91 @@
+"""The files of a job on disk, and when to stop."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from ..contract import files
+from ..contract.arrays import AnyArray, pack_arrays, unpack_arrays, write_atomic
+from ..contract.result import ItemResult, JobResult
+
+ResultT = TypeVar('ResultT', bound=ItemResult)
+
+
+@dataclass
+class Stop:
+    """Whether it is time to checkpoint and go: a signal came, or the engine's own clock ran out."""
+
+    deadline: float | None
+    reason: str | None = field(default=None)
+
+    def listen(self) -> None:
+        """Take the signals with which schedulers end a job."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.reason = signal.Signals(number).name
+
+    def keep_running(self) -> bool:
+        """Return whether to go on."""
+        if self.reason is None and self.deadline is not None and time.monotonic() > self.deadline:
+            self.reason = 'max_seconds'
+        return self.reason is None
+
+
+class Kept(NamedTuple, Generic[ResultT]):
+    """An item that an earlier run has finished, and the evaluations it has cost, by task."""
+
+    result: ResultT
+    arrays: dict[str, AnyArray]
+    calls: dict[str, int]
+
+
+class Folder:
+    """The files of a job on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.items = path / files.ITEMS
+        self.checkpoint = path / files.CHECKPOINT
+        self.items.mkdir(exist_ok=True)
+        self.checkpoint.mkdir(exist_ok=True)
+
+    def keep(
+        self, result: ItemResult, arrays: Mapping[str, AnyArray], fingerprint: str, calls: Mapping[str, int]
+    ) -> None:
+        """Put a finished item on disk: arrays, then entry, then the mark that it need not be done again.
+
+        ``calls``: how many evaluations it and the tasks it needs have cost.
+        """
+        if arrays:
+            write_atomic(self.items / f'{result.id}.npz', pack_arrays(arrays))
+        write_atomic(self.items / f'{result.id}.json', result.model_dump_json().encode())
+        mark = json.dumps({'fingerprint': fingerprint, 'calls': dict(calls)})
+        write_atomic(self.checkpoint / f'{result.id}.done', mark.encode())
+        (self.checkpoint / f'{result.id}.journal').unlink(missing_ok=True)
+
+    def kept(self, name: str, fingerprint: str, model: type[ResultT]) -> Kept[ResultT] | None:
+        """Return an item finished by an earlier run of the same item with the same parameters and potential."""
+        try:
+            mark = json.loads((self.checkpoint / f'{name}.done').read_bytes())
+            if mark['fingerprint'] != fingerprint:
+                return None
+            result = model.model_validate_json((self.items / f'{name}.json').read_bytes())
+            arrays = unpack_arrays(self.items / f'{name}.npz') if result.status == 'finished' else {}
+            return Kept(result, arrays, {str(task): int(calls) for task, calls in mark['calls'].items()})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def write_result(self, result: JobResult[Any], arrays: Mapping[str, AnyArray]) -> None:
+        """Write the arrays, then the result: whoever sees the result sees all of it."""
+        write_atomic(self.path / files.RESULT_ARRAYS, pack_arrays(arrays))
+        text = result.model_dump_json(indent=1, exclude=None if result.task else {'task'})
+        write_atomic(self.path / files.RESULT, (text + '\n').encode())
