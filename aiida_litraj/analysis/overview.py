@@ -16,6 +16,8 @@ from .selection import fractions_of
 MOST_GROUPS = 8
 """Families that can be told apart in a figure; of more the smallest become one."""
 REST = 'others'
+FAR = 5.0
+MOST_OUTSIDE = 0.05
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,10 @@ class Overview:
     :ivar energies: (n,) in eV per atom, NaN where not known, or None.
     :ivar above_hull: (n,) in eV per atom, NaN where not known, or None.
     :ivar barriers: (n,) in eV, NaN where not known, or None.
+    :ivar barrier_name: which barrier that is, in words.
+    :ivar conductivities: (n,) in S/cm, NaN where only a bound or nothing is known, or None.
+    :ivar bounded: number of entries of whose conductivity only a bound is known.
+    :ivar of_bands: whether an entry is a band or path, so that its energy is the lowest of its images.
     """
 
     groups: tuple[str, ...]
@@ -40,6 +46,10 @@ class Overview:
     energies: Array | None
     above_hull: Array | None
     barriers: Array | None
+    barrier_name: str = 'Barrier'
+    conductivities: Array | None = None
+    bounded: int = 0
+    of_bands: bool = False
 
     def fraction_of(self, element: str) -> Array:
         """Return the atomic fraction (n,) of one element."""
@@ -54,11 +64,16 @@ def overview(
     sizes: Sequence[int],
     energies: Sequence[float | None],
     barriers: Sequence[float | None],
+    barrier_name: str = 'Barrier',
+    conductivities: Sequence[float | None] = (),
+    bounded: int = 0,
+    of_bands: bool = False,
 ) -> Overview:
     """Return the overview of entries from what is known of each, in one order.
 
     :param energies: in eV per atom.
     :param barriers: in eV.
+    :param conductivities: in S/cm.
     """
     names = _group_names(groups)
     place = {name: index for index, name in enumerate(names)}
@@ -79,7 +94,27 @@ def overview(
         energies=known,
         above_hull=above,
         barriers=_numbers(barriers),
+        barrier_name=barrier_name,
+        conductivities=_numbers(conductivities),
+        bounded=bounded,
+        of_bands=of_bands,
     )
+
+
+def usual_range(values: Array) -> tuple[float, float]:
+    """Return the range of the finite ones of some values without far outliers, by which a histogram has narrow bins.
+
+    Far is more than five times the distance of the quartiles beyond them (Tukey's far fence is three). If more than
+    a twentieth would lie outside, they are no outliers, and the range is that of all.
+    """
+    finite = values[np.isfinite(values)]
+    low, high = float(finite.min()), float(finite.max())
+    first, third = np.quantile(finite, (0.25, 0.75))
+    reach = FAR * (third - first)
+    within = finite[(finite >= first - reach) & (finite <= third + reach)]
+    if not reach or len(within) < (1 - MOST_OUTSIDE) * len(finite):
+        return low, high
+    return float(within.min()), float(within.max())
 
 
 def _numbers(values: Sequence[float | None]) -> Array | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable
 
@@ -11,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..analysis.overview import Overview
+from ..analysis.overview import Overview, usual_range
 from ..contract.arrays import Array
 from .energy_profile import Caption
 from .style import BLUE, GREY, INK, PALE, RED, SETTINGS
@@ -24,6 +25,13 @@ MOST_OUTLINES = 3
 """Histograms of more groups are filled and stand upon each other."""
 CHARACTERS_PER_INCH = 13.5
 """Of the details in the title."""
+LABEL_WIDTH = 46
+"""Characters of a panel's label in a line."""
+STEPS = (1, 2, 5, 10)
+LEAST_HULL = 0.01
+"""eV per atom that the axis of the energies above the hull has at least."""
+LINEAR_TO = 0.1
+"""eV per atom up to which the axis of the energies above the hull is linear."""
 # Okabe and Ito's colours, which people of all kinds of sight tell apart, after the house's own blue.
 _COLOURS = (BLUE, '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#6b5b95', GREY)
 _MARKERS = ('o', '^', 's', 'D', 'v', 'P', 'X', '.')
@@ -40,6 +48,8 @@ def draw_overview(overview: Overview, caption: Caption) -> Figure:
     ]
     if overview.barriers is not None:
         panels.append(draw_barriers)
+    if overview.conductivities is not None:
+        panels.append(draw_conductivities)
     if overview.energies is not None:
         panels.append(draw_energies)
     if overview.above_hull is not None:
@@ -125,12 +135,18 @@ def _place(composition: dict[str, int]) -> Array:
 
 
 def draw_elements(axes: Axes, overview: Overview) -> None:
-    """Draw in which share of the entries of each group the commonest elements occur."""
+    """Draw in which share of the entries the commonest elements occur; of a few groups, in which of each of them."""
     occurs = overview.fractions > 0
     order = np.argsort(-occurs.sum(axis=0), kind='stable')[:MOST_ELEMENTS]
     names = [overview.elements[index] for index in order]
     count = len(overview.groups)
+    floor = np.zeros(len(order))
     for group in range(count):
+        if count > MOST_OUTLINES:
+            share = 100 * occurs[overview.member == group][:, order].sum(axis=0) / len(occurs)
+            axes.bar(range(len(order)), share, bottom=floor, color=_COLOURS[group], alpha=0.85, linewidth=0)
+            floor += share
+            continue
         mine = occurs[overview.member == group][:, order]
         share = 100 * mine.mean(axis=0) if len(mine) else np.zeros(len(order))
         places = np.arange(len(order)) + (group - (count - 1) / 2) * 0.8 / count
@@ -159,15 +175,23 @@ def _histogram(axes: Axes, values: Array, overview: Overview, bins: Array) -> No
         if len(there) == 1:
             axes.stairs(share, bins, color=_COLOURS[group], alpha=0.15, fill=True)
     axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_locator(MaxNLocator(7, steps=STEPS))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
     few = 1 < len(there) <= MOST_OUTLINES
     axes.set_ylabel('Share of each split (%)' if few else 'Share of the entries (%)')
 
 
-def _bins(values: Array, overview: Overview) -> Array:
-    """Return bins from the lowest to the highest value, their number growing with the root of how many there are."""
+def _outside(values: Array, bins: Array, unit: str) -> str:
+    """Return in words how many values lie outside the bins, empty if none does."""
     finite = values[np.isfinite(values)]
-    low, high = float(finite.min()), float(finite.max())
+    below, above = int((finite < bins[0]).sum()), int((finite > bins[-1]).sum())
+    parts = [f'{below:,} below {bins[0]:.3g}'] * (below > 0) + [f'{above:,} above {bins[-1]:.3g}'] * (above > 0)
+    return f'not drawn: {" and ".join(parts)} {unit}' if parts else ''
+
+
+def _bins(values: Array) -> Array:
+    """Return bins over the usual range of the values, their number growing with the root of how many there are."""
+    low, high = usual_range(values)
     if high - low < 1e-9:
         return np.linspace(low - 0.5, high + 0.5, 4)
     number = int(np.isfinite(values).sum())
@@ -177,19 +201,42 @@ def _bins(values: Array, overview: Overview) -> Array:
 def draw_barriers(axes: Axes, overview: Overview) -> None:
     """Draw the distribution of the barriers of each group."""
     assert overview.barriers is not None
-    median = float(np.nanmedian(overview.barriers))
-    _histogram(axes, overview.barriers, overview, _bins(overview.barriers, overview))
+    median, bins = float(np.nanmedian(overview.barriers)), _bins(overview.barriers)
+    _histogram(axes, overview.barriers, overview, bins)
     axes.axvline(median, color=RED, linewidth=0.9, zorder=2)
-    axes.set_xlabel('Barrier (eV)')
-    axes.set_title(f'Barriers, median {median:.2f} eV (red)', fontsize=10)
+    axes.set_xlabel(textwrap.fill(f'{overview.barrier_name} (eV)', LABEL_WIDTH))
+    _head(axes, f'Barriers, median {median:.2f} eV (red)', _outside(overview.barriers, bins, 'eV'))
+
+
+def draw_conductivities(axes: Axes, overview: Overview) -> None:
+    """Draw the distribution of the decadic logarithms of the measured conductivities of each group."""
+    assert overview.conductivities is not None
+    positive = np.where(overview.conductivities > 0, overview.conductivities, np.nan)
+    if not np.isfinite(positive).any():
+        axes.set_axis_off()
+        return
+    powers = np.log10(positive)
+    bins = _bins(powers)
+    _histogram(axes, powers, overview, bins)
+    axes.set_xlabel('log₁₀ of the conductivity in S/cm')
+    bounded = f'not drawn: {overview.bounded:,} of which only a bound is known' if overview.bounded else ''
+    _head(axes, 'Measured conductivities', '; '.join(filter(None, (bounded, _outside(powers, bins, 'in log₁₀')))))
+
+
+def _head(axes: Axes, title: str, remark: str) -> None:
+    """Put the title above a panel and under it, if there is any, a remark in grey."""
+    axes.set_title(title, fontsize=10, pad=16 if remark else 6)
+    if remark:
+        axes.annotate(remark, (0, 1), (0, 5), 'axes fraction', 'offset points', fontsize=7.5, color=GREY)
 
 
 def draw_energies(axes: Axes, overview: Overview) -> None:
     """Draw the distribution of the energies per atom of each group."""
     assert overview.energies is not None
-    _histogram(axes, overview.energies, overview, _bins(overview.energies, overview))
-    axes.set_xlabel('Energy (eV/atom)')
-    axes.set_title('Energies', fontsize=10)
+    bins = _bins(overview.energies)
+    _histogram(axes, overview.energies, overview, bins)
+    axes.set_xlabel('Energy of the lowest image (eV/atom)' if overview.of_bands else 'Energy (eV/atom)')
+    _head(axes, 'Energies', _outside(overview.energies, bins, 'eV/atom'))
 
 
 def draw_hull(axes: Axes, overview: Overview) -> None:
@@ -200,14 +247,17 @@ def draw_hull(axes: Axes, overview: Overview) -> None:
     highest = float(overview.above_hull[known].max())
     if highest > 0.2:
         # What is stable and what is molten in one picture: linear near the hull, logarithmic above.
-        axes.set_yscale('symlog', linthresh=0.1)
+        axes.set_yscale('symlog', linthresh=LINEAR_TO)
+        axes.axhline(LINEAR_TO, color=GREY, linewidth=0.7, linestyle=':', zorder=1)
         ticks = [0, 0.05, 0.1, *(tick for tick in (0.2, 0.5, 1, 2, 5, 10, 20, 50) if tick < highest)]
         axes.set_yticks(ticks, [f'{tick:g}' for tick in ticks], minor=False)
         axes.set_yticks([], minor=True)
-    axes.set_ylim(bottom=-0.004 if highest > 0.2 else -0.02 * highest)
+    # Images of one path are all but on the hull: no axis of millionths of an electronvolt.
+    axes.set_ylim(bottom=-0.02 * min(highest, 0.2), top=None if highest > LEAST_HULL else LEAST_HULL)
     axes.set_xlabel('Atomic fraction of Li')
     axes.set_ylabel('Energy above hull (eV/atom)')
-    axes.set_title("Above the hull of the set's own entries", fontsize=10)
+    scale = f'axis linear to {LINEAR_TO:g} eV/atom (dotted), logarithmic above' if highest > 0.2 else ''
+    _head(axes, "Above the hull of the set's own entries", scale)
 
 
 def draw_sizes(axes: Axes, overview: Overview) -> None:
@@ -216,6 +266,7 @@ def draw_sizes(axes: Axes, overview: Overview) -> None:
     low, high = int(sizes.min()), int(sizes.max())
     step = max(1, -(-(high - low + 1) // 40))
     _histogram(axes, sizes, overview, np.arange(low - 0.5, high + step + 0.5, step))
+    axes.xaxis.set_major_locator(MaxNLocator(7, steps=STEPS, integer=True))
     axes.set_xlabel('Number of atoms')
     axes.set_title('Sizes', fontsize=10)
 
@@ -224,7 +275,12 @@ def overview_caption(name: str, overview: Overview, level_of_theory: str | None)
     """Return the caption of a set's figure; it says what the hull is made of."""
     parts = [f'{len(overview.sizes):,} entries of {len(overview.elements)} elements']
     if level_of_theory:
-        parts.append(level_of_theory.strip().partition(';')[0])
+        parts.append(_in_print(level_of_theory.strip().partition(';')[0]))
     if overview.above_hull is not None:
         parts.append("hull: lowest mixtures of the set's own entries, in which references of elements cancel")
     return Caption(name, ' · '.join(parts))
+
+
+def _in_print(text: str) -> str:
+    """Return a text of plain letters with the signs that print has for units."""
+    return re.sub(r'\bAng\b', 'Å', text).replace('^2', '²').replace('^3', '³')

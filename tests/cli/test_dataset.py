@@ -333,3 +333,37 @@ def test_every_command_helps_with_an_example(call: Call) -> None:
     for name in ('fetch', 'import', 'list', 'show', 'verify', 'query', 'select', 'export', 'delete'):
         text = call(name, '--help').stdout
         assert f'aiida-litraj dataset {name}' in text.split('Example')[1] and '--json' in text
+
+
+def test_what_is_drawn_of_bands_is_read_from_their_images(ask: Callable[..., Any], tmp_path: Path) -> None:
+    from aiida_litraj.datasets.make import make
+    from aiida_litraj.datasets.source import Source
+    from aiida_litraj.groups.overview import read_overview
+    from aiida_litraj.groups.read import stored_entries
+
+    folder = make('MPLiTrj_raw', tmp_path, n=1)
+    ask('import', folder, '--card', 'MPLiTrj_raw', '--workers', 0)
+    shown = read_overview('MPLiTrj_raw')
+    lowest = [
+        float('nan') if entry.frames.energies is None else entry.frames.energies.min() / entry.frames.n_atoms(0)
+        for entry in stored_entries('MPLiTrj_raw')
+    ]
+    assert shown.energies is not None and shown.of_bands
+    np.testing.assert_allclose(shown.energies, lowest)
+    assert np.isfinite(shown.energies).any() and shown.barrier_name == 'Highest minus lowest energy of the images'
+    with Source.open(folder) as source:
+        assert len(shown.energies) == sum(name.endswith(('.xyz', '.traj')) for name in source.members)
+
+
+def test_conductivities_are_drawn_without_those_of_which_a_bound_is_known(
+    ask: Callable[..., Any], tmp_path: Path
+) -> None:
+    from aiida_litraj.datasets.make import make
+    from aiida_litraj.groups.overview import read_overview
+    from aiida_litraj.groups.query import count
+
+    ask('import', make('OBELiX', tmp_path, n=60), '--workers', 0)
+    shown = read_overview('OBELiX')
+    assert shown.conductivities is not None
+    assert np.isfinite(shown.conductivities).sum() + shown.bounded == count('OBELiX')
+    assert 0 < shown.bounded < count('OBELiX')

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from aiida_litraj.analysis.overview import Overview, overview
+from aiida_litraj.analysis.overview import Overview, overview, usual_range
 from aiida_litraj.report.dataset import draw_overview, overview_caption
 from aiida_litraj.report.style import save_figure
 
@@ -62,6 +64,63 @@ def test_shares_are_of_each_split_or_of_the_whole(groups: int) -> None:
     steps = [patch for patch in sizes.patches if not (groups == 1 and patch.get_fill())]
     shares = [sum(patch.get_data().values - patch.get_data().baseline) for patch in steps]
     assert sum(shares) == pytest.approx(100 * (groups if groups <= 3 else 1))
+
+
+def all_texts(figure: Figure) -> str:
+    axes = figure.axes
+    words = [word for one in axes for word in (one.get_title(loc='left'), one.get_xlabel(), one.get_ylabel())]
+    return '\n'.join([*words, *(text.get_text() for one in axes for text in one.texts)])
+
+
+def shown_with(values: list[float | None], **more: Any) -> Figure:
+    number = len(values)
+    shown = overview(['a'] * number, [{'Li': 1}] * number, [1] * number, [None] * number, values, **more)
+    return draw_overview(shown, overview_caption('made', shown, None))
+
+
+def test_the_barrier_that_is_drawn_is_named() -> None:
+    figure = shown_with([0.1, 0.2], barrier_name='E_3D: Barrier of percolation in three dimensions')
+    assert ' '.join(figure.axes[1].get_xlabel().split()) == 'E_3D: Barrier of percolation in three dimensions (eV)'
+
+
+def test_far_outliers_widen_no_bin_and_are_counted() -> None:
+    usual = np.linspace(0.0, 1.0, 200)
+    figure = shown_with([*usual, 33.0, 34.0, -50.0])
+    steps = figure.axes[1].patches[0].get_data()
+    assert (steps.edges[0], steps.edges[-1]) == (0.0, 1.0)
+    assert sum(steps.values) == pytest.approx(100 * 200 / 203)
+    assert 'not drawn: 1 below 0 and 2 above 1 eV' in all_texts(figure)
+    assert 'not drawn' not in all_texts(shown_with([*usual]))
+
+
+@pytest.mark.parametrize('share', [0.02, 0.2])
+def test_what_is_far_but_not_rare_is_no_outlier(share: float) -> None:
+    values = np.where(np.arange(500) < 500 * share, 100.0, np.linspace(0, 1, 500))
+    assert usual_range(values)[1] == (100.0 if share > 0.05 else 1.0)
+
+
+def test_conductivities_are_drawn_by_their_powers_of_ten() -> None:
+    values = [1e-3, 1e-5, 1e-7, None]
+    figure = shown_with([None] * 4, conductivities=values, bounded=1)
+    panel = figure.axes[1]
+    steps = panel.patches[0].get_data()
+    assert (steps.edges[0], steps.edges[-1]) == (-7.0, -3.0)
+    assert 'S/cm' in panel.get_xlabel() and '1 of which only a bound is known' in all_texts(figure)
+
+
+def test_an_axis_that_is_not_linear_says_so() -> None:
+    def hull(highest: float) -> Figure:
+        energies = [-1.0, -1.0, -1.0 + highest, -0.99]
+        shown = overview(['a'] * 4, [{'Li': 1}] * 4, [1] * 4, energies, [None] * 4)
+        return draw_overview(shown, overview_caption('made', shown, None))
+
+    assert hull(3.0).axes[2].get_yscale() == 'symlog' and 'logarithmic above' in all_texts(hull(3.0))
+    assert hull(0.1).axes[2].get_yscale() == 'linear' and 'logarithmic' not in all_texts(hull(0.1))
+    assert hull(1e-6).axes[2].get_ylim()[1] >= 0.01
+
+
+def test_figures_write_units_as_print_does() -> None:
+    assert 'cutoff 10 Å, 5 eV/Å²' in overview_caption('made', made(), 'BVEL, cutoff 10 Ang, 5 eV/Ang^2').details
 
 
 def test_caption_says_what_the_hull_is_made_of() -> None:
