@@ -21,6 +21,7 @@ class Runtime(Model):
     ``batch_atoms=None`` lets the engine fill the GPU's memory; on a CPU there is one graph per call.
     ``max_seconds`` is the engine's own clock: it checkpoints and ends before the scheduler kills it.
     ``max_item_seconds``: a path that takes longer than this in one run is given up, so that the others can go on.
+    ``checkpoint_seconds``: how often the way of a replica is put on disk so that it can be gone on from.
     """
 
     device: str = Field(default='auto', pattern=r'^(auto|cpu|cuda(:\d+)?)$')
@@ -29,4 +30,5 @@ class Runtime(Model):
     batch_atoms: PositiveInt | None = None
     max_seconds: PositiveFloat | None = None
     max_item_seconds: PositiveFloat | None = None
+    checkpoint_seconds: PositiveFloat = 30.0
     kernels: Kernels = 'plain'

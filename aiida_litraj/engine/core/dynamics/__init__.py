@@ -1,0 +1,1 @@
+"""Molecular dynamics of one replica: states, integrators, schedules, and what counts as dead."""
