@@ -11,7 +11,7 @@ from aiida.tools import delete_nodes
 from aiida.tools.graph.deletions import DELETE_LOGGER
 
 from ..data.source import SourceData
-from ..datasets.ingest.store import imports_of
+from ..datasets.ingest.records import imports_of
 from .dataset import DatasetGroup
 
 BATCH = 10_000

@@ -18,7 +18,7 @@ from ..data.frames import FramesData
 from ..data.path import PathData
 from ..data.source import SourceData
 from ..datasets.ingest.hashes import NodeHasher
-from ..datasets.ingest.store import PROCESS_LABEL, imports_of
+from ..datasets.ingest.records import PROCESS_LABEL, imports_of, recorded_problems
 from ..datasets.source import Source
 from .dataset import DatasetGroup
 from .query import card_of, count, rows
@@ -63,6 +63,7 @@ def verify(dataset: str, source: Sequence[str | Path] = (), progress: Progress |
     _check_nodes(group, found, tell)
     _check_origin(group, found)
     _check_counts(group, found)
+    _note_problems(group, found)
     if source:
         _check_source(group, source, found, tell)
     return found
@@ -170,6 +171,16 @@ def _check_counts(group: DatasetGroup, found: Verified) -> None:
     total = card.get('n_entries')
     if total is not None and total != found.entries:
         found.notes.append(f'the card says {total:,} entries, there are {found.entries:,}')
+
+
+def _note_problems(group: DatasetGroup, found: Verified) -> None:
+    """Tell what was left out at the import."""
+    if problems := recorded_problems(group):
+        first = problems[0]
+        found.notes.append(
+            f'{len(problems):,} problems were met at the import, the first: {first.file}, line {first.line}: '
+            f'{first.reason}'
+        )
 
 
 def _check_source(group: DatasetGroup, paths: Sequence[str | Path], found: Verified, tell: Progress) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from ..entry import START, Chunk, Cursor, Part, Problem
 from ..importers import importer_of
 from ..source import Source
 from .lock import only_import
-from .rows import Granularity, without_repeats
-from .store import Target, container_of, imports_of, store
+from .records import imports_of, is_malformed, recorded_problems, written
+from .rows import Granularity, Prepared, without_repeats
+from .store import Target, container_of, store
 from .tables import refresh_statistics
 from .workers import Workers
 
@@ -104,7 +105,7 @@ def import_dataset(
     with Source.open(path) as source, only_import(container_of(storage)):
         importer = importer_of(known)
         parts, problems = importer.parts(source, known)
-        broken = [one for one in problems if one.line or one.entry_id is not None]
+        broken = [one for one in problems if is_malformed(one)]
         if strict and broken:
             raise Refused(_first(broken))
         if not parts:
@@ -112,7 +113,12 @@ def import_dataset(
         origin = _source_node(source, lambda done, whole: tell('checksum', done, whole))
         group = _group(dataset, known, granularity)
         _same_source(group, origin)
-        whole = _Whole(group, origin)
+        whole = _Whole(group, origin, problems)
+        if strict and (before := [one for one in whole.recorded if is_malformed(one)]):
+            raise Refused(
+                f'the set {dataset} was imported without --strict, and entries were left out of it: {_first(before)}. '
+                'Delete the set and import a source without them, or do without --strict'
+            )
         report.problems.extend(problems)
         start = time.monotonic()
         number = _number_of_workers(parts, limit, chunk_size) if workers is None else workers
@@ -158,9 +164,12 @@ class _Job:
 class _Whole:
     """The set with its groups, its source, and which parts of it are stored."""
 
-    def __init__(self, group: DatasetGroup, origin: SourceData) -> None:
+    def __init__(self, group: DatasetGroup, origin: SourceData, problems: Sequence[Problem] = ()) -> None:
         self.group = group
         self.origin = origin
+        self.recorded = recorded_problems(group, origin.sha256)
+        # Of what is wrong with the source beside its chunks, what no import has on record yet.
+        self._pending = [one for one in map(written, problems) if one not in self.recorded]
         card = load_node(group.base.extras.get('card'))
         self.target = Target(
             backend=get_manager().get_profile_storage(),
@@ -178,6 +187,12 @@ class _Whole:
         query.append(SourceData, with_outgoing='import', filters={'attributes.sha256': self.origin.sha256})
         chunks = query.all()
         return sorted((Cursor(*start), Cursor(*end)) for start, end, _ in chunks), sum(one[2] for one in chunks)
+
+    def add(self, ready: Prepared) -> int:
+        """Store a chunk and return the number of nodes; the first one has on record what is wrong beside the chunks."""
+        number = store(self.target, replace(ready, problems=[*self._pending, *ready.problems]))
+        self._pending = []
+        return number
 
     def ids(self) -> set[str]:
         """Return the identifiers of all stored entries."""
@@ -198,7 +213,7 @@ def _import_part(job: _Job, whole: _Whole, ids: set[str], crew: Workers, report:
         cleared = without_repeats(one, ids)
         if job.strict and cleared.problems:
             raise Refused(_first(cleared.problems))
-        report.nodes += store(whole.target, cleared)
+        report.nodes += whole.add(cleared)
         report.stored += len(cleared.ids)
         report.problems.extend(cleared.problems)
         tell(job.part.name, one.chunk.end.number, goal)

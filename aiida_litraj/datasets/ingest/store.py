@@ -13,7 +13,7 @@ from uuid import uuid4
 from aiida import __version__ as core_version
 from aiida.common import timezone
 from aiida.common.links import LinkType
-from aiida.orm import CalcFunctionNode, Dict, Node, QueryBuilder
+from aiida.orm import Node
 from aiida.orm.entities import EntityTypes
 from aiida.orm.implementation import StorageBackend
 from disk_objectstore import Container
@@ -24,11 +24,11 @@ from ...contract.frames import FRAMES_FILE, PATH_FILES
 from ...data.path import PathData
 from ...groups.dataset import DatasetGroup
 from ..entry import Chunk, Entry
-from .rows import FRAMES_TYPE, HASH_EXTRA, Prepared, hash_of, labels_of, printable
+from .records import PROCESS_LABEL, PROCESS_MODULE, written
+from .rows import FRAMES_TYPE, HASH_EXTRA, Prepared, hash_of, labels_of
 from .tables import insert, insert_nodes
 
 PROCESS_TYPE = 'process.calculation.calcfunction.CalcFunctionNode.'
-PROCESS_LABEL = 'import_entries'
 CREATED = 'entry_{}'
 
 
@@ -125,16 +125,6 @@ def _row(
     }
 
 
-def imports_of(group: DatasetGroup, project: Sequence[str], part: str | None = None) -> QueryBuilder:
-    """Return the query for the imports of a set, those that its own card is an input of, with the tag ``import``.
-
-    :param part: of the source, if only those of one are wanted.
-    """
-    conditions = {'attributes.process_label': PROCESS_LABEL} | ({} if part is None else {'attributes.part': part})
-    query = QueryBuilder().append(Dict, filters={'uuid': group.whole.facts.get('card') or ''}, tag='card')
-    return query.append(CalcFunctionNode, with_incoming='card', tag='import', filters=conditions, project=list(project))
-
-
 def _process_row(target: Target, now: datetime, ready: Prepared) -> dict[str, Any]:
     attributes = {
         'sealed': True,
@@ -142,21 +132,17 @@ def _process_row(target: Target, now: datetime, ready: Prepared) -> dict[str, An
         'exit_status': 0,
         'process_label': PROCESS_LABEL,
         'function_name': PROCESS_LABEL,
-        'function_namespace': __name__,
+        'function_namespace': PROCESS_MODULE,
         'version': {'core': core_version, 'plugin': __version__},
         'dataset': target.dataset,
         'n_entries': len(ready.ids),
-        'problems': [
-            [one.file, one.line, None if one.entry_id is None else printable(one.entry_id), printable(one.reason)]
-            for one in ready.problems
-        ],
+        'problems': [[one.file, one.line, one.entry_id, one.reason] for one in map(written, ready.problems)],
         **_range(ready.chunk),
     }
     row = _row(
         target, now, PROCESS_TYPE, str(uuid4()), f'{target.dataset}: {ready.chunk.part}'[:255], attributes, {}, None
     )
-    # The plugin's string of the process: verdi shows it, and nothing can be run again from it.
-    row['process_type'] = f'{__name__}.{PROCESS_LABEL}'
+    row['process_type'] = f'{PROCESS_MODULE}.{PROCESS_LABEL}'
     return row
 
 
