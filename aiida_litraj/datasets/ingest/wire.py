@@ -13,7 +13,8 @@ from ..card import Card
 from ..entry import Chunk, Cursor, Entry, Problem
 from .rows import Draft, Granularity, Prepared
 
-_LENGTHS = struct.Struct('<QQ')
+_MARK = b'litraj1\n'
+_LENGTHS = struct.Struct('<8sQQ')
 _FRAMES = ('frames', 'initial', 'centroid')
 
 
@@ -36,7 +37,7 @@ class Settings:
 def send(stream: IO[bytes], head: Any, blobs: Sequence[bytes] = ()) -> None:
     """Write a head as JSON and pieces of bytes."""
     text = json.dumps([head, [len(blob) for blob in blobs]], separators=(',', ':')).encode()
-    stream.write(_LENGTHS.pack(len(text), sum(map(len, blobs))))
+    stream.write(_LENGTHS.pack(_MARK, len(text), sum(map(len, blobs))))
     stream.write(text)
     stream.write(b''.join(blobs))
     stream.flush()
@@ -46,8 +47,11 @@ def receive(stream: IO[bytes]) -> tuple[Any, list[bytes]]:
     """Return what ``send`` wrote.
 
     :raises EOFError: if the other side is gone.
+    :raises ValueError: if it wrote something else.
     """
-    n_text, n_bytes = _LENGTHS.unpack(_exactly(stream, _LENGTHS.size))
+    mark, n_text, n_bytes = _LENGTHS.unpack(_exactly(stream, _LENGTHS.size))
+    if mark != _MARK:
+        raise ValueError(f'no message begins with {mark!r}')
     head, lengths = json.loads(_exactly(stream, n_text))
     content = _exactly(stream, n_bytes)
     blobs, start = [], 0

@@ -10,6 +10,8 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
+from typing import IO
 
 from ..card import Card
 from ..entry import Chunk
@@ -32,6 +34,7 @@ class Workers:
         self._settings = Settings(card, dataset, granularity)
         self._tasks: queue.Queue[tuple[Chunk, Future[Prepared]] | None] = queue.Queue()
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Workers:
         return self
@@ -40,10 +43,12 @@ class Workers:
         for process in self._processes:
             self._tasks.put(None)
             process.kill()
+        for process, thread in zip(self._processes, self._threads, strict=True):
             process.wait()
+            thread.join()
             for stream in (process.stdin, process.stdout):
-                if stream is not None:
-                    stream.close()
+                with suppress(OSError):  # of what was to be written to a process that has died
+                    _pipe(stream).close()
 
     def prepared(self, chunks: Iterable[Chunk]) -> Iterator[Prepared]:
         """Yield the chunks in their order, prepared; a bounded number is under way."""
@@ -69,7 +74,8 @@ class Workers:
                 env=os.environ | {'OMP_NUM_THREADS': '1', 'PYTHONPATH': search},
             )
             self._processes.append(process)
-            threading.Thread(target=self._serve, args=(process,), daemon=True).start()
+            self._threads.append(threading.Thread(target=self._serve, args=(process,), daemon=True))
+            self._threads[-1].start()
 
     def _submit(self, chunk: Chunk) -> Future[Prepared]:
         if not self._processes:
@@ -79,23 +85,34 @@ class Workers:
         return future
 
     def _serve(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdin is not None and process.stdout is not None
+        """Hand chunks to one process; whatever goes wrong is told to the one who waits for the chunk."""
         started = False
         while (task := self._tasks.get()) is not None:
             chunk, future = task
             try:
                 if not started:
-                    send(process.stdin, self._settings.as_dict())
+                    send(_pipe(process.stdin), self._settings.as_dict())
                     started = True
-                send_chunk(process.stdin, chunk)
-                answer = receive_prepared(process.stdout)
-            except (OSError, EOFError, ValueError) as error:
-                future.set_exception(RuntimeError(f'a worker that reads entries has died: {error!r}'))
+                send_chunk(_pipe(process.stdin), chunk)
+                answer = receive_prepared(_pipe(process.stdout))
+                if not isinstance(answer, str) and (answer.chunk.start, answer.chunk.end) != (chunk.start, chunk.end):
+                    raise ValueError('the answer is to another chunk')
+            except BaseException as error:
+                process.kill()  # what it would say next is no answer to anything
+                died = RuntimeError(f'a worker that reads entries has died, or does not make sense: {error!r}')
+                died.__cause__ = error
+                future.set_exception(died)
                 continue
             if isinstance(answer, str):
                 future.set_exception(RuntimeError(answer))
             else:
                 future.set_result(answer)
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    if stream is None:
+        raise OSError('the worker has no pipe')
+    return stream
 
 
 def _main() -> None:
