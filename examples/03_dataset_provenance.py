@@ -27,7 +27,6 @@ from aiida_litraj.groups.dataset import DatasetGroup
 from aiida_litraj.groups.query import count, find_entry
 from aiida_litraj.groups.select import Selection, Wish, select
 
-HERE = Path(sys.argv[0]).resolve().parent
 FramesData = DataFactory('litraj.frames')
 FEW = 5000
 
@@ -39,7 +38,10 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument('--select', type=int, default=25, help='how many of them to select')
     parser.add_argument('--fmax', type=float, default=2.0, metavar='EV/ANG', help='largest force of those selected')
     parser.add_argument('--name', help='what to call the set; by default made-<entries>')
-    parser.add_argument('--folder', type=Path, default=HERE.parent / 'results' / 'datasets', help='for the made file')
+    parser.add_argument(
+        '--folder', type=Path, default=Path('results/datasets'),
+        help='where the made file goes (default: %(default)s below the current folder, which git ignores here)',
+    )  # fmt: skip
     return parser.parse_args()
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from aiida.common.exceptions import NotExistent
-from aiida.orm import load_node
+from aiida.orm import Node, load_node
 
 from ..contract.frames import Frames
 from ..data.frames import FramesData
+from ..data.path import PathData
 from ..datasets.card import Card, Keys
 from ..datasets.entry import Entry
 from ..datasets.extxyz import format_frame
@@ -35,11 +36,17 @@ class Exported:
     """What was written.
 
     :ivar configurations: number of configurations, several for a path.
+    :ivar nodes: number of nodes in an archive.
+    :ivar others: number of entries in an archive that were not asked for.
+    :ivar notes: what a reader of the files should know.
     """
 
     path: Path
     entries: int
     configurations: int
+    nodes: int | None = None
+    others: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class _Counter:
@@ -47,12 +54,16 @@ class _Counter:
 
     def __init__(self, progress: Progress | None, total: int) -> None:
         self.entries = self.configurations = 0
+        self.lines: dict[str, tuple[int, int]] = {}
+        """Of each file that entries begin in, the last line of one and their number."""
         self._progress, self._total = progress, total
 
     def through(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         for entry in entries:
             self.entries += 1
             self.configurations += entry.frames.n_frames
+            last, number = self.lines.get(entry.file, (0, 0))
+            self.lines[entry.file] = (max(last, entry.line), number + 1)
             yield entry
             if self._progress is not None and (self.entries % 100 == 0 or self.entries == self._total):
                 self._progress('export', self.entries, self._total)
@@ -81,16 +92,36 @@ def export(
             raise ValueError(f'{name} is a selection: its entries have been chosen, export it without criteria')
         return _export_selection(selection, kind, path)
     counter = _Counter(progress, count(name, **criteria))
+    notes: tuple[str, ...] = ()
     if kind == 'publisher':
         card = _card(name)
         made = _publish(card, counter.through(stored_entries(name, **criteria)), path)
+        notes = importer_of(card).left_out(counter.lines if not criteria and '/' not in name else {})
     elif kind == 'archive':
         made = _archive(name, path, criteria)
-        return Exported(made, count(name, **criteria), 0)
+        return _archived(made, count(name, **criteria))
     else:
         _write(path, (entry.frames for entry in counter.through(stored_entries(name, **criteria))), KEYS[kind])
         made = path
-    return Exported(made, counter.entries, counter.configurations)
+    return Exported(made, counter.entries, counter.configurations, notes=notes)
+
+
+def _archived(path: Path, asked: int) -> Exported:
+    """Return what is in an archive, which by AiiDA's rules of the graph holds more than the entries asked for.
+
+    An entry takes along the import that made it, and that all else that it made: the other entries of its chunk.
+    """
+    from aiida.tools.archive.implementations.sqlite_zip.main import ArchiveFormatSqlZip
+
+    with ArchiveFormatSqlZip().open(path, 'r') as reader:
+        nodes = reader.querybuilder().append(Node).count()
+        query = reader.querybuilder().append(
+            (FramesData, PathData),
+            filters={'attributes': {'has_key': 'source_file'}},
+            project=['attributes.entry_id', 'attributes.n_frames'],
+        )
+        stored = sum(1 if one is not None else n_frames for one, n_frames in query.all())
+    return Exported(path, asked, 0, nodes, max(0, stored - asked))
 
 
 def _selection(name: str) -> FramesData | None:
@@ -116,11 +147,11 @@ def _card(name: str) -> Card:
 def _export_selection(selection: FramesData, kind: str, path: Path) -> Exported:
     if kind == 'publisher':
         raise ValueError('a selection has no layout of a publisher: use extxyz-mace, extxyz-sevennet or archive')
+    number = len(set(selection.entry_ids)) or selection.n_frames
     if kind == 'archive':
-        _create_archive([selection], path)
-    else:
-        _write(path, _named(selection), KEYS[kind])
-    return Exported(path, len(set(selection.entry_ids)) or selection.n_frames, selection.n_frames)
+        return _archived(_create_archive([selection], path), number)
+    _write(path, _named(selection), KEYS[kind])
+    return Exported(path, number, selection.n_frames)
 
 
 def _named(selection: FramesData) -> Iterator[Frames]:
@@ -168,6 +199,9 @@ def _archive(name: str, path: Path, criteria: dict[str, Any]) -> Path:
 def _create_archive(entities: list[Any], path: Path) -> Path:
     """Write an AiiDA archive with all that the entities were made from and by."""
     from aiida.tools.archive import create_archive
+    from aiida.tools.archive.create import EXPORT_LOGGER
 
+    # What it reports, rules and tables, is told in fewer words.
+    EXPORT_LOGGER.setLevel('WARNING')
     path.parent.mkdir(parents=True, exist_ok=True)
     return Path(create_archive(entities, filename=path, overwrite=True))

@@ -190,6 +190,52 @@ def test_archive_holds_where_everything_came_from(imported: Any, ask: Callable[.
         assert query.count() == 30
 
 
+def test_an_archive_says_what_comes_along(imported: Any, ask: Callable[..., Any], call: Call, tmp_path: Path) -> None:
+    done = ask('export', 'own', '--material', 'mp-2', '--format', 'archive', '-o', tmp_path / 'some.aiida')
+    # Each of the two chunks comes whole, with its import; card and source once.
+    assert (done['entries'], done['other_entries'], done['nodes']) == (6, 24, 30 + 2 + 2)
+    whole = ask('export', 'own', '--format', 'archive', '-o', tmp_path / 'whole.aiida')
+    assert (whole['entries'], whole['other_entries'], whole['nodes']) == (30, 0, 34)
+    one = ask('select', 'own/test', '-n', 1)['parts']['selected']['pk']
+    said = call('export', one, '--format', 'archive', '-o', tmp_path / 'one.aiida').stdout
+    assert '9 entries more are in it than were asked for' in said
+    assert 'REPORT' not in said
+
+
+def test_rows_that_are_not_written_back_are_counted(ask: Callable[..., Any], tmp_path: Path) -> None:
+    from aiida_litraj.datasets.make import make
+
+    folder = make('OBELiX', tmp_path, n=60)
+    rows = len((folder / 'train.csv').read_text().splitlines()) - 1
+    stored = ask('import', folder, '--card', 'OBELiX', '--name', 'measured', '--workers', 0)['entries']
+    last = ask('query', 'measured', '--limit', 1000)['entries'][-1]['entry']
+    upto = ask('query', 'measured', '--id', last)['entries'][0]['source_line'] - 1
+    assert stored < upto <= rows
+    (note,) = ask('export', 'measured', '-o', tmp_path / 'out')['notes']
+    assert note.startswith(f'train.csv: {upto - stored} rows up to line {upto + 1} were no entries')
+    assert ask('export', 'measured', '--split', 'train', '-o', tmp_path / 'part')['notes'] == []
+
+
+def test_a_path_is_shown_in_short(ask: Callable[..., Any], call: Call, tmp_path: Path) -> None:
+    from aiida_litraj.datasets.make import make
+
+    folder = make('nebDFT2k', tmp_path, n=2)
+    ask('import', folder, '--workers', 0)
+    name = ask('query', 'nebDFT2k', '--ids')['ids'][0]
+    images = read(folder / f'{name}_relaxed.xyz', ':')
+    fmax = max(float(np.linalg.norm(image.get_forces(), axis=1).max()) for image in images)
+    one = ask('query', 'nebDFT2k', '--id', name)['entries'][0]
+    assert one['n_images'] == len(images) and one['fmax_ev_per_ang'] == pytest.approx(fmax)
+    assert len(one['symbols']) == len(images[0])
+    lines = {
+        line[:34].strip(): line[34:].strip() for line in call('query', 'nebDFT2k', '--id', name).stdout.splitlines()
+    }
+    assert lines['images'] == str(len(images))
+    assert lines['largest force on an atom (eV/Å)'] == f'{fmax:.4g}'
+    assert lines['highest minus lowest energy (eV)'] == f'{one["range_ev"]:.4g}'
+    assert not {'symbols', 'labels', 'pbc'} & set(lines)
+
+
 def test_verify_knows_the_source(imported: Any, ask: Callable[..., Any], call: Call, folder: Path) -> None:
     found = ask('verify', 'own')
     assert found['ok'] and found['entries'] == 30 and len(found['checked']) == 3

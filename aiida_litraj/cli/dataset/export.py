@@ -34,7 +34,8 @@ def export_(name: str, criteria: dict[str, Any], kind: str, output: Path | None,
     publisher        the layout in which it was published
     extxyz-mace      one file with REF_energy, REF_forces, REF_stress
     extxyz-sevennet  one file with energy, forces, stress as ASE reads them
-    archive          an AiiDA archive, with all that the entries came from
+    archive          an AiiDA archive, with all that the entries came from, and
+                     so with the other entries of the chunks they were read in
 
     \b
     Examples:
@@ -57,13 +58,26 @@ def export_(name: str, criteria: dict[str, Any], kind: str, output: Path | None,
                 'path': str(done.path),
                 'format': kind,
                 'entries': done.entries,
-                'configurations': done.configurations,
+                'configurations': done.configurations if done.nodes is None else None,
                 'seconds': seconds,
                 'export_per_s': rate,
+                'nodes': done.nodes,
+                'other_entries': done.others,
+                'notes': list(done.notes),
             }
         )
         return
     click.echo(f'Wrote {done.entries:,} entries to {done.path} in {seconds:.1f} s')
+    if done.nodes is not None:
+        click.echo(f'In the archive: {done.nodes:,} nodes, with all that the entries came from')
+    if done.others:
+        click.echo(
+            f'{click.style("note", fg="yellow")}  {done.others:,} entries more are in it than were asked for: by '
+            "AiiDA's rules an import goes with all that it made, a chunk of entries. To pass on just these, use an "
+            'extxyz format'
+        )
+    for note in done.notes:
+        click.echo(f'{click.style("note", fg="yellow")}  {note}')
 
 
 def _default(name: str, kind: str) -> Path:

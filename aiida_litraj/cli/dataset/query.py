@@ -49,7 +49,7 @@ def query_(
             if criteria:
                 raise click.UsageError('--id is one entry; it goes with no other criterion')
             one = find_entry(name, entry_id)
-            found = [_row(one, _facts(one.uuid, one.index))]
+            found = [_row(one, _facts(one))]
         elif only_count:
             number = count(name, **criteria)
             emit_json({'dataset': name, 'count': number}) if as_json else click.echo(number)
@@ -70,7 +70,7 @@ def query_(
         click.echo('No entry meets the criteria.')
         return
     if entry_id is not None:
-        print_pairs([(key, _text(value)) for key, value in found[0].items()])
+        print_pairs(_pairs(found[0]))
         return
     keys = [key for key in found[0] if key not in ('uuid', 'index') and any(row.get(key) is not None for row in found)]
     numeric = {key for key in keys if isinstance(found[0].get(key), int | float)}
@@ -90,12 +90,38 @@ def _barrier(name: str) -> str | None:
         return None
 
 
-def _facts(uuid: str, index: int) -> dict[str, Any]:
+def _facts(one: Any) -> dict[str, Any]:
+    """Return what is known of an entry; of a path, how many images it has and the largest force on an atom in any."""
+    import numpy as np
     from aiida.orm import load_node
 
     from ...groups.query import facts_of
 
-    return facts_of(load_node(uuid), index)
+    facts = facts_of(load_node(one.uuid), one.index)
+    frames = one.frames()
+    if frames.n_frames == 1 and 'range_ev' not in facts:
+        return facts
+    largest = None if frames.forces is None else float(np.sqrt(np.square(frames.forces).sum(axis=1)).max())
+    return {**facts, 'n_images': frames.n_frames, 'fmax_ev_per_ang': largest if largest == largest else None}
+
+
+_ABOUT = {
+    'entry': 'entry', 'material_id': 'material', 'formula': 'formula', 'split': 'split', 'n_atoms': 'atoms',
+    'n_images': 'images', 'energy_ev': 'energy (eV)', 'energy_per_atom_ev': 'energy (eV/atom)',
+    'range_ev': 'highest minus lowest energy (eV)', 'fmax_ev_per_ang': 'largest force on an atom (eV/Å)',
+    'mobile': 'moving atom',
+}  # fmt: skip
+
+
+def _pairs(row: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return an entry in short: its numbers in words with units, no vectors; --json has everything."""
+    pairs = [(words, _text(row.get(key))) for key, words in _ABOUT.items()]
+    pairs += [
+        (key.removeprefix('properties.'), _text(value)) for key, value in row.items() if key.startswith('properties.')
+    ]
+    line = f', line {row["source_line"]}' if row.get('source_line') else ''
+    index = f', configuration {row["index"]}' if row.get('index') else ''
+    return [*pairs, ('read from', f'{row.get("source_file")}{line}'), ('node', f'{row["uuid"]}{index}')]
 
 
 def _row(one: Any, facts: dict[str, Any]) -> dict[str, Any]:

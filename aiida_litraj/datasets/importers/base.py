@@ -58,6 +58,13 @@ class Importer(ABC):
         Entries come in the order given; reading them again gives the same numbers to the last digit.
         """
 
+    def left_out(self, lines: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
+        """Return what stood in the files of a whole set, was no entry, and is not written back either, in words.
+
+        :param lines: of each file that entries began in, the last line of one and their number.
+        """
+        return ()
+
 
 def properties_of(card: Card, *places: Mapping[str, Any]) -> dict[str, Any]:
     """Return the card's properties of an entry that are numbers or words, each from the first place that has it.

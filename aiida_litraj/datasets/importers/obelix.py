@@ -121,6 +121,14 @@ class ObelixImporter(Importer):
             write_index(top / f'{split}.csv', these)
         return top
 
+    def left_out(self, lines: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
+        return tuple(
+            f'{table}: {missing:,} rows up to line {last:,} were no entries, for no structure of theirs is known or it '
+            'could not be read; they are not written. The table as published has them'
+            for table, (last, number) in lines.items()
+            if (missing := last - 1 - number) > 0
+        )
+
 
 def _split_of(table: str) -> str:
     return table.rpartition('/')[2].removesuffix('.csv')
