@@ -6,9 +6,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from ase.neighborlist import primitive_neighbor_list
 
 from aiida_litraj.analysis.frames import from_ase
 from aiida_litraj.analysis.selection import (
+    _distances,
     facts_descriptor,
     farthest_points,
     part_by_material,
@@ -139,3 +141,18 @@ def test_radial_histogram_is_of_a_crystal_not_of_its_cell() -> None:
     small, large = bulk('Cu', 'fcc', a=3.7), bulk('Cu', 'fcc', a=3.7).repeat((2, 1, 3))
     first, second = (radial_histogram(from_ase([one])) for one in (small, large))
     np.testing.assert_allclose(first, second, rtol=1e-9)
+
+
+@pytest.mark.parametrize('pbc', [(True, True, True), (True, False, True), (False, False, False)])
+def test_distances_are_those_of_ase(pbc: tuple[bool, bool, bool]) -> None:
+    """In a skewed cell smaller than the cutoff, with atoms outside it, and where some directions do not repeat."""
+    generator = np.random.default_rng(3)
+    cell = np.array([[4.0, 0.3, 0.0], [-1.9, 5.0, 0.4], [0.7, 1.1, 9.0]])
+    positions = generator.uniform(-6, 12, (9, 3))
+    expected = primitive_neighbor_list('d', pbc, cell, positions, 6.0, self_interaction=False)
+    np.testing.assert_allclose(np.sort(_distances(positions, cell, np.array(pbc), 6.0)), np.sort(expected), atol=1e-10)
+
+
+def test_distances_without_a_cell() -> None:
+    positions = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 2.5], [0.0, 7.0, 0.0]])
+    assert _distances(positions, np.zeros((3, 3)), np.zeros(3, dtype=bool), 6.0).tolist() == [2.5, 2.5]

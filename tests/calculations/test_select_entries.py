@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,10 @@ import pytest
 from aiida.common.links import LinkType
 from aiida.orm import load_node
 
+from aiida_litraj.calculations.functions import select_entries as selecting
+from aiida_litraj.datasets.ingest.run import import_dataset
+from aiida_litraj.datasets.make import make
+from aiida_litraj.groups import DatasetGroup
 from aiida_litraj.groups.query import find_entry
 from aiida_litraj.groups.select import Selection, Wish, select
 from tests.fixtures.sets import entry_frames, store_set
@@ -58,7 +63,7 @@ def test_the_criteria_are_an_input(name: str) -> None:
     picks = content.pop('picks')
     assert content == {
         'dataset': name, 'criteria': {'formula': ['Li2S']}, 'strategy': 'random', 'number': 3, 'seed': 9,
-        'descriptor': None, 'parts': None, 'n_candidates': 34,
+        'descriptor': None, 'parts': None, 'grouped_by': None, 'n_candidates': 34,
     }  # fmt: skip
     assert len(picks['selected']) == 3
     # Nothing in it but the choice: the same choice from another profile has the same hash.
@@ -100,6 +105,50 @@ def test_no_material_is_in_two_parts(name: str) -> None:
     assert {part: len(materials) for part, materials in owned.items()} == {'train': 6, 'val': 2, 'test': 2}
     assert sum(map(len, owned.values())) == len(set.union(*owned.values())) == 10
     assert sum(len(ids(made, part)) for part in owned) == 100
+
+
+@pytest.mark.usefixtures('aiida_profile_clean')
+@pytest.mark.parametrize('granularity', ['entry', 'trajectory'])
+def test_without_materials_no_chemical_system_is_in_two_parts(granularity: Any, tmp_path: Path) -> None:
+    """MPLiTrj names no material; one with and without a vacancy has two formulas and the same elements."""
+    import_dataset(make('MPLiTrj', tmp_path, n=60), 'MPLiTrj', granularity=granularity, workers=0)
+    made = select('MPLiTrj', Wish(strategy='all', parts={'train': 0.6, 'val': 0.4}, seed=1))
+    systems = {part: {frozenset(frame.numbers.tolist()) for frame in node.frames} for part, node in made.parts.items()}
+    assert systems['train'] and systems['val'] and not systems['train'] & systems['val']
+    assert sum(node.n_frames for node in made.parts.values()) == 60
+    assert made.process.inputs.criteria['grouped_by'] == 'elements'
+    for node in made.parts.values():
+        assert node.base.attributes.get('grouped_by') == 'elements'
+        assert 'no two parts share one' in node.description and (node.description,) == made.notes
+
+    n_systems = len(set.union(*systems.values()))
+    few = select('MPLiTrj', Wish(number=n_systems, strategy='stratified')).parts['selected']
+    assert len({frozenset(frame.numbers.tolist()) for frame in few.frames}) == n_systems
+
+
+def test_with_materials_they_are_what_is_kept_together(name: str) -> None:
+    made = select(name, Wish(number=10, strategy='stratified'))
+    assert made.parts['selected'].base.attributes.get('grouped_by') == 'material_id' and not made.notes
+
+
+def test_many_configurations_are_read_a_few_at_a_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A selection by radial distributions, in which all are read, does not depend on how many are read at once."""
+    wish = Wish(number=9, strategy='farthest', descriptor='radial')
+    whole = select(name, wish)
+    read: list[int] = []
+
+    def counted(nodes: Any) -> Any:
+        read.append(len(nodes))
+        return read_frames(nodes)
+
+    read_frames = selecting.read_frames
+    monkeypatch.setattr(selecting, 'read_frames', counted)
+    monkeypatch.setattr(selecting, 'BATCH', 7)
+    monkeypatch.setattr(selecting, 'BATCH_OF_MANY', 1)
+    again = select(name, wish)
+    assert ids(again) == ids(whole)
+    assert again.parts['selected'].frames.to_bytes() == whole.parts['selected'].frames.to_bytes()
+    assert max(read) <= 7 and sum(read) >= DatasetGroup.of(name).count()
 
 
 IMPOSSIBLE: list[tuple[dict[str, Any], dict[str, Any], str]] = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aiida.engine import calcfunction
@@ -13,7 +13,9 @@ from ...data.contents import read_contents
 from ...data.frames import FramesData
 
 BATCH = 500
-"""Nodes read at a time."""
+"""Nodes of one entry read at a time."""
+BATCH_OF_MANY = 4
+"""The same of nodes of many."""
 
 
 @calcfunction
@@ -28,31 +30,50 @@ def select_entries(criteria: Dict, **entries: Data) -> dict[str, FramesData]:
     :param entries: nodes of entries; of nodes with many entries those that have one that was chosen.
     """
     picks = criteria['picks']
-    return {name: gather([(entries[key], index) for key, index in part], name) for name, part in picks.items()}
+    grouping = criteria.get_dict().get('grouped_by')
+    return {
+        name: gather([(entries[key], index) for key, index in part], name, grouping) for name, part in picks.items()
+    }
 
 
-def gather(chosen: Sequence[tuple[Data, int | None]], name: str) -> FramesData:
+def gather(chosen: Sequence[tuple[Data, int | None]], name: str, grouping: str | None = None) -> FramesData:
     """Return the unstored selection of entries given as node and index.
 
+    :param grouping: attribute by which entries were kept together, if they were.
     :raises ValueError: if none are given, or some have arrays of atoms that others have not.
     """
     if not chosen:
         raise ValueError(f'the part {name} is empty: ask for more entries, or for another split')
-    frames: list[Frames] = []
-    records: list[dict[str, Any]] = []
-    for start in range(0, len(chosen), BATCH):
-        some = chosen[start : start + BATCH]
-        contents = read_frames({node.uuid: node for node, _ in some})
-        facts = {node.uuid: node.base.attributes.all for node, _ in some}
-        for node, index in some:
-            read = contents[node.uuid]
+    nodes = {node.uuid: node for node, _ in chosen}
+    places: dict[str, list[int]] = {}
+    for place, (node, _) in enumerate(chosen):
+        places.setdefault(node.uuid, []).append(place)
+    found: list[list[Frames]] = [[] for _ in chosen]
+    noted: list[list[dict[str, Any]]] = [[] for _ in chosen]
+    for uuid, read in read_in_batches(nodes):
+        facts = nodes[uuid].base.attributes.all
+        for place in places[uuid]:
+            index = chosen[place][1]
             images = range(read.n_frames) if index is None else [index]
-            frames += [read[image] for image in images]
-            records += [record_of(node.uuid, facts[node.uuid], image) for image in images]
+            # A copy, so that of a node of many not all stays in memory.
+            found[place] = [Frames.stack([read[image]]) for image in images]
+            noted[place] = [record_of(uuid, facts, image) for image in images]
+    frames = [frame for some in found for frame in some]
+    records = [record for some in noted for record in some]
     stacked = Frames.stack(_alike(frames))
     columns = {key: [one[key] for one in records] for key in records[0]}
     labels = {'part': name, 'datasets': sorted({str(one) for one in columns.pop('dataset')}), **columns}
+    if grouping is not None:
+        labels['grouped_by'] = grouping
     return FramesData.from_frames(stacked, labels)
+
+
+def read_in_batches(nodes: Mapping[str, Data]) -> Iterator[tuple[str, Frames]]:
+    """Yield uuid and configurations of each node; a bounded number of configurations is in memory."""
+    for many, size in ((False, BATCH), (True, BATCH_OF_MANY)):
+        some = [uuid for uuid, node in nodes.items() if ('entry_ids' in node.base.attributes) == many]
+        for start in range(0, len(some), size):
+            yield from read_frames({uuid: nodes[uuid] for uuid in some[start : start + size]}).items()
 
 
 def read_frames(nodes: Mapping[str, Data]) -> dict[str, Frames]:
