@@ -91,7 +91,10 @@ def export(
         if criteria:
             raise ValueError(f'{name} is a selection: its entries have been chosen, export it without criteria')
         return _export_selection(selection, kind, path)
-    counter = _Counter(progress, count(name, **criteria))
+    total = count(name, **criteria)
+    if not total:
+        raise ValueError(f'no entry of {name} meets the criteria: widen them' if criteria else f'{name} has no entry')
+    counter = _Counter(progress, total)
     notes: tuple[str, ...] = ()
     if kind == 'publisher':
         card = _card(name)
@@ -99,7 +102,7 @@ def export(
         notes = importer_of(card).left_out(counter.lines if not criteria and '/' not in name else {})
     elif kind == 'archive':
         made = _archive(name, path, criteria)
-        return _archived(made, count(name, **criteria))
+        return _archived(made, total)
     else:
         _write(path, (entry.frames for entry in counter.through(stored_entries(name, **criteria))), KEYS[kind])
         made = path
@@ -188,10 +191,7 @@ def _publish(card: Card, entries: Iterable[Entry], path: Path) -> Path:
 
 def _archive(name: str, path: Path, criteria: dict[str, Any]) -> Path:
     if criteria:
-        nodes = query(name, **criteria).all(flat=True)
-        if not nodes:
-            raise ValueError(f'no entry of {name} meets the criteria: widen them')
-        return _create_archive(nodes, path)
+        return _create_archive(query(name, **criteria).all(flat=True), path)
     group = DatasetGroup.of(name)
     return _create_archive([group, *(group.splits.values() if '/' not in name else ())], path)
 

@@ -119,6 +119,7 @@ def test_query(imported: Any, ask: Callable[..., Any], call: Call) -> None:
         (('show', 'nebDFT2k', '--plot', 'a.png'), 'nebDFT2k is not stored: there is nothing to draw'),
         (('fetch', 'LiPS-25'), 'the card of LiPS-25 knows no address'),
         (('fetch', 'LiPS-26'), 'no data set is called LiPS-26; known are'),
+        (('export', 'own', '--fmax', '1e9:', '-o', 'nowhere'), 'no entry of own meets the criteria: widen them'),
         (('delete', 'own/test'), 'own/test is a split'),
         (('export', 'own', '--format', 'archive', '-o', '.'), '. exists: give another --output, or --force'),
     ],
@@ -318,6 +319,8 @@ def test_known_sets_are_shown_without_a_profile(monkeypatch: pytest.MonkeyPatch,
     rows = {row['name']: row for row in json.loads(call('list', '--json').stdout)}
     assert not any(row['stored'] for row in rows.values())
     assert rows['LiPS-25']['url'] is None and rows['MPLiTrj']['url']
+    states = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith(' ') and line.strip()}
+    assert 'no address' in states['LiPS-25'] and 'to fetch in part' in states['OBELiX']
     assert call('show', 'nebDFT2k').exit_code == 0
     done = call('show', 'nebDFT2k', '--plot', 'a.png')
     assert done.exit_code == 1 and 'no AiiDA profile yet' in done.stderr

@@ -9,7 +9,7 @@ from ..errors import Refusal, refusals
 from ..options import json_option, with_profile
 
 
-@click.command('delete')
+@click.command('delete', short_help='Delete a set with what hangs on it.')
 @click.argument('name')
 @click.option('--dry-run', is_flag=True, help='Say what would go, and delete nothing.')
 @click.option('--force', is_flag=True, help='Delete without asking, with all that was computed from it.')

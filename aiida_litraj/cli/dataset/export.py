@@ -14,7 +14,7 @@ from ..options import json_option, with_profile
 from .options import criteria_options, progress_bar
 
 
-@click.command('export')
+@click.command('export', short_help='Write a set or a selection to files.')
 @click.argument('name')
 @criteria_options
 @click.option(
@@ -45,8 +45,11 @@ def export_(name: str, criteria: dict[str, Any], kind: str, output: Path | None,
     """
     path = output or _default(name, kind)
     with refusals(FileExistsError, FileNotFoundError):
+        from aiida.manage import get_manager
+
         from ...groups.export import export
 
+        get_manager().get_profile_storage()  # opening it, which takes a second, is no part of writing
         began = time.monotonic()
         with progress_bar(as_json, counted='entries') as tell:
             done = export(name, kind, path, force, tell, **criteria)

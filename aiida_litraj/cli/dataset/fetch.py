@@ -16,7 +16,7 @@ from .options import progress_bar
 from .sets import demand_set
 
 
-@click.command('fetch')
+@click.command('fetch', short_help='Download a set, resumed and checked.')
 @click.argument('name')
 @click.option('--url', metavar='URL', help="Another address than the card's: a mirror, or file:///...")
 @click.option(

@@ -22,7 +22,7 @@ _SHOWN = 10
 """Problems told one by one; --json tells all."""
 
 
-@click.command('import')
+@click.command('import', short_help='Store the entries of a set.')
 @click.argument('source', nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option('--card', metavar='CARD', help="Name of a known set, or a YAML file.  [default: the source's name]")
 @click.option('--name', metavar='NAME', help="Name for the set.  [default: the card's]")

@@ -15,7 +15,7 @@ from .options import criteria_options
 _COLUMNS = ('formula', 'n_atoms', 'split', 'material_id', 'energy_per_atom_ev', 'fmax_ev_per_ang')
 
 
-@click.command('query')
+@click.command('query', short_help='Find entries.')
 @click.argument('name')
 @criteria_options
 @click.option('--id', 'entry_id', metavar='ID', help='The entry of this identifier; at once, whatever the size.')
@@ -142,7 +142,7 @@ def _text(value: Any) -> Any:
     return f'{value:.4g}' if isinstance(value, float) else value
 
 
-@click.command('select')
+@click.command('select', short_help='Choose entries; the choice is a node.')
 @click.argument('name')
 @criteria_options
 @click.option('-n', '--number', type=click.IntRange(1), help='How many entries; all that meet the criteria without.')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..options import json_option
 from .options import profile_if_any
 
 
-@click.command('list')
+@click.command('list', short_help='Sets that are stored or known.')
 @json_option
 def list_(as_json: bool) -> None:
     """List the stored data sets, and those known by their cards, for which no profile is needed.
@@ -31,7 +32,8 @@ def list_(as_json: bool) -> None:
         stored = {one['name'] for one in content}
         content += [
             {'name': card.name, 'stored': False, 'entries': card.n_entries or sum(n or 0 for n in card.splits.values()),
-             'title': card.title, 'granularity': None, 'splits': dict(card.splits), 'url': card.url}
+             'title': card.title, 'granularity': None, 'splits': dict(card.splits), 'url': card.url,
+             'url_lacks': card.url_lacks}
             for card in known.values() if card.name not in stored
         ]  # fmt: skip
     if as_json:
@@ -40,8 +42,8 @@ def list_(as_json: bool) -> None:
     rows = [
         (
             one['name'],
-            'stored' if one['stored'] else 'to fetch' if one['url'] else 'no address',
-            f'{one["entries"]:,}' if one['entries'] else None,
+            _state(one),
+            f'{one["entries"]:,}' if one['entries'] or one['stored'] else None,
             ' '.join(f'{split} {number:,}' for split, number in one['splits'].items() if number),
             one['title'],
         )
@@ -61,12 +63,27 @@ def _stored_sets() -> list[dict[str, Any]]:
     return [
         {'name': name, 'stored': True, 'entries': count(name), 'title': group.description,
          'granularity': group.facts.get('granularity'),
-         'splits': {one: count(f'{name}/{one}') for one in group.splits}, 'url': card_of(name).get('url')}
+         'splits': {one: count(f'{name}/{one}') for one in in_order(group.splits)},
+         'url': card_of(name).get('url'), 'url_lacks': card_of(name).get('url_lacks')}
         for name, group in groups.items()
     ]  # fmt: skip
 
 
-@click.command('show')
+def _state(one: dict[str, Any]) -> str:
+    if one['stored']:
+        return 'stored'
+    if one['url'] is None:
+        return 'no address'
+    return 'to fetch' if one['url_lacks'] is None else 'to fetch in part'
+
+
+def in_order(splits: Iterable[str]) -> list[str]:
+    """Return the names of splits as people say them: train, val, test, then others."""
+    usual = ('train', 'val', 'test')
+    return sorted(splits, key=lambda name: (usual.index(name) if name in usual else len(usual), name))
+
+
+@click.command('show', short_help='What is in a set, in words or drawn.')
 @click.argument('name')
 @click.option('--plot', type=click.Path(dir_okay=False, path_type=Path), metavar='FILE', help='Picture: .png .svg .pdf')
 @json_option
@@ -116,7 +133,7 @@ def _stored(name: str) -> dict[str, Any]:
         'entries': count(name),
         'nodes': group.count(),
         'granularity': group.facts.get('granularity'),
-        'splits': {split: count(f'{name}/{split}') for split in group.splits},
+        'splits': {split: count(f'{name}/{split}') for split in in_order(group.splits)},
         'sources': group.facts.get('sources', {}),
         'card': card_of(name),
     }

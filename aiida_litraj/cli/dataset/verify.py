@@ -15,7 +15,7 @@ from .options import progress_bar
 _SHOWN = 20
 
 
-@click.command('verify')
+@click.command('verify', short_help='Compute all checksums again.')
 @click.argument('name')
 @click.option(
     '--source', multiple=True, type=click.Path(exists=True, path_type=Path),
