@@ -75,6 +75,7 @@ def _show(error: click.ClickException, as_json: bool) -> None:
         remedy = remedy or f'Help: {error.ctx.command_path} --help'
     text = message.rstrip().rstrip('.')
     title = getattr(error, 'title', 'Error')
-    click.echo(f'{click.style(f"{title}:", fg="red", bold=True)} {text}.', err=True)
+    end = '' if text.endswith(('?', '!')) else '.'
+    click.echo(f'{click.style(f"{title}:", fg="red", bold=True)} {text}{end}', err=True)
     if remedy:
         click.echo(remedy, err=True)

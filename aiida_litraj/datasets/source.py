@@ -16,6 +16,7 @@ BLOCK = 1 << 20
 REMEDY = (
     'Remove it and fetch it again: aiida-litraj dataset fetch goes on where a download broke off and checks what comes'
 )
+_ARCHIVES = ('.tar', '.tgz', '.tar.gz', '.tar.bz2', '.tar.xz', '.tar.zst', '.7z', '.rar')
 Progress = Callable[[int, int], None]
 """Called with the number of bytes done and of all bytes."""
 
@@ -53,6 +54,8 @@ class Source(ABC):
                 raise FileNotFoundError(f'{one} does not exist')
             if one.is_file() and (problem := content_problem(one)) is not None:
                 raise ValueError(f'{one}: {problem}. {REMEDY}')
+            if one.is_file() and one.name.lower().endswith(_ARCHIVES):
+                raise ValueError(f'{one} is an archive, but no zip: unpack it and give the folder')
         source: Source
         if len(paths) == 1 and paths[0].is_dir():
             source = FolderSource(paths[0])

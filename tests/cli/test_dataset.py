@@ -297,6 +297,9 @@ def test_another_set_is_not_proposed_for_import(call: Call, tmp_path: Path) -> N
     assert done.exit_code == 1 and 'is the set nebDFT2k' in done.stderr
     done = call('import', tmp_path / 'a.zip')
     assert done.exit_code == 1 and 'it is nebDFT2k: say so with --card nebDFT2k' in done.stderr
+    (tmp_path / 'MPLiTraj_subsample_val.xyz').write_text('')
+    done = call('import', tmp_path / 'MPLiTraj_subsample_val.xyz')
+    assert done.exit_code == 1 and 'say so with --card MPLiTrj_subsample.' in done.stderr
 
 
 def test_what_an_address_lacks_is_said(call: Call, ask: Callable[..., Any], tmp_path: Path) -> None:

@@ -98,6 +98,12 @@ def test_a_zip_that_is_none_or_not_whole_says_which(folder: Path, tmp_path: Path
             Source.open(tmp_path / name)
 
 
+def test_other_archives_are_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / 'set.tar.gz').write_bytes(b'\x1f\x8b')
+    with pytest.raises(ValueError, match=r'set\.tar\.gz is an archive, but no zip: unpack it'):
+        Source.open(tmp_path / 'set.tar.gz')
+
+
 def test_several_zips_are_not_taken_for_files(folder: Path) -> None:
     archive = zip_of(folder, 'set/')
     with pytest.raises(ValueError, match='one of 2 sources: give one zip at a time'):

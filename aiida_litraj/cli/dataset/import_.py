@@ -105,12 +105,13 @@ def _as_dict(report: ImportReport) -> dict[str, object]:
 
 def _print(report: ImportReport) -> None:
     click.echo(f'{report.dataset}: {report.entries:,} entries')
+    entries = sum(1 for one in report.problems if one.line or one.entry_id is not None)
     rate = f'{report.stored:,} in {report.nodes:,} nodes, {report.seconds:.1f} s, {report.import_per_s:,.0f} a second'
     print_pairs(
         [
             ('stored now', rate if report.stored else 'nothing, all was there'),
             ('there before', f'{report.present:,}' if report.present else None),
-            ('left out', f'{len(report.problems):,}' if report.problems else None),
+            ('left out', f'{entries:,}' if entries else None),
         ]
     )
     for problem in report.problems[:_SHOWN]:

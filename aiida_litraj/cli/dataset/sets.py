@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import is_zipfile
 
 from ..errors import Refusal, refusals
 
@@ -20,10 +21,12 @@ def card_of(path: Path) -> str:
     for name in known:
         if stem.lower().replace('mplitraj', 'mplitrj') == name.lower():
             return name
-    found = _set_within(path)
+    # Files are called by their set and what they hold: MPLiTrj_train.xyz.
+    begun = [name for name in known if stem.lower().replace('mplitraj', 'mplitrj').startswith(f'{name.lower()}_')]
+    found = _set_within(path) or (max(begun, key=len) if begun else None)
     raise Refusal(
         f'{path.name} is not called like a known data set ({", ".join(known)})',
-        f'By the names in it, it is {found}: say so with --card {found}.'
+        f'By its name or those in it, it is {found}: say so with --card {found}.'
         if found
         else 'Say which it is with --card NAME, or describe your own with --card FILE.yaml.',
     )
@@ -45,6 +48,8 @@ def _set_within(path: Path) -> str | None:
     from ...datasets.card import known_cards
     from ...datasets.source import Source, set_of
 
+    if path.is_file() and not is_zipfile(path):
+        return None
     with refusals(FileNotFoundError), Source.open(path) as source:
         return set_of(source, known_cards())
     return None
