@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob
 from aiida.engine.processes.calcjobs.calcjob import CalcJobProcessSpec
-from aiida.orm import RemoteData
+from aiida.orm import Data, Dict, RemoteData, to_aiida_type
 from pydantic import ValidationError
 
 from ..contract import files
+from ..contract.arrays import pack_arrays
 from ..contract.errors import TABLE
+from ..contract.job import Job, Parameters
+from ..contract.potential import PotentialSpec
+from ..contract.result import ITEMS
 from ..contract.runtime import Runtime
-from .validation import explain, refuse
+from ..data.potential import REPOSITORY_NAME, PotentialData
+from .validation import check_parameters, check_together, explain, refuse
 
 RUNTIME_OPTIONS: dict[str, tuple[Any, str]] = {
     'device': (str, 'Where the potential is evaluated: auto, cpu, cuda or cuda:N.'),
@@ -29,8 +35,9 @@ RUNTIME_OPTIONS: dict[str, tuple[Any, str]] = {
     ),
     'max_item_seconds': (
         (int, float),
-        'Time after which one path is given up, so that the others can go on; by default as long as it takes.',
+        'Time after which one item is given up, so that the others can go on; by default as long as it takes.',
     ),
+    'checkpoint_seconds': ((int, float), 'How often the state of a replica is put on disk, by default every 30 s.'),
 }
 
 
@@ -62,7 +69,9 @@ def runtime_of(options: Any) -> Runtime:
 
 
 class LitrajCalcJob(CalcJob):
-    """A calculation job whose code is the engine.
+    """A calculation job whose code is the engine: a potential, parameters, and items of one kind by their names.
+
+    A task gives the model of its parameters, the type of node of an item, and what of it goes into the job.
 
     How a job runs cannot change its answer, so the runtime options stay out of the attributes of the node, which
     its hash is made of; they are kept in its ``metadata_inputs`` like all options.
@@ -70,11 +79,63 @@ class LitrajCalcJob(CalcJob):
 
     CACHE_VERSION = 1
     task: str
+    parameters_model: type[Parameters]
+    item_type: type[Data]
+    items_help: str
+
+    @classmethod
+    def items_name(cls) -> str:
+        """Return the name of the namespace of the items."""
+        return ITEMS[cls.task]
+
+    @classmethod
+    def check_items(cls, items: Mapping[str, Any]) -> None:
+        """Refuse items that the engine cannot do anything with.
+
+        :raises ValueError: naming the first that is at fault.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def check_together(cls, inputs: Mapping[str, Any]) -> None:
+        """Refuse inputs that do not go together; those that are not there are not judged.
+
+        :raises ValueError: naming input and remedy.
+        """
+        check_together(inputs, cls.task, cls.symbols(inputs))
+
+    @classmethod
+    def symbols(cls, inputs: Mapping[str, Any]) -> set[str]:
+        """Return the elements that the potential has to cover."""
+        raise NotImplementedError
 
     @classmethod
     def define(cls, spec: Any) -> None:
         """Define inputs, options and exit codes."""
         super().define(spec)
+        spec.input('potential', valid_type=PotentialData, help='The interatomic potential.')
+        spec.input(
+            'parameters',
+            valid_type=Dict,
+            serializer=to_aiida_type,
+            validator=refuse(lambda node: check_parameters(node.get_dict(), cls.parameters_model)),
+            help='Every number of the science, as in the contract; a protocol gives a full set.',
+        )
+        spec.input_namespace(
+            cls.items_name(),
+            valid_type=cls.item_type,
+            dynamic=True,
+            validator=refuse(cls.check_items),
+            help=cls.items_help,
+        )
+        spec.inputs.validator = refuse(cls.check_together, before=spec.inputs.validator)
+        spec.output(
+            'results',
+            valid_type=Dict,
+            required=False,
+            help='How the job and each item ended, and the audit of the run; the content of the result file.',
+        )
+        spec.default_output_node = 'results'
         spec.input('parent_folder', valid_type=RemoteData, required=False, help='Job to resume: its checkpoint.')
         options = spec.inputs['metadata']['options']
         options['resources'].default = lambda: {'num_machines': 1, 'num_mpiprocs_per_machine': 1}
@@ -97,16 +158,37 @@ class LitrajCalcJob(CalcJob):
         metadata['options'] = {name: value for name, value in options.items() if name not in RUNTIME_OPTIONS}
         super()._setup_metadata(metadata)
 
-    def engine_job(self, folder: Folder, job: str, arrays: bytes) -> CalcInfo:
-        """Write the job and return what AiiDA needs to run the engine on it.
+    def prepare_for_submission(self, folder: Folder) -> CalcInfo:
+        """Write the job file and the arrays of all items.
 
         The arrays are not kept with the calculation: they are those of the input nodes. Finished items are fetched
         only to be parsed, so that a job without a result still yields them.
         """
+        potential, items = self.inputs.potential, dict(sorted(self.inputs[self.items_name()].items()))
+        parameters = self.parameters_model.model_validate(self.inputs.parameters.get_dict())
+        job = self.job(potential.to_spec(), parameters, runtime_of(self.inputs.metadata.options), items)
+        arrays: dict[str, Any] = {}
+        for name, item in items.items():
+            arrays |= {f'{name}/{key}': value for key, value in self.item_arrays(item, parameters).items()}
         with folder.open(files.JOB, 'w', encoding='utf-8') as handle:
-            handle.write(job)
+            handle.write(job.model_dump_json(indent=1))
         with folder.open(files.ARRAYS, 'wb') as handle:
-            handle.write(arrays)
+            handle.write(pack_arrays(arrays))
+        info = self._calc_info()
+        if potential.staged_name is not None:
+            info.local_copy_list.append((potential.uuid, REPOSITORY_NAME, potential.staged_name))
+        return info
+
+    def job(self, potential: PotentialSpec, parameters: Any, runtime: Runtime, items: dict[str, Any]) -> Job[Any, Any]:
+        """Return the job of these items."""
+        raise NotImplementedError
+
+    def item_arrays(self, item: Any, parameters: Any) -> dict[str, Any]:
+        """Return the arrays of an item as they go into a job."""
+        raise NotImplementedError
+
+    def _calc_info(self) -> CalcInfo:
+        """Return what AiiDA needs to run the engine on the job."""
         code = CodeInfo()
         code.code_uuid = self.inputs.code.uuid
         code.cmdline_params = ['run', files.JOB]

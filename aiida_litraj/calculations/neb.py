@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from aiida.common.datastructures import CalcInfo
-from aiida.common.folders import Folder
-from aiida.orm import Dict, to_aiida_type
 
-from ..contract.arrays import pack_arrays
 from ..contract.neb import NebItem, NebJob, NebParameters
+from ..contract.potential import PotentialSpec
+from ..contract.runtime import Runtime
 from ..data.path import PathData
-from ..data.potential import REPOSITORY_NAME, PotentialData
-from .base import LitrajCalcJob, runtime_of
-from .validation import check_inputs, check_parameters, check_paths, refuse
+from .base import LitrajCalcJob
+from .validation import check_paths
 
 
 class NebCalculation(LitrajCalcJob):
     """Runs ``litraj-engine`` on paths: ends relaxed, band optimised, saddle verified if asked for."""
 
     task = 'neb'
+    parameters_model = NebParameters
+    item_type = PathData
+    items_help = 'Initial paths by name; the displacement of the mobile ion in a path is the hop.'
 
     @classmethod
     def define(cls, spec: Any) -> None:
         """Define inputs and outputs."""
         super().define(spec)
-        spec.input('potential', valid_type=PotentialData, help='The interatomic potential.')
-        spec.input(
-            'parameters',
-            valid_type=Dict,
-            serializer=to_aiida_type,
-            validator=refuse(lambda node: check_parameters(node.get_dict())),
-            help='Every number of the science, as in the contract; a protocol gives a full set.',
-        )
-        spec.input_namespace(
-            'paths',
-            valid_type=PathData,
-            dynamic=True,
-            validator=refuse(check_paths),
-            help='Initial paths by name; the displacement of the mobile ion in a path is the hop.',
-        )
-        spec.inputs.validator = refuse(check_inputs, before=spec.inputs.validator)
         spec.output_namespace(
             'paths',
             valid_type=PathData,
@@ -49,39 +34,34 @@ class NebCalculation(LitrajCalcJob):
             required=False,
             help='Optimised paths by name, with energies and forces; those that failed are missing.',
         )
-        spec.output(
-            'results',
-            valid_type=Dict,
-            required=False,
-            help='How the job and each path ended, and the audit of the run; the content of the result file.',
-        )
-        spec.default_output_node = 'results'
 
-    def prepare_for_submission(self, folder: Folder) -> CalcInfo:
-        """Write the job file and the arrays of all paths."""
-        potential, paths = self.inputs.potential, dict(sorted(self.inputs.paths.items()))
-        job = NebJob(
-            potential=potential.to_spec(),
-            parameters=NebParameters.model_validate(self.inputs.parameters.get_dict()),
-            runtime=runtime_of(self.inputs.metadata.options),
-            items=[NebItem(id=name, mobile=path.mobile) for name, path in paths.items()],
-        )
-        arrays: dict[str, Any] = {}
-        for name, path in paths.items():
-            arrays |= {f'{name}/{key}': value for key, value in path_arrays(path).items()}
-        info = self.engine_job(folder, job.model_dump_json(indent=1), pack_arrays(arrays))
-        if potential.staged_name is not None:
-            info.local_copy_list.append((potential.uuid, REPOSITORY_NAME, potential.staged_name))
-        return info
+    @classmethod
+    def check_items(cls, items: Mapping[str, PathData]) -> None:
+        """Refuse paths that cannot be optimised.
 
+        :raises ValueError: naming the first that is at fault.
+        """
+        check_paths(items)
 
-def path_arrays(path: PathData) -> dict[str, Any]:
-    """Return the arrays of a path as they go into a job."""
-    fixed = path.fixed
-    return {
-        'positions': path.get_positions(),
-        'cell': path.cell,
-        'pbc': np.array(path.pbc, dtype=bool),
-        'numbers': path.numbers,
-        'fixed': np.zeros(path.natoms, dtype=bool) if fixed is None else fixed,
-    }
+    @classmethod
+    def symbols(cls, inputs: Mapping[str, Any]) -> set[str]:
+        """Return the elements that the potential has to cover."""
+        return {symbol for path in (inputs.get('paths', None) or {}).values() for symbol in path.symbols}
+
+    def job(
+        self, potential: PotentialSpec, parameters: NebParameters, runtime: Runtime, items: dict[str, PathData]
+    ) -> NebJob:
+        """Return the job of these paths."""
+        listed = [NebItem(id=name, mobile=path.mobile) for name, path in items.items()]
+        return NebJob(potential=potential, parameters=parameters, runtime=runtime, items=listed)
+
+    def item_arrays(self, item: PathData, parameters: NebParameters) -> dict[str, Any]:
+        """Return the arrays of a path as they go into a job."""
+        fixed = item.fixed
+        return {
+            'positions': item.get_positions(),
+            'cell': item.cell,
+            'pbc': np.array(item.pbc, dtype=bool),
+            'numbers': item.numbers,
+            'fixed': np.zeros(item.natoms, dtype=bool) if fixed is None else fixed,
+        }

@@ -6,19 +6,22 @@ import difflib
 import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
 from aiida.common.links import LinkType
+from ase.data import atomic_numbers
 from pydantic import BaseModel, ValidationError
 
 from ..analysis.crystals import closest_pair
 from ..analysis.hops import MIN_IMAGES
-from ..contract.neb import NebParameters, check_frozen
+from ..contract.job import Parameters
+from ..contract.neb import check_frozen
 from ..contract.potential import ProbeReport
+from ..contract.result import ITEMS
 
 if TYPE_CHECKING:
-    from aiida.orm import AbstractCode, RemoteData
+    from aiida.orm import AbstractCode, RemoteData, StructureData
 
     from ..data.path import PathData
     from ..data.potential import PotentialData
@@ -82,17 +85,20 @@ def _near(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
     return f', but {" or ".join(near)} is' if near else f'; there are: {", ".join(names)}'
 
 
-def check_parameters(values: Mapping[str, Any]) -> NebParameters:
-    """Return the parameters of a ``neb`` job.
+ParametersT = TypeVar('ParametersT', bound=Parameters)
+
+
+def check_parameters(values: Mapping[str, Any], model: type[ParametersT]) -> ParametersT:
+    """Return the parameters of a job, as the ``model`` of its task.
 
     :raises ValueError: naming each field that is missing, not known or out of range.
     """
     try:
-        return NebParameters.model_validate(dict(values))
+        return model.model_validate(dict(values))
     except ValidationError as error:
         lacking = any(problem['type'] == 'missing' for problem in error.errors())
         remedy = '; get_builder_from_protocol gives a full set' if lacking else ''
-        raise ValueError(f'{explain(error, "parameters", NebParameters)}{remedy}') from error
+        raise ValueError(f'{explain(error, "parameters", model)}{remedy}') from error
 
 
 def check_path(path: PathData, name: str) -> None:
@@ -128,12 +134,46 @@ def check_paths(paths: Mapping[str, PathData]) -> None:
 
     :raises ValueError: naming the first that is at fault.
     """
-    if not paths:
-        raise ValueError('paths: none given; give at least one PathData under a name')
+    check_names(paths, 'paths', 'PathData')
     for name, path in paths.items():
-        if not ITEM_LABEL.fullmatch(name):
-            raise ValueError(f'paths.{name}: the name may have letters, digits and single underscores between them')
         check_path(path, f'paths.{name}')
+
+
+def check_names(items: Mapping[str, Any], namespace: str, kind: str) -> None:
+    """Refuse a namespace without items, or with names that cannot be those of links.
+
+    :raises ValueError: naming the first that is at fault.
+    """
+    if not items:
+        raise ValueError(f'{namespace}: none given; give at least one {kind} under a name')
+    for name in items:
+        if not ITEM_LABEL.fullmatch(name):
+            raise ValueError(f'{namespace}.{name}: the name may have letters, digits and single underscores between')
+
+
+def check_structure(structure: StructureData, name: str) -> None:
+    """Refuse a structure that no potential can evaluate.
+
+    :raises ValueError: if a site is empty or shared, an element is none, the cell has no volume, or two atoms are on
+        one place.
+    """
+    if not structure.sites:
+        raise ValueError(f'{name}: it has no atoms')
+    if structure.is_alloy or structure.has_vacancies:
+        raise ValueError(f'{name}: sites that are shared or partly empty; give an ordered model of it')
+    symbols = {kind.symbol for kind in structure.kinds}
+    unknown = sorted(symbol for symbol in symbols if symbol not in atomic_numbers or not atomic_numbers[symbol])
+    if unknown:
+        raise ValueError(f'{name}: {", ".join(unknown)} is no element; replace or remove it')
+    cell, pbc = np.array(structure.cell), np.array(structure.pbc)
+    if pbc.any() and abs(np.linalg.det(cell)) < 1e-6:
+        raise ValueError(f'{name}: the cell has no volume; give the direction without periodicity a vector too')
+    positions = np.array([site.position for site in structure.sites])
+    pair = closest_pair(positions, cell, pbc, below=OVERLAP_ANG)
+    if pair:
+        raise ValueError(
+            f'{name}: atoms {pair[0]} and {pair[1]} are on one place ({pair[2]:.3f} Ang apart); remove one of them'
+        )
 
 
 def check_elements(potential: PotentialData, symbols: Iterable[str]) -> None:
@@ -173,38 +213,43 @@ def check_family(code: AbstractCode, potential: PotentialData) -> None:
     )
 
 
-def check_parent(parent: RemoteData, inputs: Mapping[str, Any]) -> None:
+def check_parent(parent: RemoteData, inputs: Mapping[str, Any], task: str) -> None:
     """Refuse to resume a job that computed something else: its checkpoint would be of no use.
 
-    :raises ValueError: naming the input that differs, or if the folder is that of no job of ours.
+    :raises ValueError: naming the input that differs, or if the folder is that of no job of the task.
     """
     creator = parent.creator
-    if creator is None or creator.process_type != 'aiida.calculations:litraj.neb':
+    if creator is None or creator.process_type != f'aiida.calculations:litraj.{task}':
         raise ValueError(
-            f'parent_folder: node {parent.pk} is not the folder of a litraj.neb job; give outputs.remote_folder of one'
+            f'parent_folder: node {parent.pk} is not the folder of a litraj.{task} job; give outputs.remote_folder of '
+            'one'
         )
     before = creator.base.links.get_incoming(link_type=LinkType.INPUT_CALC).nested()
     for name in ('potential', 'parameters'):
         if name in inputs and _hash(before[name]) != _hash(inputs[name]):
             raise ValueError(f'parent_folder: job {creator.pk} had other {name}; resume with the same, or leave it out')
-    for name, path in inputs.get('paths', {}).items():
-        if name in before['paths'] and _hash(before['paths'][name]) != _hash(path):
-            raise ValueError(f'parent_folder: job {creator.pk} had another path {name}; rename it, or leave it out')
+    items = ITEMS[task]
+    for name, item in inputs.get(items, {}).items():
+        if name in before[items] and _hash(before[items][name]) != _hash(item):
+            raise ValueError(
+                f'parent_folder: job {creator.pk} had another {name} among its {items}; rename it, or leave it out'
+            )
 
 
 def _hash(node: Any) -> str | None:
     return node.base.caching._compute_hash()
 
 
-def check_inputs(inputs: Mapping[str, Any]) -> None:
-    """Refuse inputs of a ``neb`` job that do not go together; those that are not there are not judged.
+def check_together(inputs: Mapping[str, Any], task: str, symbols: Iterable[str]) -> None:
+    """Refuse inputs of a job that do not go together; those that are not there are not judged.
 
+    :param symbols: the elements of the job's items.
     :raises ValueError: naming input and remedy.
     """
-    potential, paths = inputs.get('potential', None), inputs.get('paths', None)
-    if potential is not None and paths:
-        check_elements(potential, {symbol for path in paths.values() for symbol in path.symbols})
+    potential = inputs.get('potential', None)
+    if potential is not None:
+        check_elements(potential, symbols)
     if potential is not None and inputs.get('code', None) is not None:
         check_family(inputs['code'], potential)
     if inputs.get('parent_folder', None) is not None:
-        check_parent(inputs['parent_folder'], inputs)
+        check_parent(inputs['parent_folder'], inputs, task)

@@ -1,4 +1,4 @@
-"""Restarting chain of NEB jobs: brings every path to its end, across walltimes, lost jobs and full memories."""
+"""Restarting chain of NEB jobs: brings every path to its end."""
 
 from __future__ import annotations
 
@@ -6,67 +6,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aiida.common import AttributeDict
-from aiida.common.links import LinkType
-from aiida.engine import (
-    BaseRestartWorkChain,
-    ExitCode,
-    ProcessHandlerReport,
-    ToContext,
-    append_,
-    process_handler,
-    while_,
-)
-from aiida.orm import AbstractCode, CalcJobNode, Computer, Dict
-from pydantic import ValidationError
+from aiida.orm import AbstractCode, Computer, Dict
 
-from ..calculations.base import register_exit_codes
-from ..calculations.functions.merge_results import merge, merge_results
 from ..calculations.neb import NebCalculation
-from ..calculations.validation import check_inputs, check_parameters, check_paths
-from ..contract import files
-from ..contract.audit import Audit
-from ..contract.errors import BY_LABEL
-from ..contract.result import Progress
-from ..contract.runtime import LARGEST_BATCH_ATOMS
+from ..calculations.validation import check_parameters
+from ..contract.neb import NebParameters
 from ..data.path import PathData
 from ..data.potential import PotentialData
-from .protocols import ProtocolMixin
-from .submission import submitted_before
-
-MAX_IDLE_JOBS = 6
-"""Jobs in a row that were cut off without a single new evaluation: then it is not bad luck."""
-MAX_IDLE_CRASHES = 2
-"""The same for an engine that says itself what it died of: a worker may have been killed once."""
-KILLED_WORKER = 'signal 9'
-EXIT_CODES = NebCalculation.exit_codes
-NODE_FAILURES = (EXIT_CODES.ERROR_SCHEDULER_OUT_OF_WALLTIME, EXIT_CODES.ERROR_SCHEDULER_NODE_FAILURE)
+from .base import EngineBaseWorkChain
 
 
-class NebBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
-    """Optimises paths; resubmits those that were cut off, from their checkpoint, and gathers what is finished.
-
-    What a potential says of a path is not repeated: a path that was given up or did not converge is kept as it is,
-    and the chain ends with the exit code that the engine would have given, had it run in one go.
-    """
+class NebBaseWorkChain(EngineBaseWorkChain):
+    """Optimises paths; resubmits those that were cut off, from their checkpoint, and gathers what is finished."""
 
     _process_class = NebCalculation
+    outputs_name = 'paths'
     protocol_file = 'neb.yaml'
-
-    @classmethod
-    def define(cls, spec: Any) -> None:
-        """Define inputs, outline and outputs."""
-        super().define(spec)
-        spec.expose_inputs(NebCalculation, namespace='neb')
-        spec.inputs['max_iterations'].default = lambda: _int(20)
-        spec.outline(
-            cls.setup,
-            while_(cls.should_run_process)(cls.run_process, cls.inspect_process),
-            cls.results,
-            cls.verdict,
-        )
-        spec.expose_outputs(NebCalculation, include=('paths', 'results'))
-        register_exit_codes(spec)
 
     @classmethod
     def get_builder_from_protocol(
@@ -91,8 +46,8 @@ class NebBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         """
         inputs = cls.get_protocol_inputs(protocol, overrides)
         parameters = resolve_parameters(inputs, verify_saddle)
-        check_paths(paths)
-        check_inputs({'code': code, 'potential': potential, 'paths': paths})
+        NebCalculation.check_items(paths)
+        NebCalculation.check_together({'code': code, 'potential': potential, 'paths': paths})
         builder = cls.get_builder()
         builder.neb.code = code
         builder.neb.paths = dict(paths)
@@ -103,177 +58,9 @@ class NebBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
             builder.neb.metadata.computer = computer
         return builder
 
-    def setup(self) -> None:
-        """Prepare the inputs of the first job."""
-        super().setup()
-        self.ctx.inputs = AttributeDict(self.exposed_inputs(NebCalculation, 'neb'))
-        self.ctx.inputs.metadata = AttributeDict(self.ctx.inputs.metadata)
-        self.ctx.inputs.metadata.options = AttributeDict(self.ctx.inputs.metadata.options)
-        self.ctx.idle_jobs = 0
-
-    def run_process(self) -> ToContext:
-        """Submit the next job, or go on with the one that a killed worker has already submitted."""
-        label = f'iteration_{self.ctx.iteration + 1:02d}'
-        earlier = submitted_before(self, label, self.ctx.get('children', ()))
-        if earlier is None:
-            return super().run_process()
-        self.ctx.iteration += 1
-        considered = self.node.base.extras.get(self._considered_handlers_extra, [])
-        if len(considered) < self.ctx.iteration:
-            self.node.base.extras.set(self._considered_handlers_extra, [*considered, []])
-        self.report(f'{earlier.process_label}<{earlier.pk}> was submitted before the worker was lost: going on with it')
-        return ToContext(children=append_(earlier))
-
-    def inspect_process(self) -> ExitCode | None:
-        """Judge the last job; a chain that ends here, for whatever reason, keeps the paths finished so far."""
-        ended = super().inspect_process()
-        if ended is not None and ended.status:
-            for name, output in self.get_outputs(self.ctx.children[-1]).items():
-                self.out(name, output)
-        return ended
-
-    @process_handler(priority=700)
-    def handle_all_finished(self, node: CalcJobNode) -> ProcessHandlerReport | None:
-        """Whatever the job ended with: once no path is left to be done, the chain is done."""
-        if node.is_finished_ok or self._unfinished():
-            return None
-        self.ctx.is_finished = True
-        return ProcessHandlerReport(True)
-
-    @process_handler(priority=600, exit_codes=[EXIT_CODES.ERROR_OUT_OF_TIME])
-    def handle_out_of_time(self, node: CalcJobNode) -> ProcessHandlerReport:
-        """The engine stopped by its clock or a signal: go on from its checkpoint."""
-        return self._resume(node)
-
-    @process_handler(priority=595, exit_codes=[EXIT_CODES.ERROR_RESULT_MISSING])
-    def handle_lost_job(self, node: CalcJobNode) -> ProcessHandlerReport:
-        """The engine was killed without a last word: go on from its checkpoint."""
-        return self._resume(node)
-
-    @process_handler(priority=590, exit_codes=[EXIT_CODES.ERROR_ENGINE_CRASHED])
-    def handle_crash(self, node: CalcJobNode) -> ProcessHandlerReport:
-        """The engine crashed, perhaps because a worker of it was killed: go on from its checkpoint.
-
-        A worker that got signal 9 was most likely killed for memory (without accounting the scheduler does not say
-        so): then with half as many.
-        """
-        halved = self._halve(node) if KILLED_WORKER in (node.exit_message or '') else None
-        return self._resume(node, halved, patience=MAX_IDLE_CRASHES)
-
-    @process_handler(priority=580, exit_codes=list(NODE_FAILURES))
-    def handle_scheduler(self, node: CalcJobNode) -> ProcessHandlerReport:
-        """The scheduler ended the job, or its node went down: go on from its checkpoint."""
-        return self._resume(node)
-
-    @process_handler(priority=570, exit_codes=[EXIT_CODES.ERROR_SCHEDULER_OUT_OF_MEMORY])
-    def handle_out_of_memory(self, node: CalcJobNode) -> ProcessHandlerReport:
-        """The node's memory was full: go on with half of what fills it."""
-        return self._resume(node, self._halve(node), patience=MAX_IDLE_CRASHES)
-
-    @process_handler(priority=560, exit_codes=[EXIT_CODES.ERROR_DEVICE_MEMORY])
-    def handle_device_memory(self, node: CalcJobNode) -> ProcessHandlerReport:
-        """Worker processes that share a memory had no room for one configuration each: go on with half as many.
-
-        Alone, and on a GPU, the engine itself has gone down to one configuration before it said so.
-        """
-        halved = self._halve_processes(node)
-        if halved is None:
-            return self._give_up(node, 'one configuration alone does not fit')
-        return self._resume(node, halved)
-
-    @process_handler(priority=100)
-    def handle_unrecoverable(self, node: CalcJobNode) -> ProcessHandlerReport | None:
-        """Nothing a restart could change: end with the job's own exit code and what is finished."""
-        if node.is_finished_ok or node.exit_status not in {code.status for code in BY_LABEL.values()}:
-            return None
-        return self._give_up(node, 'a restart cannot change that')
-
-    def _halve(self, node: CalcJobNode) -> str | None:
-        """Halve what fills the node's memory; return what the next job will have, ``None`` if there is no half."""
-        return self._halve_processes(node) or self._halve_batch(node)
-
-    def _halve_processes(self, node: CalcJobNode) -> str | None:
-        """Halve the worker processes, which each hold the potential."""
-        options, ran = self.ctx.inputs.metadata.options, _audit(node)
-        # Left to itself the engine starts one process per core; its last words say how many that were.
-        now = options.get('processes', None) or (2 if ran is None else ran.processes)
-        if now <= 1:
-            return None
-        options.processes = now // 2
-        return f'{options.processes} process(es)'
-
-    def _halve_batch(self, node: CalcJobNode) -> str | None:
-        """Halve the atoms per model call of a GPU: their graphs are made in the memory of the node."""
-        options, ran = self.ctx.inputs.metadata.options, _audit(node)
-        now = options.get('batch_atoms', None) or LARGEST_BATCH_ATOMS
-        smallest = max(path.natoms for path in self.ctx.inputs.paths.values())
-        if ran is None or ran.device == 'cpu' or now <= smallest:
-            return None
-        options.batch_atoms = max(smallest, now // 2)
-        return f'{options.batch_atoms} atoms per model call'
-
-    def get_outputs(self, node: CalcJobNode) -> Mapping[str, Any]:
-        """Return all finished paths, whichever job they are from, and one account of them.
-
-        A chain makes no data: a single job's account is passed on as it is, several are merged by a calcfunction.
-        """
-        children = self._with_results()
-        paths: dict[str, PathData] = {}
-        for child in children:
-            paths |= _outputs(child).get('paths', {})
-        if not children:
-            return {}
-        optimised = {'paths': paths} if paths else {}
-        if len(children) == 1:
-            return {**optimised, 'results': children[0].outputs.results}
-        accounts = {f'iteration_{number:02d}': child.outputs.results for number, child in enumerate(children, start=1)}
-        merged = merge_results(**accounts, metadata={'call_link_label': 'merge_results'})
-        return {**optimised, 'results': merged}
-
-    def verdict(self) -> ExitCode | None:
-        """Return the exit code of the engine's table for all paths together; ``None`` if all converged."""
-        ended = merge([child.outputs.results.get_dict() for child in self._with_results()])['exit']
-        return ExitCode(ended['status'], ended['message']) if ended['status'] else None
-
-    def _with_results(self) -> list[CalcJobNode]:
-        return [child for child in self.ctx.children if 'results' in child.outputs]
-
-    def _unfinished(self) -> dict[str, PathData]:
-        """Return the paths that no job has brought to an end yet, as they were given."""
-        done = set()
-        for child in self._with_results():
-            items = child.outputs.results['items']
-            done |= {name for name, entry in items.items() if entry['status'] != 'unfinished'}
-        return {name: path for name, path in self.inputs.neb.paths.items() if name not in done}
-
-    def _resume(
-        self, node: CalcJobNode, halved: str | None = None, patience: int = MAX_IDLE_JOBS
-    ) -> ProcessHandlerReport:
-        """Prepare the next job for what is left; give up if as many jobs in a row as ``patience`` got nowhere.
-
-        ``halved`` tells what the next one will have less of; that makes it another job, so the counting starts again.
-        """
-        left, progress = self._unfinished(), _progress(node)
-        evaluated = progress is not None and progress.model_calls > progress.resumed_calls
-        moved = evaluated or halved is not None or len(left) < len(self.ctx.inputs.paths)
-        self.ctx.idle_jobs = 0 if moved else self.ctx.idle_jobs + 1
-        if self.ctx.idle_jobs >= patience:
-            return self._give_up(node, f'{self.ctx.idle_jobs} job(s) in a row did not get anywhere')
-        changed = f' with {halved}' if halved else ''
-        self.report(
-            f'{node.process_label}<{node.pk}> ended with {node.exit_status}: {node.exit_message}; resuming from the '
-            f'checkpoint{changed}, {len(left)} of {len(self.inputs.neb.paths)} paths left'
-        )
-        self.ctx.inputs.paths = left
-        if 'remote_folder' in node.outputs:
-            self.ctx.inputs.parent_folder = node.outputs.remote_folder
-        return ProcessHandlerReport(True)
-
-    def _give_up(self, node: CalcJobNode, why: str) -> ProcessHandlerReport:
-        """End the chain with the exit code of the job, also where this was the last job it was allowed."""
-        self.ctx.is_finished = True
-        self.report(f'{node.process_label}<{node.pk}> ended with {node.exit_status}: {node.exit_message}; {why}')
-        return ProcessHandlerReport(True, ExitCode(node.exit_status, node.exit_message))
+    def largest(self) -> int:
+        """Return the number of atoms of the largest path of the next job."""
+        return max(path.natoms for path in self.ctx.inputs.paths.values())
 
 
 def resolve_parameters(inputs: Mapping[str, Any], verify_saddle: bool) -> dict[str, Any]:
@@ -284,30 +71,4 @@ def resolve_parameters(inputs: Mapping[str, Any], verify_saddle: bool) -> dict[s
     values = dict(inputs['parameters'])
     if verify_saddle and values.get('verify_saddle') is None:
         values['verify_saddle'] = inputs['saddle']
-    return check_parameters(values).model_dump(mode='json')
-
-
-def _outputs(node: CalcJobNode) -> dict[str, Any]:
-    return dict(node.base.links.get_outgoing(link_type=LinkType.CREATE).nested())
-
-
-def _progress(node: CalcJobNode) -> Progress | None:
-    """Return the last words of the engine of a job, if it had any."""
-    if 'retrieved' not in node.outputs:
-        return None
-    try:
-        content = node.outputs.retrieved.base.repository.get_object_content(files.PROGRESS, mode='rb')
-        return Progress.model_validate_json(content)
-    except (FileNotFoundError, ValidationError):
-        return None
-
-
-def _audit(node: CalcJobNode) -> Audit | None:
-    progress = _progress(node)
-    return None if progress is None else progress.audit
-
-
-def _int(value: int) -> Any:
-    from aiida.orm import Int
-
-    return Int(value)
+    return check_parameters(values, NebParameters).model_dump(mode='json')

@@ -57,7 +57,7 @@ def _same(job: CalcJobNode, folder: RemoteData, inputs: dict[str, Any]) -> bool:
     if set(inputs['paths']) != set(job.inputs.paths):
         return False
     try:
-        check_parent(folder, inputs)
+        check_parent(folder, inputs, NebCalculation.task)
     except ValueError:
         return False
     return True

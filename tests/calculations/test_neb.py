@@ -122,7 +122,7 @@ def test_every_runtime_setting_is_an_option(neb_inputs: Any, prepare: Any) -> No
     assert set(RUNTIME_OPTIONS) == set(Runtime.model_fields)
     options = {
         'device': 'cuda:1', 'processes': 3, 'threads_per_process': 2, 'batch_atoms': 500, 'kernels': 'flash',
-        'max_seconds': 10, 'max_item_seconds': 2.5,
+        'max_seconds': 10, 'max_item_seconds': 2.5, 'checkpoint_seconds': 5,
     }  # fmt: skip
     _, folder = prepare(NebCalculation, neb_inputs(**options))
     job = NebJob.model_validate_json((folder / files.JOB).read_bytes())
@@ -257,7 +257,10 @@ def test_checkpoint_of_another_job_is_refused(
     for change, message in (
         ({'parameters': neb_parameters(seed=7)}, f'parent_folder: job {earlier.pk} had other parameters'),
         ({'potential': potential('morse')}, f'parent_folder: job {earlier.pk} had other potential'),
-        ({'paths': {'hop': surface_path(n_images=8)}}, f'parent_folder: job {earlier.pk} had another path hop'),
+        (
+            {'paths': {'hop': surface_path(n_images=8)}},
+            f'parent_folder: job {earlier.pk} had another hop among its paths',
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             instantiate(NebCalculation, {**inputs, 'parent_folder': parent, **change})

@@ -15,7 +15,8 @@ from aiida_litraj.contract.errors import TABLE
 from aiida_litraj.contract.result import Progress
 from aiida_litraj.contract.runtime import LARGEST_BATCH_ATOMS
 from aiida_litraj.contract.verdict import judge
-from aiida_litraj.workflows.neb import MAX_IDLE_CRASHES, MAX_IDLE_JOBS, NebBaseWorkChain
+from aiida_litraj.workflows.base import MAX_IDLE_CRASHES, MAX_IDLE_JOBS
+from aiida_litraj.workflows.neb import NebBaseWorkChain
 from tests.fixtures.nodes import Job, surface_path, vacancy_path
 
 CODES = NebCalculation.exit_codes

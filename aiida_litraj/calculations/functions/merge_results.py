@@ -1,4 +1,4 @@
-"""One account of what several jobs did to the same paths."""
+"""One account of what several jobs did to the same items."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 from aiida.engine import calcfunction
 from aiida.orm import Dict
 
-from ...contract.neb import NebItemResult
+from ...contract.result import ITEMS, ItemResult
 from ...contract.verdict import judge
 
+_CALLS = ('band_calls', 'endpoint_calls', 'saddle_calls', 'model_calls')
+"""Fields of an item, of whatever task, that count evaluations."""
 _SUMS = ('model_seconds', 'cpu_seconds', 'wall_seconds', 'out_of_memory_halvings')
 
 
@@ -23,8 +25,8 @@ def merge_results(**iterations: Dict) -> Dict:
 def merge(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the results of one chain of jobs as those of one job.
 
-    Of each path the last word counts, unless a later job did not get to it. The audit is the last there is, with the
-    costs of all jobs that left one; model calls are summed over the paths, so that none resumed is counted twice.
+    Of each item the last word counts, unless a later job did not get to it. The audit is the last there is, with the
+    costs of all jobs that left one; model calls are summed over the items, so that none resumed is counted twice.
     """
     items: dict[str, dict[str, Any]] = {}
     for result in results:
@@ -34,7 +36,7 @@ def merge(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     audits = [result['audit'] for result in results if result['audit'] is not None]
     audit = None
     if audits:
-        calls = sum(entry[key] for entry in items.values() for key in ('band_calls', 'endpoint_calls', 'saddle_calls'))
+        calls = sum(entry.get(key, 0) for entry in items.values() for key in _CALLS)
         audit = {
             **audits[-1],
             **{key: sum(each[key] for each in audits) for key in _SUMS},
@@ -42,7 +44,7 @@ def merge(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
             'started_at': audits[0]['started_at'],
             'model_calls': max(calls, audits[-1]['model_calls']),
         }
-    ended = judge([NebItemResult(id=name, **entry) for name, entry in items.items()], 'paths')
+    ended = judge([_of_any_task(name, entry) for name, entry in items.items()], ITEMS[results[-1]['task']])
     return {
         **results[-1],
         'exit': ended.model_dump(mode='json'),
@@ -50,3 +52,8 @@ def merge(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         'audit': audit,
         'n_jobs': len(results),
     }
+
+
+def _of_any_task(name: str, entry: dict[str, Any]) -> ItemResult:
+    shared = {field: entry[field] for field in ItemResult.model_fields if field in entry}
+    return ItemResult.model_validate({'id': name, **shared})
