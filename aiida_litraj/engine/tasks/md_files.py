@@ -42,10 +42,12 @@ class Recorder:
         every = parameters.timestep_fs
         self._frame_every = steps_in(parameters.frame_interval_fs, every, 'frame_interval_fs')
         self._thermo_every = steps_in(parameters.thermo_interval_fs, every, 'thermo_interval_fs')
-        atoms = (tuple(int(number) for number in numbers), tuple(bool(periodic) for periodic in system.pbc))
+        a, b, c = (bool(periodic) for periodic in system.pbc)
         self._paths = folder.items / f'{name}{FRAMES_SUFFIX}', folder.items / f'{name}{THERMO_SUFFIX}'
-        self.frames = RecordWriter(self._paths[0], Header('frames', *atoms, parameters.frame_dtype), frames)
-        self.thermo = RecordWriter(self._paths[1], Header('thermo', *atoms), thermo)
+        self.frames = RecordWriter(
+            self._paths[0], Header('frames', tuple(numbers), (a, b, c), parameters.frame_dtype), frames
+        )
+        self.thermo = RecordWriter(self._paths[1], Header('thermo', tuple(numbers), (a, b, c)), thermo)
 
     def due(self, step: int) -> bool:
         """Return whether a step is recorded in any of the files."""

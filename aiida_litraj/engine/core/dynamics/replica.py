@@ -13,6 +13,9 @@ from .limits import Verdict, Watch
 from .schedule import Schedule
 from .state import NO_STRESS, State, System
 
+_OVERFLOW = (ArithmeticError, np.linalg.LinAlgError)
+"""What is raised where numbers of Python's own overflow, or a matrix is not finite."""
+
 
 class Replica:
     """A replica on its way: ``state`` is the last whole step, ``pending`` where it waits for an evaluation.
@@ -65,8 +68,12 @@ class Replica:
         if not self.begun:
             self.pending = self.state
         else:
-            with np.errstate(all='ignore'):  # what overflows is found by the watch
-                place = self.integrator.advance(self.state, self.schedule.at(self.state.step + 1))
+            try:
+                with np.errstate(all='ignore'):  # what becomes infinite is found by the watch
+                    place = self.integrator.advance(self.state, self.schedule.at(self.state.step + 1))
+            except _OVERFLOW as error:
+                self.pending = None
+                return Verdict('non_finite', f'the integrator lost its numbers: {error}')
             self.pending = place.evaluated(np.nan, np.full_like(place.forces, np.nan), None)
         return self._watch.before(self.pending)
 
@@ -83,8 +90,11 @@ class Replica:
             return verdict
         now = self.schedule.at(pending.step)
         if self.begun:
-            with np.errstate(all='ignore'):
-                pending = self.integrator.complete(pending, now)
+            try:
+                with np.errstate(all='ignore'):
+                    pending = self.integrator.complete(pending, now)
+            except _OVERFLOW as error:
+                return Verdict('non_finite', f'the integrator lost its numbers: {error}')
         verdict = self._watch.after(pending, now.kt)
         if verdict is not None:
             self.pending = pending

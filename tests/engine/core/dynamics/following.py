@@ -51,7 +51,7 @@ class VolumeSpring:
 
     def moments(self, n_atoms: int, kt: float, pressure: float) -> tuple[float, float]:
         """Mean and standard deviation of the volume, by quadrature."""
-        v = self.volume * np.linspace(0.2, 2.5, 20001)
+        v = self.volume * np.linspace(0.01, 10.0, 20001)
         log = -(self.energy(v) + pressure * v) / kt + (n_atoms - 1) * np.log(v)
         weight = np.exp(log - log.max())
         mean = (weight * v).sum() / weight.sum()
@@ -67,6 +67,46 @@ class Springs:
     def __call__(self, state: State) -> Answer:
         x = state.positions
         return float(0.5 * (self.constant * x * x).sum()), -self.constant * x, None
+
+
+@dataclass(frozen=True)
+class QuarticSprings:
+    """U = k/4 of the fourth powers of all distances: chaotic, and U is Gamma distributed with shape degrees/4."""
+
+    constant: float
+
+    def __call__(self, state: State) -> Answer:
+        vectors = state.positions[None] - state.positions[:, None]
+        squared = (vectors * vectors).sum(axis=2)
+        energy = 0.125 * self.constant * float((squared * squared).sum())
+        forces = self.constant * (squared[:, :, None] * vectors).sum(axis=1)
+        pulls = 0.5 * self.constant * np.einsum('ij,ija,ijb->ab', squared, vectors, vectors)
+        return energy, forces, pulls / state.volume
+
+
+@dataclass(frozen=True)
+class ShapeSpring:
+    """U = G V0 |e|^2 / 2 of the cell alone, e being the logarithmic strain of a cube of edge L."""
+
+    modulus: float
+    edge: float
+
+    def __call__(self, state: State) -> Answer:
+        _, stretches, axes = np.linalg.svd(state.cell / self.edge)
+        strains, scale = np.log(stretches), self.modulus * self.edge**3
+        stress = scale * (axes.T * strains) @ axes / state.volume
+        return 0.5 * scale * float((strains * strains).sum()), np.zeros_like(state.positions), stress
+
+
+def both(first: Potential, second: Potential) -> Potential:
+    """The sum of two potentials."""
+
+    def of(state: State) -> Answer:
+        one, other = first(state), second(state)
+        stress = None if one[2] is None or other[2] is None else one[2] + other[2]
+        return one[0] + other[0], one[1] + other[1], stress
+
+    return of
 
 
 @dataclass(frozen=True)
