@@ -6,16 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiida.cmdline.commands.cmd_verdi import verdi
 from aiida.engine import calcfunction
 from aiida.manage.caching import enable_caching
-from aiida.orm import CalcFunctionNode, Data, Float, Group, QueryBuilder
+from aiida.orm import CalcFunctionNode, Data, Float, Group, QueryBuilder, load_node
 from aiida.tools import delete_nodes
 from aiida.tools.archive import create_archive, import_archive
+from click.testing import CliRunner
 
 from aiida_litraj.data import FramesData, SourceData
 from aiida_litraj.datasets.ingest.run import import_dataset
 from aiida_litraj.datasets.make import make
 from aiida_litraj.groups import DatasetGroup
+from aiida_litraj.groups.query import find_entry
+from aiida_litraj.groups.select import Wish, select
+from aiida_litraj.groups.verify import verify
 
 pytestmark = pytest.mark.usefixtures('aiida_profile_clean')
 
@@ -66,6 +71,68 @@ def test_deleted_like_any_node(tmp_path: Path) -> None:
     assert done
     assert QueryBuilder().append(FramesData).count() == 4
     assert DatasetGroup.of('BVEL13k').count() == 0
+
+
+def test_archive_of_paths_and_of_a_selection(tmp_path: Path, aiida_profile: Any) -> None:
+    """With ``verdi``, as a person would: paths, and a selection with all that it was drawn from."""
+    source = make('nebDFT2k', tmp_path, n=6)
+    import_dataset(source, 'nebDFT2k', workers=0, chunk_size=4)
+    made = select('nebDFT2k', Wish(number=2, seed=3)).parts['selected']
+    before, images, uuid = graph(), made.frames.to_bytes(), made.uuid
+    origins = made.base.attributes.get('origins')
+    said('archive', 'create', '--all', tmp_path / 'all.aiida')
+    said('archive', 'create', '--nodes', uuid, '--', tmp_path / 'selection.aiida')
+
+    aiida_profile.reset_storage()
+    said('archive', 'import', tmp_path / 'all.aiida')
+    assert graph() == before
+    assert all(f'nebDFT2k/{one}' in said('group', 'list', '--all') for one in DatasetGroup.of('nebDFT2k').splits)
+    assert verify('nebDFT2k', [source]).ok
+    shown = said('group', 'show', 'nebDFT2k')
+    path = find_entry('nebDFT2k', read_ids('nebDFT2k')[0])
+    creator = load_node(path.uuid).creator
+    assert 'PathData' in shown and 'PathData' in said('node', 'show', creator.uuid)
+    assert 'import_entries' in said('process', 'show', creator.uuid)
+    assert path.frames().n_frames == load_node(path.uuid).n_images > 1
+
+    aiida_profile.reset_storage()
+    said('archive', 'import', tmp_path / 'selection.aiida')
+    there = load_node(uuid)
+    assert there.frames.to_bytes() == images and there.creator.process_label == 'select_entries'
+    for origin, _ in origins:
+        creator = load_node(origin).creator
+        assert (creator.process_label, creator.inputs.source.label) == ('import_entries', 'nebDFT2k')
+
+
+def test_a_set_by_verdi_goes_and_comes_back(tmp_path: Path) -> None:
+    """Deleted with ``verdi node delete`` and imported again, a set has the same contents and no trace of the loss."""
+    source = make('nebDFT2k', tmp_path, n=5)
+    import_dataset(source, 'nebDFT2k', workers=0, chunk_size=2)
+    before = {node.label: node.base.repository.metadata for node in DatasetGroup.of('nebDFT2k').nodes}
+    hashes = {node.label: node.base.caching.get_hash() for node in DatasetGroup.of('nebDFT2k').nodes}
+    victim = find_entry('nebDFT2k', sorted(before)[0])
+    said('node', 'delete', '--force', victim.uuid)
+    left = DatasetGroup.of('nebDFT2k').count()  # its chunk went along
+    assert left < 5
+    said('storage', 'maintain', '--full', '--force')
+
+    again = import_dataset(source, 'nebDFT2k', workers=0, chunk_size=2)
+    assert (again.stored, again.entries) == (5 - left, 5)
+    after = list(DatasetGroup.of('nebDFT2k').nodes)
+    assert {node.label: node.base.repository.metadata for node in after} == before
+    assert {node.label: node.base.caching.get_hash() for node in after} == hashes
+    assert verify('nebDFT2k', [source]).ok
+
+
+def read_ids(name: str) -> list[str]:
+    return sorted(node.label for node in DatasetGroup.of(name).nodes)
+
+
+def said(*words: object) -> str:
+    """Return what a verdi command says."""
+    ran = CliRunner().invoke(verdi, [str(word) for word in words])
+    assert ran.exit_code == 0, ran.output
+    return ran.output
 
 
 @calcfunction

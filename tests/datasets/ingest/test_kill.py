@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from aiida.manage import get_manager
-from aiida.orm import CalcFunctionNode, QueryBuilder
+from aiida.orm import CalcFunctionNode, Data, QueryBuilder
 
 from aiida_litraj.data import FramesData
 from aiida_litraj.datasets.ingest.lock import LOCK, only_import
@@ -25,55 +25,66 @@ from aiida_litraj.groups.verify import verify
 
 pytestmark = [pytest.mark.usefixtures('aiida_profile_clean'), pytest.mark.e2e, pytest.mark.timeout(600)]
 
-ENTRIES = 2000
-KILLS = 20
+CASES = {
+    'configurations': ('MPLiTrj', {'n': 2000, 'atoms': 8}, 20, 'entry', 20),
+    'many in a node': ('MPLiTrj', {'n': 400, 'atoms': 8}, 10, 'trajectory', 3),
+    'paths': ('nebDFT2k', {'n': 50}, 2, 'entry', 3),
+}
+"""Set, how it is made, entries per chunk, granularity, and how often the import is killed."""
 SCRIPT = """
 import sys
 from aiida import load_profile
 load_profile(sys.argv[1])
 from aiida_litraj.datasets.ingest.run import import_dataset
 tell = lambda *what: print(*what, flush=True)
-import_dataset(sys.argv[2], 'MPLiTrj', name='killed', workers=1, chunk_size=20, progress=tell)
+card, size, granularity = sys.argv[3:]
+import_dataset(
+    sys.argv[2], card, name='killed', workers=1, chunk_size=int(size), granularity=granularity, progress=tell
+)
 """
 
 
-def start(profile: str, source: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, '-W', 'ignore', '-c', SCRIPT, profile, str(source)]
+def start(profile: str, source: Path, *options: object) -> subprocess.Popen[str]:
+    command = [sys.executable, '-W', 'ignore', '-c', SCRIPT, profile, str(source), *map(str, options)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def contents(name: str) -> dict[str, tuple[Any, Any]]:
     """Return repository and hash of each entry's node by its identifier; fails on a repeated one."""
     query = QueryBuilder().append(DatasetGroup, filters={'label': name}, tag='set')
-    query.append(FramesData, with_group='set', project=['label', 'repository_metadata', 'attributes'])
+    query.append(Data, with_group='set', project=['label', 'repository_metadata', 'attributes'])
     rows = query.all()
     found = {label: (metadata, {**attributes, 'dataset': ''}) for label, metadata, attributes in rows}
     assert len(found) == len(rows)
     return found
 
 
-def test_killed_twenty_times(tmp_path: Path, aiida_profile: Any, record_property: Any) -> None:
-    source = make('MPLiTrj', tmp_path, n=ENTRIES, atoms=8)
-    import_dataset(source, 'MPLiTrj', name='whole', workers=0)
+@pytest.mark.parametrize('case', CASES.values(), ids=CASES)
+def test_killed_at_random_moments(case: Any, tmp_path: Path, aiida_profile: Any, record_property: Any) -> None:
+    card, options, size, granularity, kills = case
+    n_entries = options['n']
+    source = make(card, tmp_path, **options)
+    import_dataset(source, card, name='whole', workers=0, chunk_size=size, granularity=granularity)
     seed = int(os.environ.get('LITRAJ_KILL_SEED', random.SystemRandom().randrange(10**6)))
     record_property('seed', seed)
     print(f'seed {seed}')
     chance = random.Random(seed)
     stored = []
-    for _ in range(KILLS):
-        process = start(aiida_profile.name, source)
+    for _ in range(kills):
+        process = start(aiida_profile.name, source, card, size, granularity)
         assert process.stdout is not None
-        for _ in range(chance.randrange(1, 8)):  # lines of progress, the first few before anything is stored
-            assert process.stdout.readline()
+        left = chance.randrange(1, 7)  # lines of progress; none before the first part, one before anything is stored
+        while left and (line := process.stdout.readline()):
+            left -= left == 1 or not line.startswith('checksum')
         time.sleep(chance.uniform(0.0, 0.03))
         assert process.poll() is None, 'the import was over before it could be killed'
         os.killpg(process.pid, signal.SIGKILL)  # its workers too: what a scheduler kills, it kills whole
         process.communicate()
-        stored.append(len(contents('killed')) if 'killed' in DatasetGroup.names() else 0)
-    assert stored == sorted(stored) and 0 < stored[-1] < ENTRIES
-    last = import_dataset(source, 'MPLiTrj', name='killed', workers=0)
+        stored.append(DatasetGroup.of('killed').number_of_entries() if 'killed' in DatasetGroup.names() else 0)
+    assert stored == sorted(stored) and 0 < stored[-1] < n_entries
+    last = import_dataset(source, card, name='killed', workers=0, chunk_size=size, granularity=granularity)
 
-    assert last.entries == ENTRIES
+    assert last.entries == n_entries
     assert contents('killed') == contents('whole')
     # Contents and hashes of all nodes, their creators, and that nothing between the chunks is missing.
     found = verify('killed', [source])
