@@ -25,10 +25,12 @@ BATCH = 2000
 """Rows fetched at a time."""
 BATCH_OF_MANY = 10
 """The same of nodes of many entries."""
-_LISTS = {'material_id': 'material_ids', 'source_line': 'source_lines', 'number': 'numbers'}
+_LISTS = {
+    'material_id': 'material_ids', 'source_file': 'source_files', 'source_line': 'source_lines', 'number': 'numbers',
+}  # fmt: skip
 """Attribute of a node of one entry -> that of a node of many."""
 _PLAIN = ('split', 'source_file', 'dataset')
-"""The same for all entries of a node of many."""
+"""The same for all entries of a node of many, but for ``source_file`` where it has ``source_files``."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,13 @@ def _nodes_that_may_have(group: DatasetGroup, entry_id: str) -> Iterable[str]:
     return [
         uuid
         for (uuid, _), (first, last) in zip(rows, spans, strict=True)
-        if first is not None and last is not None and first[0] == number[0] and first[1] <= number[1] <= last[1]
+        if first is not None and last is not None and _may_lie(number, first, last)
     ]
+
+
+def _may_lie(number: tuple[str, int], first: tuple[str, int], last: tuple[str, int]) -> bool:
+    # Of entries of several files, each numbered anew, the first and the last do not tell of those between.
+    return first[0] != last[0] or (first[0] == number[0] and first[1] <= number[1] <= last[1])
 
 
 def _running_number(entry_id: str) -> tuple[str, int] | None:

@@ -53,9 +53,10 @@ def _entries(attributes: Mapping[str, Any], files: Mapping[str, Frames]) -> Iter
         return
     ids: Sequence[str] = attributes['entry_ids']
     indexed = attributes.get('index_rows', [None] * len(ids))
+    places: Sequence[str] = attributes.get('source_files') or [attributes['source_file']] * len(ids)
     for index, entry_id in enumerate(ids):
         yield Entry(
             entry_id, attributes.get('split'), attributes['material_ids'][index], files[FRAMES_FILE][index],
-            attributes['entry_properties'][index], attributes['source_file'], attributes['source_lines'][index],
+            attributes['entry_properties'][index], places[index], attributes['source_lines'][index],
             attributes['numbers'][index], indexed[index],
         )  # fmt: skip

@@ -349,8 +349,9 @@ def test_labels_that_a_card_does_not_name_are_told(ask: Callable[..., Any], call
     assert done.exit_code == 1 and 'REF_energy' in done.stderr and 'has no energy' in done.stderr
 
 
+@pytest.mark.parametrize('granularity', ['entry', 'trajectory'])
 def test_a_folder_of_many_files_is_stored_once_and_comes_back(
-    ask: Callable[..., Any], folder: Path, tmp_path: Path
+    ask: Callable[..., Any], granularity: str, tmp_path: Path
 ) -> None:
     from aiida.orm import ProcessNode, QueryBuilder
 
@@ -360,16 +361,17 @@ def test_a_folder_of_many_files_is_stored_once_and_comes_back(
         atoms = to_ase(entry_frames(number))[0]
         atoms.info['crystal'] = f'mp-{number}'
         write(place, atoms, format='extxyz')
-    (tmp_path / 'many.yaml').write_text(CARD.replace('own', 'many').replace('splits: {train: 20, test: 10}', ''))
-    source, card = tmp_path / 'many', ('--card', tmp_path / 'many.yaml', '--workers', 0)
+    name = f'many-{granularity}'
+    (tmp_path / 'many.yaml').write_text(CARD.replace('own', name).replace('splits: {train: 20, test: 10}', ''))
+    source, card = tmp_path / 'many', ('--card', tmp_path / 'many.yaml', '--workers', 0, '--granularity', granularity)
     assert ask('import', source, *card, '--limit', 25)['stored'] == 25
     done = ask('import', source, *card)
     assert (done['stored'], done['present'], done['problems']) == (35, 25, [])
     assert ask('import', source, *card)['stored'] == 0
-    imports = QueryBuilder().append(ProcessNode, filters={'attributes.dataset': 'many'}).count()
+    imports = QueryBuilder().append(ProcessNode, filters={'attributes.dataset': name}).count()
     assert imports == 2
-    assert ask('query', 'many', '--id', 'run_2/7/0')['entries'][0]['source_file'] == 'run_2/7.xyz'
-    made = Path(ask('export', 'many', '-o', tmp_path / 'out')['path'])
+    assert ask('query', name, '--id', 'run_2/7/0')['entries'][0]['source_file'] == 'run_2/7.xyz'
+    made = Path(ask('export', name, '-o', tmp_path / 'out')['path'])
     for place in places:
         back = made / place.relative_to(source)
         np.testing.assert_array_equal(read(back).positions, read(place).positions)

@@ -25,7 +25,7 @@ Granularity = Literal['entry', 'trajectory']
 FRAMES_TYPE = 'data.litraj.frames.FramesData.'
 FRAMES_CLASS = "<class 'aiida_litraj.data.frames.FramesData'>"
 HASH_EXTRA = '_aiida_hash'
-OF_EACH = {'entry_ids', 'material_ids', 'entry_properties', 'source_lines', 'numbers', 'index_rows'}
+OF_EACH = {'entry_ids', 'material_ids', 'entry_properties', 'source_files', 'source_lines', 'numbers', 'index_rows'}
 """Attributes of a node of many entries that have a value for each."""
 hash_of = NodeHasher()
 
@@ -151,6 +151,8 @@ def _draft_of_many(dataset: str, entries: Sequence[Entry]) -> Draft:
         'number': first.number,
         'numbers': [entry.number for entry in entries],
     }
+    if any(entry.file != first.file for entry in entries):
+        labels['source_files'] = [entry.file for entry in entries]
     if any(entry.row is not None for entry in entries):
         labels['index_rows'] = [None if entry.row is None else _row(entry.row) for entry in entries]
     return _draft(f'{first.id} .. {last.id}', summary(frames) | labels, frames, first.split)
