@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from ..codes.profile import CACHED
 from .console import emit_json
 from .errors import refusals
+from .lazy import LazyCommands
 from .options import json_option, parse_overrides, set_override, with_profile
 from .processes import BARRIER
 
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
     from aiida.orm import AbstractCode
 
 
-@click.group(short_help='Compute a barrier.')
+class _Launches(LazyCommands, click.Group):
+    package = str(__package__)
+    commands_in: ClassVar = {'barrier': 'launch:barrier'}
+
+
+@click.group(cls=_Launches, short_help='Launch a calculation.')
 def launch() -> None:
     """Launch a calculation.
 
@@ -53,7 +59,7 @@ class Request:
     processes: int | None
 
 
-@launch.command(short_help='The migration barrier of a hop in a crystal.')
+@click.command(short_help='The migration barrier of a hop in a crystal.')
 @click.argument('structure')
 @click.option(
     '--hop',
@@ -261,7 +267,7 @@ def _run(builder: ProcessBuilder, as_json: bool) -> None:
     """Run the chain here, with a progress bar, and print its barrier."""
     from .foreground import instantiate, run_with_progress
     from .processes import failure_of, result_of
-    from .show import print_result
+    from .show import print_barrier
 
     with refusals():
         process = instantiate(builder)
@@ -274,7 +280,7 @@ def _run(builder: ProcessBuilder, as_json: bool) -> None:
     if as_json:
         emit_json(result)
     else:
-        print_result(result)
+        print_barrier(result)
         if result.get('from_cache'):
             click.echo('From the cache: an equal job of before was found, nothing was computed. Anew: --no-cache')
         click.echo(f'Next, a picture: aiida-litraj plot {chain.pk}')

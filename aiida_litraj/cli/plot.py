@@ -1,4 +1,4 @@
-"""``aiida-litraj plot``: the energy along a path."""
+"""``aiida-litraj plot``: the picture of what a chain found."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ if TYPE_CHECKING:
     from aiida.orm import WorkChainNode
 
 
-@click.command(short_help='Draw the energy profile of a barrier.')
+@click.command(short_help='Draw the result of a chain.')
 @click.argument('pk')
 @click.option(
     '-o',
     '--output',
     type=click.Path(dir_okay=False, path_type=Path),
-    help='File to write: .png, .svg or .pdf.  [default: barrier-PK.png]',
+    help='File to write: .png, .svg or .pdf.  [default: like barrier-PK.png]',
 )
 @json_option
 @with_profile
 def plot(pk: str, output: Path | None, as_json: bool) -> None:
-    """Draw the energy profile of the barrier PK: images, and the spline through them with their forces as slopes.
+    """Draw the result of the chain PK (or of the chain that node PK belongs to).
+
+    Of a barrier: images, and the spline through them with their forces as slopes.
 
     \b
     Examples:
@@ -34,10 +36,11 @@ def plot(pk: str, output: Path | None, as_json: bool) -> None:
       aiida-litraj plot 123 -o hop.svg
     """
     with refusals():
-        from .processes import load_barrier
+        from .processes import entry_point, kind_of, load_chain
 
-        chain = load_barrier(pk)
-        written = save_energy_profile(chain, output or Path(f'barrier-{chain.pk}.png'))
+        chain = load_chain(pk)
+        name = str(entry_point(chain)).removeprefix('litraj.')
+        written = kind_of(chain).call('picture', chain, output or Path(f'{name}-{chain.pk}.png'))
     if as_json:
         emit_json({'uuid': chain.uuid, 'picture': str(written)})
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .chains import CHAINS, Chain
 from .errors import Refusal
 
 if TYPE_CHECKING:
@@ -49,21 +50,27 @@ def load_process(text: str) -> ProcessNode:
     return process
 
 
-def load_barrier(text: str) -> WorkChainNode:
-    """Return the chain of the barrier that the node with this pk or uuid belongs to.
+def load_chain(text: str) -> WorkChainNode:
+    """Return the chain, of a kind that is launched, that the node with this pk or uuid belongs to.
 
     :raises Refusal: if it belongs to none.
     """
     process = load_process(text)
     chain: Any = process
-    while chain is not None and entry_point(chain) != BARRIER:
+    while chain is not None and entry_point(chain) not in CHAINS:
         chain = chain.caller
     if chain is None:
         raise Refusal(
-            f'process {process.pk} ({entry_point(process) or process.process_label}) does not belong to a barrier',
-            'Give the pk that aiida-litraj launch barrier printed.',
+            f'process {process.pk} ({entry_point(process) or process.process_label}) does not belong to a '
+            f'{" or a ".join(kind.noun for kind in CHAINS.values())}',
+            'Give the pk that aiida-litraj launch printed.',
         )
     return chain
+
+
+def kind_of(chain: ProcessNode) -> Chain:
+    """Return what kind of chain a process is, one of those that are launched."""
+    return CHAINS[str(entry_point(chain))]
 
 
 def entry_point(process: ProcessNode) -> str | None:
@@ -81,6 +88,12 @@ def jobs_of(process: ProcessNode) -> list[CalcJobNode]:
 
 
 def result_of(chain: WorkChainNode) -> dict[str, Any] | None:
+    """Return the result of a chain that is launched as ``--json`` prints it, or ``None`` if it has none."""
+    result: dict[str, Any] | None = kind_of(chain).call('result', chain)
+    return result
+
+
+def barrier_of(chain: WorkChainNode) -> dict[str, Any] | None:
     """Return the barrier as ``--json`` prints it, or ``None`` if the chain has none."""
     barrier = getattr(chain.outputs, 'barrier', None) if 'barrier' in chain.outputs else None
     if barrier is None:
@@ -121,8 +134,10 @@ def failure_of(process: ProcessNode) -> Refusal:
     """Return what to say of a process that ended without a result."""
     reason = process.exit_message or process.exception or f'it was {_state(process)}'
     code = f' [{process.exit_status}]' if process.exit_status else ''
+    kind = CHAINS.get(entry_point(process) or '')
+    lacking = kind.noun if kind else 'result'
     return Refusal(
-        f'process {process.pk} ended without a barrier{code}: {str(reason).strip().rstrip(".")}',
+        f'process {process.pk} ended without a {lacking}{code}: {str(reason).strip().rstrip(".")}',
         f'Its log: verdi process report {process.pk}',
         pk=process.pk,
         uuid=process.uuid,
@@ -145,7 +160,7 @@ def unfinished(process: ProcessNode) -> Refusal:
 
 
 def finished_result(chain: WorkChainNode) -> dict[str, Any]:
-    """Return the barrier of a chain.
+    """Return the result of a chain.
 
     :raises Refusal: if it has not ended, or ended without one.
     """

@@ -1,4 +1,4 @@
-"""``aiida-litraj show``: the barrier of a chain."""
+"""``aiida-litraj show``: the result of a chain."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .errors import refusals
 from .options import json_option, with_profile
 
 
-@click.command(short_help='The barrier of a chain.')
+@click.command(short_help='The result of a chain.')
 @click.argument('pk')
 @json_option
 @with_profile
 def show(pk: str, as_json: bool) -> None:
-    """Show the barrier of the chain PK (or of the chain that node PK belongs to).
+    """Show the result of the chain PK (or of the chain that node PK belongs to).
 
     \b
     Examples:
@@ -24,16 +24,22 @@ def show(pk: str, as_json: bool) -> None:
       aiida-litraj show 123 --json
     """
     with refusals():
-        from .processes import finished_result, load_barrier
+        from .processes import finished_result, kind_of, load_chain
 
-        result = finished_result(load_barrier(pk))
+        chain = load_chain(pk)
+        result = finished_result(chain)
     if as_json:
         emit_json(result)
     else:
-        print_result(result)
+        kind_of(chain).call('show', result)
 
 
-def print_result(result: dict[str, Any]) -> None:
+def barrier_line(result: dict[str, Any]) -> str:
+    """Return a barrier in one line."""
+    return f'Barrier {result["barrier_ev"]:.3f} eV{"" if result["converged"] else " (not converged)"}'
+
+
+def print_barrier(result: dict[str, Any]) -> None:
     """Print a barrier as a table and its warnings."""
     energies = result['profile_ev'] or []
     highest = max(range(len(energies)), key=energies.__getitem__) if energies else None

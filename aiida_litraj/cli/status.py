@@ -43,8 +43,9 @@ def status(pk: str, as_json: bool) -> None:
 
 def _state(process: ProcessNode) -> tuple[dict[str, Any], Progress | None]:
     """Return the state of a process as ``--json`` prints it, and the progress of its running job."""
+    from .chains import CHAINS
     from .live import running_job
-    from .processes import BARRIER, entry_point, jobs_of, result_of
+    from .processes import entry_point, jobs_of, result_of
 
     jobs = jobs_of(process)
     content: dict[str, Any] = {
@@ -65,7 +66,7 @@ def _state(process: ProcessNode) -> tuple[dict[str, Any], Progress | None]:
     if job is not None:
         progress, content['progress_problem'] = _look(job)
         content['progress'] = None if progress is None else progress.model_dump(mode='json')
-    if process.is_terminated and entry_point(process) == BARRIER:
+    if process.is_terminated and entry_point(process) in CHAINS:
         content['result'] = result_of(process)
     return content, progress
 
@@ -128,12 +129,10 @@ def _print(process: ProcessNode, content: dict[str, Any], progress: Progress | N
 def _next(process: ProcessNode, content: dict[str, Any]) -> str:
     """Return what to type next."""
     if content['result'] is not None:
-        result = content['result']
-        mark = '' if result['converged'] else ' (not converged)'
-        return (
-            f'Barrier {result["barrier_ev"]:.3f} eV{mark}. '
-            f'All of it: aiida-litraj show {process.pk}; picture: aiida-litraj plot {process.pk}'
-        )
+        from .processes import kind_of
+
+        line = kind_of(process).call('line', content['result'])
+        return f'{line}. All of it: aiida-litraj show {process.pk}; picture: aiida-litraj plot {process.pk}'
     if content['finished']:
         return f'Log: verdi process report {process.pk}'
     return f'Again: aiida-litraj status {process.pk}; log: verdi process report {process.pk}'
