@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from ..codes.profile import CACHED
-from .console import emit_json
 from .errors import refusals
+from .launching import job_options, require_caching, reusing
+from .launching import run as _run
+from .launching import submit as _submit
 from .lazy import LazyCommands
 from .options import json_option, parse_overrides, set_override, with_profile
 from .processes import BARRIER
@@ -122,7 +122,7 @@ def barrier(cache: bool | None, daemon: bool, as_json: bool, **options: Any) -> 
         announce(builder, resume=cache is not False, quiet=as_json)
     if cache is False:
         builder.neb.neb.metadata.disable_cache = True  # goes with the job, also to the daemon
-    with _reusing() if cache else contextlib.nullcontext():
+    with reusing() if cache else contextlib.nullcontext():
         if daemon:
             _submit(builder, as_json)
         else:
@@ -168,21 +168,9 @@ def build(
     """Return the builder from nodes."""
     from aiida.plugins import WorkflowFactory
 
-    from ..codes.choose import computer_of, require_device
-    from ..codes.register import OPTIONS
+    from ..codes.choose import computer_of
     from .structures import load_structure
 
-    options = dict(code.base.extras.get(OPTIONS, {}))
-    asked = {
-        'max_seconds': request.max_seconds,
-        'max_wallclock_seconds': request.walltime,
-        'device': request.device,
-        'processes': request.processes,
-    }
-    options.update({key: value for key, value in asked.items() if value is not None})
-    require_device(code, options.get('device'))
-    if options:  # setting any of them sets them all, and AiiDA wants these
-        options.setdefault('resources', {'num_machines': 1, 'num_mpiprocs_per_machine': 1})
     if hop is not None:
         crystal = {'structure': structure, 'hop': hop}
     else:
@@ -196,7 +184,7 @@ def build(
         potential=potential,
         protocol=request.protocol,
         overrides=overrides,
-        options=options,
+        options=job_options(code, vars(request)),
         computer=computer_of(code),
         verify_saddle=request.verify_saddle,
         **crystal,
@@ -232,76 +220,3 @@ def announce(builder: ProcessBuilder, resume: bool = True, quiet: bool = False) 
         click.echo(click.style(f'Warning: {warning}', fg='yellow'), err=True)
     if job is not None:
         click.echo(f'Goes on from job {job.pk}, which was stopped. From the start: --no-cache', err=True)
-
-
-def require_caching() -> None:
-    """Refuse to leave to the daemon what only the profile can tell it: that equal jobs are to be reused.
-
-    :raises click.UsageError: if the profile does not say so; it names the command that makes it.
-    """
-    from aiida.manage.caching import get_use_cache
-    from aiida.manage.configuration import get_profile
-    from aiida.plugins import CalculationFactory
-
-    if get_use_cache(identifier=CalculationFactory('litraj.neb').build_process_type()):
-        return
-    profile = get_profile()
-    name = profile.name if profile is not None else ''
-    raise click.UsageError(
-        f'--cache does not reach the daemon, which goes by the profile, and {name!r} reuses no jobs of this plugin; '
-        f"type once: verdi -p {name} config set --append caching.enabled_for '{CACHED}', "
-        f'then: verdi -p {name} daemon restart'
-    )
-
-
-@contextlib.contextmanager
-def _reusing() -> Iterator[None]:
-    """Reuse equal calculations that run in this interpreter."""
-    from aiida.manage.caching import enable_caching
-
-    with enable_caching(identifier=CACHED):
-        yield
-
-
-def _run(builder: ProcessBuilder, as_json: bool) -> None:
-    """Run the chain here, with a progress bar, and print its barrier."""
-    from .foreground import instantiate, run_with_progress
-    from .processes import failure_of, result_of
-    from .show import print_barrier
-
-    with refusals():
-        process = instantiate(builder)
-    if not as_json:
-        click.echo(f'Chain {process.pid}. From elsewhere: aiida-litraj status {process.pid}', err=True)
-    chain = run_with_progress(process)
-    result = result_of(chain)
-    if result is None:
-        raise failure_of(chain)
-    if as_json:
-        emit_json(result)
-    else:
-        print_barrier(result)
-        if result.get('from_cache'):
-            click.echo('From the cache: an equal job of before was found, nothing was computed. Anew: --no-cache')
-        click.echo(f'Next, a picture: aiida-litraj plot {chain.pk}')
-    if chain.exit_status:
-        click.echo(f'Ended with [{chain.exit_status}]: {chain.exit_message}', err=True)
-        click.get_current_context().exit(1)
-
-
-def _submit(builder: ProcessBuilder, as_json: bool) -> None:
-    """Hand the chain to the daemon, which is started if it does not run, and say what to type next."""
-    from aiida.engine import submit
-
-    from ..codes.daemon import ensure_daemon
-
-    with refusals():
-        state = ensure_daemon()
-        chain = submit(builder)
-    if as_json:
-        emit_json({'uuid': chain.uuid, 'pk': chain.pk, 'state': 'submitted', 'daemon': state})
-        return
-    if state == 'started':
-        click.echo('Started the daemon.')
-    click.echo(f'Submitted chain {chain.pk}.')
-    click.echo(f'Next: aiida-litraj status {chain.pk}; when it has ended: aiida-litraj show {chain.pk}')
