@@ -31,6 +31,8 @@ PROBE_EXTRA = 'litraj_probe'
 """Extra of a code with what ``litraj-engine probe`` found in its environment."""
 ITEM_LABEL = re.compile(r'[A-Za-z0-9]+(_[A-Za-z0-9]+)*')
 _ALIKE = 0.7
+OF_ITEMS = ('structures', 'velocities')
+"""Further namespaces of inputs that items of a task refer to."""
 OVERLAP_ANG = 0.3
 """No two nuclei of a condensed phase come this close (H2: 0.74 Ang): two atoms of a path that do are on one place."""
 
@@ -72,6 +74,8 @@ def explain(error: ValidationError, name: str, model: type[BaseModel] | None = N
 def _near(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
     """Return which fields a model has that may be meant by the unknown one at ``location``."""
     for part in location[:-1]:
+        if isinstance(part, int):  # of a list of models, which is what ``model`` is already
+            continue
         field = model.model_fields.get(str(part))
         inner = () if field is None else (field.annotation, *get_args(field.annotation))
         found = next((kind for kind in inner if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
@@ -228,12 +232,12 @@ def check_parent(parent: RemoteData, inputs: Mapping[str, Any], task: str) -> No
     for name in ('potential', 'parameters'):
         if name in inputs and _hash(before[name]) != _hash(inputs[name]):
             raise ValueError(f'parent_folder: job {creator.pk} had other {name}; resume with the same, or leave it out')
-    items = ITEMS[task]
-    for name, item in inputs.get(items, {}).items():
-        if name in before[items] and _hash(before[items][name]) != _hash(item):
-            raise ValueError(
-                f'parent_folder: job {creator.pk} had another {name} among its {items}; rename it, or leave it out'
-            )
+    for items in dict.fromkeys((ITEMS[task], *OF_ITEMS)):
+        for name, item in (inputs.get(items, None) or {}).items():
+            if name in before.get(items, {}) and _hash(before[items][name]) != _hash(item):
+                raise ValueError(
+                    f'parent_folder: job {creator.pk} had another {name} among its {items}; rename it, or leave it out'
+                )
 
 
 def _hash(node: Any) -> str | None:

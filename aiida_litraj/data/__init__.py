@@ -4,5 +4,6 @@ from .frames import FramesData
 from .path import PathData
 from .potential import PotentialData
 from .source import SourceData
+from .trajectory import MdTrajectoryData
 
-__all__ = ('FramesData', 'PathData', 'PotentialData', 'SourceData')
+__all__ = ('FramesData', 'MdTrajectoryData', 'PathData', 'PotentialData', 'SourceData')

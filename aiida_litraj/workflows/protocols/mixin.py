@@ -52,7 +52,12 @@ class ProtocolMixin:
 
 
 def merge(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``left`` with the values of ``right`` put over it, mapping by mapping."""
+    """Return ``left`` with the values of ``right`` put over it, mapping by mapping.
+
+    A mapping that names another ``kind`` than the one below it takes its place: their fields have nothing in common.
+    """
+    if right.get('kind', left.get('kind')) != left.get('kind'):
+        return dict(right)
     merged = dict(left)
     for key, value in right.items():
         old = merged.get(key)

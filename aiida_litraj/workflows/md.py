@@ -1,0 +1,104 @@
+"""Restarting chain of molecular dynamics: brings every replica to the end of its schedule, or to its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aiida.engine import ProcessHandlerReport, ToContext, process_handler
+from aiida.orm import AbstractCode, ArrayData, CalcJobNode, Computer, Dict, StructureData
+
+from ..calculations.md import KEEP_UNFINISHED, MdCalculation, check_structures, used_structures
+from ..calculations.monitors import STALLED, STOPPED_EXTRA
+from ..calculations.validation import check_parameters
+from ..contract.md import MdParameters
+from ..data.potential import PotentialData
+from .base import MAX_IDLE_CRASHES, MAX_IDLE_JOBS, SCHEDULER, EngineBaseWorkChain
+
+MONITOR = {'entry_point': 'litraj.hopeless', 'minimum_poll_interval': 60}
+"""Ends a job that has evaluated nothing for an hour, which would else sit there to the end of its walltime."""
+
+
+class MdBaseWorkChain(EngineBaseWorkChain):
+    """Follows replicas; resubmits those that were cut off, from their checkpoint, and gathers all trajectories.
+
+    A replica that died is a result, and is not repeated.
+    """
+
+    _process_class = MdCalculation
+    outputs_name = 'trajectories'
+    protocol_file = 'md.yaml'
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: AbstractCode,
+        structures: Mapping[str, StructureData],
+        replicas: Mapping[str, Mapping[str, Any] | Dict],
+        potential: PotentialData,
+        protocol: str | None = None,
+        overrides: Mapping[str, Any] | Path | str | None = None,
+        options: Mapping[str, Any] | None = None,
+        computer: Computer | None = None,
+        velocities: Mapping[str, ArrayData] | None = None,
+    ) -> Any:
+        """Return a builder with every number of a protocol filled in.
+
+        :param structures: where replicas start, by name.
+        :param replicas: by name, each like ``{'structure': 'Li2S', 'seed': 1, 'schedule': [{'duration_fs': 1000.0,
+            'temperature_k': 600.0}]}``; with npt a segment has a ``pressure_gpa`` too.
+        :param overrides: what to change, like ``{'parameters': {'timestep_fs': 1.0}}``, or a YAML file.
+        :param options: ``metadata.options`` of the jobs.
+        :param computer: where to run a code that is not bound to a computer.
+        :param velocities: with ``initial_velocities: given``, by the name of the structure.
+        :raises ValueError: if protocol, override or an input cannot be used, naming it.
+        """
+        values = cls.get_protocol_inputs(protocol, overrides)['parameters']
+        parameters = Dict(
+            check_parameters(values, MdParameters).model_dump(mode='json'),
+            label=protocol or cls.get_default_protocol(),
+        )
+        nodes = {name: given if isinstance(given, Dict) else Dict(dict(given)) for name, given in replicas.items()}
+        given = {'structures': dict(structures), 'replicas': nodes, 'potential': potential, 'parameters': parameters}
+        given |= {'velocities': dict(velocities)} if velocities else {}
+        check_structures(structures)
+        MdCalculation.check_items(nodes)
+        MdCalculation.check_together({'code': code, **given})
+        builder = cls.get_builder()
+        builder.md.code = code
+        for name, value in given.items():
+            builder.md[name] = value
+        builder.md.monitors = {'hopeless': Dict(MONITOR)}
+        builder.md.metadata.options = dict(options or {})
+        if computer is not None:
+            builder.md.metadata.computer = computer
+        return builder
+
+    def largest(self) -> int:
+        """Return the number of atoms of the largest structure of the next job."""
+        return max(len(structure.sites) for structure in self.ctx.inputs.structures.values())
+
+    def run_process(self) -> ToContext:
+        """Submit the next job; if it may be the last, with the frames of what it does not finish."""
+        last = self.ctx.iteration + 1 >= self.inputs.max_iterations.value
+        may_give_up = self.ctx.idle_jobs + 1 >= MAX_IDLE_CRASHES
+        self.ctx.inputs.metadata.options[KEEP_UNFINISHED] = last or may_give_up
+        return super().run_process()
+
+    @process_handler(priority=570, exit_codes=[SCHEDULER.STOPPED_BY_MONITOR])
+    def handle_stopped(self, node: CalcJobNode) -> ProcessHandlerReport:
+        """A monitor found the job hopeless: go on from the checkpoint if it only hung, perhaps of the node's fault."""
+        if node.base.extras.get(STOPPED_EXTRA, None) == STALLED:
+            return self._resume(node, patience=MAX_IDLE_CRASHES)
+        return self._give_up(node, 'a restart cannot change that')
+
+    def _resume(
+        self, node: CalcJobNode, halved: str | None = None, patience: int = MAX_IDLE_JOBS
+    ) -> ProcessHandlerReport:
+        """Prepare the next job as any, with the structures and velocities of what is left."""
+        report = super()._resume(node, halved, patience)
+        for name in ('structures', 'velocities'):
+            if name in self.ctx.inputs:
+                self.ctx.inputs[name] = used_structures(self.ctx.inputs.replicas, self.ctx.inputs[name])
+        return report
