@@ -73,7 +73,8 @@ class MdParser(BatchParser):
                 return None
             raise LitrajError('ERROR_RESULT_ARRAYS', reason=f'{item.id}: {frames.name} is missing') from error
         except ValueError as error:
-            if not arrays and item.status != 'finished':  # cut off before its first frame, or in the middle of it
+            none = not arrays or not getattr(item, 'n_frames', 0)
+            if none and item.status != 'finished':  # cut off or dead before its first frame, or in the middle of it
                 return None
             raise LitrajError('ERROR_RESULT_ARRAYS', reason=f'{item.id}: {error}') from error
         numbers = structure_arrays(inputs['structures'][given['structure']])['numbers']
