@@ -33,7 +33,7 @@ def test_report_without_a_potential() -> None:
     assert report.engine_version == __version__
     assert report.devices[0] == 'cpu'
     assert {'numpy', 'pydantic'} <= set(report.packages)
-    assert by_name['toy'].names == ['double_well', 'ideal_gas', 'morse', 'mueller_brown']
+    assert by_name['toy'].names == ['double_well', 'ideal_gas', 'morse', 'mueller_brown', 'site_lattice']
     assert set(by_name) >= {'sevennet', 'mace', 'chgnet', 'ase', 'toy'}
     assert (by_name['mace'].package, by_name['sevennet'].package) == ('mace-torch', 'sevenn')
     assert not [family.error for family in report.families if family.error]

@@ -108,11 +108,39 @@ def ideal_gas(configuration: Configuration) -> Evaluation:
     return Evaluation(0.0, np.zeros_like(configuration.positions), stress)
 
 
+def site_lattice(
+    configuration: Configuration,
+    spacing: float = 3.0,
+    barrier: float = 0.2,
+    framework: float = 4.0,
+    modulus: float = 0.1,
+) -> Evaluation:
+    """Return the energy of atoms on a simple cubic lattice of sites, which do not feel each other: a toy conductor.
+
+    V = sum h/2 sum_k (1 - cos 2 pi n_k s_k), with s_k the fractional coordinates and n_k the number of ``spacing`` in
+    cell vector k. Between neighbouring sites stands a barrier h in eV: ``barrier`` for lithium, ``framework`` for all
+    other elements. The lattice goes with the cell, which resists changes of its volume from n_1 n_2 n_3 spacing^3 with
+    ``modulus`` in eV/Ang^3, and nothing else.
+    """
+    cell = configuration.cell
+    counts = np.maximum(np.rint(np.linalg.norm(cell, axis=1) / spacing), 1.0)
+    inverse = np.linalg.inv(cell)
+    phases = 2.0 * np.pi * counts * (configuration.positions @ inverse)
+    heights = np.where(configuration.numbers == 3, barrier, framework)[:, None]
+    slopes = heights * np.pi * counts * np.sin(phases)
+    rest, volume = counts.prod() * spacing**3, abs(np.linalg.det(cell))
+    strain = volume / rest - 1.0
+    energy = (0.5 * heights * (1.0 - np.cos(phases))).sum() + 0.5 * modulus * rest * strain**2
+    stress = modulus * strain * np.eye(3) if configuration.stress else None
+    return Evaluation(float(energy), -slopes @ inverse.T, stress)
+
+
 _FUNCTIONS: dict[str, Callable[..., Evaluation]] = {
     'double_well': double_well,
     'mueller_brown': mueller_brown,
     'morse': morse,
     'ideal_gas': ideal_gas,
+    'site_lattice': site_lattice,
 }
 
 

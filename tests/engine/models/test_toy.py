@@ -38,6 +38,29 @@ class _InAField(EvaluatorContract):
         return [Configuration(np.full(n, 3), rng.uniform(-0.8, 0.8, size=(n, 3)), *cells) for n in (1, 4)]
 
 
+class TestSiteLattice(EvaluatorContract):
+    test_translation_invariance = None  # type: ignore[assignment]
+
+    @pytest.fixture
+    def evaluator(self) -> Evaluator:
+        return toy('site_lattice', barrier=0.3)
+
+    def test_barrier_between_sites_of_lithium_and_of_the_framework(self, evaluator: Evaluator) -> None:
+        cell, pbc = 6.0 * np.eye(3), np.ones(3, dtype=bool)
+        between = np.array([[1.5, 3.0, 0.0]])
+        lithium, sulphur, strained = evaluator.evaluate(
+            [
+                Configuration(np.array([3]), between, cell, pbc),
+                Configuration(np.array([16]), between, cell, pbc),
+                Configuration(np.array([3]), 1.1 * between, 1.1 * cell, pbc, stress=True),
+            ]
+        )
+        assert lithium.energy == pytest.approx(0.3, abs=1e-12)
+        assert sulphur.energy == pytest.approx(4.0, abs=1e-12)
+        np.testing.assert_allclose(lithium.forces, 0.0, atol=1e-12)
+        np.testing.assert_allclose(strained.stress, 0.1 * (1.1**3 - 1.0) * np.eye(3))
+
+
 class TestDoubleWell(_InAField):
     @pytest.fixture
     def evaluator(self) -> Evaluator:
@@ -67,7 +90,7 @@ class TestMuellerBrown(_InAField):
 @pytest.mark.parametrize(
     ('name', 'arguments', 'label', 'message'),
     [
-        ('no_such', {}, 'ERROR_POTENTIAL_NOT_LOADED', 'double_well, ideal_gas, morse, mueller_brown'),
+        ('no_such', {}, 'ERROR_POTENTIAL_NOT_LOADED', 'double_well, ideal_gas, morse, mueller_brown, site_lattice'),
         ('morse', {'dtype': 'float32'}, 'ERROR_DTYPE', 'it offers float64'),
         ('morse', {'kernels': 'flash'}, 'ERROR_KERNELS', 'has only plain'),
         ('morse', {'device': 'cuda'}, 'ERROR_DEVICE', 'cpu for this family'),
