@@ -56,7 +56,7 @@ class MdParser(BatchParser):
         return None if item.status == 'unfinished' else self._trajectory(given, item, arrays)
 
     def _trajectory(self, given: Dict, item: ItemResult, arrays: Mapping[str, AnyArray]) -> MdTrajectoryData | None:
-        if self._temporary is None:
+        if self._temporary is None or (item.status == 'failed' and not getattr(item, 'n_frames', 0)):
             return None
         frames = self._temporary / files.ITEMS / f'{item.id}{FRAMES_SUFFIX}'
         thermo = frames.with_suffix(THERMO_SUFFIX)

@@ -19,7 +19,11 @@ class Parsed(NamedTuple):
     status: int | None
     message: str | None
     results: dict[str, Any] | None
-    paths: dict[str, PathData]
+    nodes: dict[str, Any]
+
+    @property
+    def paths(self) -> dict[str, PathData]:
+        return self.nodes
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
