@@ -81,11 +81,14 @@ class RobustnessGrid:
     cells: dict[tuple[float, float], GridCell]
 
     @property
-    def survived_share(self) -> float:
-        """Share of all replicas that reached the end."""
-        return sum(cell.n_survived for cell in self.cells.values()) / sum(
-            cell.n_repeats for cell in self.cells.values()
-        )
+    def n_replicas(self) -> int:
+        """Number of replicas that are wanted in all."""
+        return sum(cell.n_repeats for cell in self.cells.values())
+
+    @property
+    def n_survived(self) -> int:
+        """Number of replicas that reached the end."""
+        return sum(cell.n_survived for cell in self.cells.values())
 
     def count(self, colour: Colour) -> int:
         """Return the number of cells of a colour."""

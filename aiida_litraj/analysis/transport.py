@@ -40,7 +40,7 @@ CM2_PER_S = 1e-4
 SAME_STEP = 1e-3
 """Relative difference of time steps that is round-off of the clock."""
 MOST_POINTS = 300
-"""Lags kept for figures."""
+"""Lags kept for figures, at most."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,7 @@ class Transport:
     n_windows: float
     framework_msd_ang2: float | None
     curves: Curves
+    settings: TransportSettings
     caveats: tuple[Caveat, ...]
 
     @property
@@ -184,6 +185,7 @@ def measure_transport(
         n_windows=fit.n_windows if fit.slope is not None else 0.0,
         framework_msd_ang2=None if framework_msd is None else float(framework_msd[len(framework_msd) // 2]),
         curves=_curves(step, mobile_msd, pooled([mean_square_displacement(one) for one in sums]), framework_msd),
+        settings=settings,
         caveats=tuple(caveats),
     )
 
@@ -244,7 +246,8 @@ def _framework_caveats(msd: Array | None, settings: TransportSettings) -> list[C
 
 
 def _curves(step: float, mobile: Array, collective: Array, framework: Array | None) -> Curves:
-    """Return at most ``MOST_POINTS`` lags of each, evenly spaced, up to half the longest run."""
+    """Return lags up to half the longest run, thinned so that they draw well on straight and logarithmic axes."""
     last = max(1, (len(mobile) - 1) // 2)
-    lags = np.unique(np.linspace(0, last, MOST_POINTS).round().astype(np.int64))
+    spaced = np.concatenate([np.linspace(0, last, MOST_POINTS // 2), np.geomspace(1, last, MOST_POINTS // 2)])
+    lags = np.unique(spaced.round().astype(np.int64))
     return Curves(step * lags, mobile[lags], collective[lags], None if framework is None else framework[lags])
