@@ -22,9 +22,7 @@ def stages(symbols: list[str]) -> list[Stage]:
     frames = [generator.uniform(0.0, 9.0, (len(symbols), 3)) for _ in range(2)]
     periodic = np.ones(3, dtype=bool)
     return [
-        analyse_stage(
-            name, symbols, np.array([start, start + 5.0]), frames[:2], [CELL] * 2, np.ones(3, dtype=bool), 4.0
-        )
+        analyse_stage(name, symbols, np.array([start, start + 5.0]), frames, [CELL] * 2, periodic, 4.0)
         for name, start in (('melt', 0.0), ('glass', 20.0))
     ]
 
