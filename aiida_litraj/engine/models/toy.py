@@ -115,24 +115,29 @@ def site_lattice(
     framework: float = 4.0,
     modulus: float = 0.1,
 ) -> Evaluation:
-    """Return the energy of atoms on a simple cubic lattice of sites, which do not feel each other: a toy conductor.
+    """Return the energy of atoms on a simple cubic lattice of sites, blind to each other else: a toy conductor.
 
     V = sum h/2 sum_k (1 - cos 2 pi n_k s_k), with s_k the fractional coordinates and n_k the number of ``spacing`` in
     cell vector k. Between neighbouring sites stands a barrier h in eV: ``barrier`` for lithium, ``framework`` for all
-    other elements. The lattice goes with the cell, which resists changes of its volume from n_1 n_2 n_3 spacing^3 with
-    ``modulus`` in eV/Ang^3, and nothing else.
+    other elements. These carry the lattice: its origin is their mean (on the circle), so that momentum is conserved.
+    The cell resists changes of its volume from n_1 n_2 n_3 spacing^3 with ``modulus`` in eV/Ang^3, and nothing else.
     """
-    cell = configuration.cell
+    cell, lithium = configuration.cell, configuration.numbers == 3
     counts = np.maximum(np.rint(np.linalg.norm(cell, axis=1) / spacing), 1.0)
     inverse = np.linalg.inv(cell)
     phases = 2.0 * np.pi * counts * (configuration.positions @ inverse)
-    heights = np.where(configuration.numbers == 3, barrier, framework)[:, None]
-    slopes = heights * np.pi * counts * np.sin(phases)
+    carriers = phases[~lithium]
+    phases = phases - np.arctan2(np.sin(carriers).sum(axis=0), np.cos(carriers).sum(axis=0))
+    heights = np.where(lithium, barrier, framework)[:, None]
+    slopes = 0.5 * heights * np.sin(phases)
+    if len(carriers):  # what is against the lattice is carried by its atoms
+        shares = np.cos(phases[~lithium])
+        slopes[~lithium] -= slopes.sum(axis=0) * shares / shares.sum(axis=0)
     rest, volume = counts.prod() * spacing**3, abs(np.linalg.det(cell))
     strain = volume / rest - 1.0
     energy = (0.5 * heights * (1.0 - np.cos(phases))).sum() + 0.5 * modulus * rest * strain**2
     stress = modulus * strain * np.eye(3) if configuration.stress else None
-    return Evaluation(float(energy), -slopes @ inverse.T, stress)
+    return Evaluation(float(energy), -(2.0 * np.pi * counts * slopes) @ inverse.T, stress)
 
 
 _FUNCTIONS: dict[str, Callable[..., Evaluation]] = {
