@@ -1,0 +1,309 @@
+"""Where a potential survives: anneals on a grid of temperatures and pressures, of one potential or several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from aiida.common import AttributeDict
+from aiida.engine import ExitCode, ToContext, WorkChain
+from aiida.orm import AbstractCode, Computer, Dict, StructureData, WorkChainNode, to_aiida_type
+
+from ..calculations.base import register_exit_codes
+from ..calculations.functions.analyse_robustness import analyse_robustness
+from ..calculations.functions.plan_robustness import START, plan_robustness, read_grid, replicas_of
+from ..calculations.functions.random_hard_spheres import packed, random_hard_spheres
+from ..calculations.md import check_in_ensemble
+from ..calculations.validation import (
+    check_elements,
+    check_family,
+    check_names,
+    check_parameters,
+    check_structure,
+    refuse,
+)
+from ..contract.errors import BY_LABEL
+from ..contract.md import MdParameters, Segment, check_segment
+from ..contract.relax import RelaxationParameters
+from ..data.potential import PotentialData
+from .md import MONITOR, MdBaseWorkChain
+from .protocols import ProtocolMixin
+from .relax import RelaxBaseWorkChain
+from .submission import submitted_before
+
+PHYSICS = 500
+"""Exit codes from here on are verdicts on replicas or structures, which are what a grid is made of."""
+
+
+class RobustnessWorkChain(ProtocolMixin, WorkChain):
+    """Relaxes a start with each potential, anneals it at each temperature and pressure, and says who survived.
+
+    The start is given, or packed at random. All replicas of a potential are one job. A replica that dies is a result;
+    the chain fails only where a potential could not be asked, and then still has the grids of the others.
+    """
+
+    protocol_file = 'robustness.yaml'
+
+    @classmethod
+    def define(cls, spec: Any) -> None:
+        """Define inputs, outline and outputs."""
+        super().define(spec)
+        spec.input('structure', valid_type=StructureData, required=False, help='The start, instead of ``packing``.')
+        for name, required, text in (
+            ('packing', False, 'The start: atoms at random, ``PackingRequest``; a protocol gives it.'),
+            ('grid', True, 'Temperatures, pressures, repeats, duration and seed: ``Grid``; a protocol gives them.'),
+            ('relaxation', True, 'Parameters of the relaxation of the start, as ``litraj.relax`` has them.'),
+            ('dynamics', True, 'Parameters of the anneals, as ``litraj.md`` has them.'),
+        ):
+            spec.input(name, valid_type=Dict, required=required, serializer=to_aiida_type, help=text)
+        spec.input_namespace(
+            'potentials',
+            valid_type=(PotentialData, AbstractCode),
+            dynamic=True,
+            help='By name: ``potential``, and the ``code`` with its environment.',
+        )
+        spec.input_namespace(
+            'monitors', valid_type=Dict, dynamic=True, required=False, help='Of the jobs of molecular dynamics.'
+        )
+        spec.input(
+            'jobs',
+            valid_type=dict,
+            non_db=True,
+            default=dict,
+            help='By name of the potential: ``computer``, the label of one for a code that is not bound to any, and '
+            '``options``, ``metadata.options`` of the jobs.',
+        )
+        spec.inputs.validator = refuse(check_robustness_inputs)
+        spec.outline(cls.prepare, cls.relax, cls.anneal, cls.analyse)
+        spec.output('start', valid_type=StructureData, required=False, help='The packing, if the start was packed.')
+        spec.output_namespace('relaxed', valid_type=StructureData, dynamic=True, help='The start of each potential.')
+        spec.output_namespace('grids', valid_type=Dict, dynamic=True, help='Cells and replicas of each potential.')
+        spec.output_namespace('results', valid_type=Dict, dynamic=True, help='How the replicas ended, with the audit.')
+        register_exit_codes(spec)
+        for label, code in MdBaseWorkChain.exit_codes.items():  # 301, 302, 401 and 402, of the restarting chains
+            if label not in BY_LABEL:
+                spec.exit_code(code.status, label, code.message)
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        potentials: Mapping[str, Mapping[str, Any]],
+        structure: StructureData | None = None,
+        protocol: str | None = None,
+        overrides: Mapping[str, Any] | Path | str | None = None,
+        options: Mapping[str, Any] | None = None,
+        computer: Computer | None = None,
+        jobs: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Any:
+        """Return a builder with every number of a protocol filled in.
+
+        :param potentials: by name, each ``{'code': ..., 'potential': ...}``.
+        :param structure: where to start, instead of the packing of the protocol.
+        :param overrides: what to change, like ``{'grid': {'repeats': 1}}``, or a YAML file.
+        :param options: ``metadata.options`` of all jobs.
+        :param computer: where to run codes that are not bound to a computer.
+        :param jobs: computer (its label) and options of some potentials, by name, instead of those for all.
+        :raises ValueError: if protocol, override or an input cannot be used, naming value and remedy.
+        """
+        inputs = cls.get_protocol_inputs(protocol, overrides)
+        name = protocol or cls.get_default_protocol()
+        relaxation = resolved(RelaxBaseWorkChain, inputs['relaxation'], RelaxationParameters)
+        dynamics = resolved(MdBaseWorkChain, inputs['dynamics'], MdParameters)
+        given: dict[str, Any] = {
+            'potentials': {key: dict(value) for key, value in potentials.items()},
+            'grid': Dict(read_grid(inputs['grid']).model_dump(mode='json'), label=name),
+            'relaxation': Dict(relaxation, label=name),
+            'dynamics': Dict(dynamics, label=name),
+        }
+        given |= {'packing': Dict(inputs['packing'], label=name)} if structure is None else {'structure': structure}
+        every = {'options': dict(options or {}), **({} if computer is None else {'computer': computer.label})}
+        given['jobs'] = {key: {**every, **(jobs or {}).get(key, {})} for key in potentials}
+        check_robustness_inputs(given)
+        builder = cls.get_builder()
+        for key, value in given.items():
+            builder[key] = value
+        builder.monitors = {'hopeless': Dict(MONITOR)}
+        return builder
+
+    def prepare(self) -> None:
+        """Pack the start, if it is not given, and plan the replicas."""
+        if 'structure' in self.inputs:
+            self.ctx.start = self.inputs.structure
+        else:
+            self.ctx.start = random_hard_spheres(
+                self.inputs.packing, metadata={'call_link_label': 'random_hard_spheres'}
+            )
+            self.out('start', self.ctx.start)
+        planned = plan_robustness(self.inputs.grid, metadata={'call_link_label': 'plan_robustness'})
+        self.ctx.replicas = dict(planned['replicas'])
+
+    def relax(self) -> Any:
+        """Relax the start with each potential."""
+        started = {}
+        for name in self.inputs.potentials:
+            structures = {START: self.ctx.start}
+            given = {'parameters': self.inputs.relaxation, 'structures': structures}
+            started[f'relax_{name}'] = self._start(RelaxBaseWorkChain, 'relax', name, given)
+        return ToContext(**started)
+
+    def anneal(self) -> Any:
+        """Anneal what each potential has made of it; one that has made nothing of it has no grid."""
+        started = {}
+        for name in self.inputs.potentials:
+            chain = self.ctx[f'relax_{name}']
+            relaxed = _nested(chain, 'structures').get(START)
+            if relaxed is None:
+                self.report(f'{name}: {chain.process_label}<{chain.pk}> left no structure: {chain.exit_message}')
+                continue
+            self.out(f'relaxed.{name}', relaxed)
+            given = {
+                'parameters': self.inputs.dynamics,
+                'structures': {START: relaxed},
+                'replicas': self.ctx.replicas,
+            }
+            if 'monitors' in self.inputs:
+                given['monitors'] = dict(self.inputs.monitors)
+            started[f'md_{name}'] = self._start(MdBaseWorkChain, 'md', name, given)
+        return ToContext(**started)
+
+    def analyse(self) -> ExitCode | None:
+        """Make the grid of each potential; end with the first code of one that could not be asked."""
+        ended = None
+        for name in self.inputs.potentials:
+            chain = self.ctx[f'md_{name}'] if f'md_{name}' in self.ctx else self.ctx[f'relax_{name}']
+            if f'md_{name}' in self.ctx and 'results' in chain.outputs:
+                self.out(f'results.{name}', chain.outputs.results)
+                grid = analyse_robustness(
+                    grid=self.inputs.grid,
+                    dynamics=self.inputs.dynamics,
+                    results=chain.outputs.results,
+                    **_nested(chain, 'trajectories'),
+                    metadata={'call_link_label': f'analyse_robustness_{name}'},
+                )
+                self.out(f'grids.{name}', grid)
+                if (chain.exit_status or 0) >= PHYSICS or chain.is_finished_ok:
+                    continue
+            ended = ended or self._ended(chain, name)
+        return ended
+
+    def _start(self, chain: Any, task: str, name: str, given: dict[str, Any]) -> WorkChainNode:
+        """Submit a chain of one potential, or find the one that a killed worker has submitted."""
+        label = f'{task}_{name}'
+        earlier = submitted_before(self, label)
+        if earlier is not None:
+            return earlier
+        chosen = self.inputs.potentials[name]
+        inputs = AttributeDict({**given, 'code': chosen['code'], 'potential': chosen['potential']})
+        inputs.metadata = AttributeDict(job_metadata(self.inputs.jobs.get(name, {})))
+        return self.submit(chain, **{task: inputs, 'metadata': {'call_link_label': label}})
+
+    def _ended(self, chain: WorkChainNode, name: str) -> ExitCode:
+        if chain.is_killed:
+            return self.exit_codes.ERROR_SUB_PROCESS_KILLED
+        if not chain.is_finished:
+            return self.exit_codes.ERROR_SUB_PROCESS_EXCEPTED
+        return ExitCode(chain.exit_status, f'{name}: {chain.exit_message}')
+
+
+def _nested(chain: WorkChainNode, name: str) -> dict[str, Any]:
+    return dict(chain.outputs[name]) if name in chain.outputs else {}
+
+
+def resolved(chain: Any, section: Mapping[str, Any], model: Any) -> dict[str, Any]:
+    """Return the parameters of a protocol of another chain, changed as the section says, every field validated.
+
+    :param section: ``protocol``, and what differs from it.
+    :raises ValueError: naming what is not known or out of range.
+    """
+    changes = {key: value for key, value in section.items() if key != 'protocol'}
+    values = chain.get_protocol_inputs(section.get('protocol'), {'parameters': changes})['parameters']
+    found: dict[str, Any] = check_parameters(values, model).model_dump(mode='json')
+    return found
+
+
+def job_metadata(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``metadata`` of a job: its computer, by label, and its options."""
+    from aiida.orm import load_computer
+
+    metadata: dict[str, Any] = {'options': AttributeDict(job.get('options') or {})}
+    if job.get('computer') is not None:
+        metadata['computer'] = load_computer(job['computer'])
+    return metadata
+
+
+def check_robustness_inputs(inputs: Mapping[str, Any]) -> None:
+    """Refuse inputs that cannot give a grid; those that are not there are not judged.
+
+    The start is packed for the sake of its checks and thrown away.
+
+    :raises ValueError: naming the input, its value and the remedy.
+    """
+    structure, packing = inputs.get('structure', None), inputs.get('packing', None)
+    if (structure is None) == (packing is None):
+        given = 'both are' if packing is not None else 'none is'
+        raise ValueError(f'structure and packing: {given} given; the start is one or the other')
+    check_potentials(inputs.get('potentials', None) or {})
+    if inputs.get('grid', None) is None or inputs.get('dynamics', None) is None:
+        return
+    grid, name = read_grid(inputs['grid'].get_dict()), 'structure' if packing is None else 'packing'
+    parameters = check_parameters(inputs['dynamics'].get_dict(), MdParameters)
+    check_npt(parameters)
+    if inputs.get('relaxation', None) is not None:
+        check_parameters(inputs['relaxation'].get_dict(), RelaxationParameters)
+    segment = next(iter(replicas_of(grid).values()))['schedule'][0]
+    try:
+        check_segment(Segment.model_validate(segment), parameters, 'grid')
+    except ValueError as error:
+        raise ValueError(f'{error} (grid.duration_ps = {grid.duration_ps:g})') from error
+    start = packed(packing.get_dict()) if structure is None else structure
+    check_structure(start, name)
+    for chosen in inputs['potentials'].values():
+        potential = chosen['potential']
+        check_elements(potential, {kind.symbol for kind in start.kinds})
+        check_in_ensemble(start, name, parameters, potential)
+        check_images(start, name, potential)
+
+
+def check_npt(parameters: MdParameters) -> None:
+    """Refuse another ensemble than that of a pressure.
+
+    :raises ValueError: naming it.
+    """
+    if parameters.ensemble != 'npt':
+        raise ValueError(
+            f'dynamics.ensemble = {parameters.ensemble!r}: anneals at a pressure need npt; take a protocol of '
+            'litraj.md with it, such as npt-isotropic'
+        )
+
+
+def check_potentials(potentials: Mapping[str, Any]) -> None:
+    """Refuse none, or one without its code or potential, or a code without the family.
+
+    :raises ValueError: naming the first that is at fault.
+    """
+    check_names(potentials, 'potentials', 'potential with its code')
+    for name, chosen in potentials.items():
+        for part, kind in (('potential', PotentialData), ('code', AbstractCode)):
+            if not isinstance(chosen, Mapping) or not isinstance(chosen.get(part, None), kind):
+                raise ValueError(f'potentials.{name}.{part} is missing; give {{code: ..., potential: ...}}')
+        unknown = sorted(set(chosen) - {'potential', 'code'})
+        if unknown:
+            raise ValueError(f'potentials.{name}.{unknown[0]} is not known; there are: code, potential')
+        check_family(chosen['code'], chosen['potential'])
+
+
+def check_images(structure: StructureData, name: str, potential: PotentialData) -> None:
+    """Refuse a cell in which an atom feels its own image.
+
+    :raises ValueError: if the potential's cutoff is known and longer than the cell is thin.
+    """
+    cell = np.array(structure.cell)
+    thinnest = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0).max()
+    if potential.cutoff_ang is not None and thinnest < potential.cutoff_ang:
+        remedy = 'take more atoms' if name == 'packing' else 'give a supercell'
+        raise ValueError(
+            f'{name}: the cell is {thinnest:.2f} Ang thin, less than the cutoff of the potential '
+            f'({potential.cutoff_ang:g} Ang): each atom would feel its own image; {remedy}'
+        )
