@@ -20,7 +20,7 @@ from ..data.potential import PotentialData
 from ..data.trajectory import MdTrajectoryData
 from .base import LitrajCalcJob
 from .relax import structure_arrays
-from .validation import check_names, check_structure, explain, refuse
+from .validation import check_masses, check_names, check_structure, explain, refuse
 
 KEEP_UNFINISHED = 'keep_unfinished'
 
@@ -110,6 +110,7 @@ class MdCalculation(LitrajCalcJob):
                 check_segment(segment, parameters, f'replicas.{name}.schedule[{k}]')
         used = {replica.structure for replica in replicas.values()}
         for name in sorted(used & set(structures)):
+            check_masses(structures[name], f'structures.{name}')
             check_in_ensemble(structures[name], f'structures.{name}', parameters, inputs.get('potential', None))
             velocities_of(name, structures[name], inputs.get('velocities', None) or {}, parameters)
 

@@ -9,7 +9,7 @@ import numpy as np
 from aiida.orm import StructureData
 from ase.data import atomic_numbers
 
-from ..analysis.symmetry import operations
+from ..analysis.symmetry import Operations, operations
 from ..contract.potential import PotentialSpec
 from ..contract.relax import RelaxationParameters, RelaxItem, RelaxJob
 from ..contract.runtime import Runtime
@@ -62,6 +62,11 @@ class RelaxCalculation(LitrajCalcJob):
                     f'structures.{name}: it is periodic in {sum(structure.pbc)} directions only: set parameters.cell '
                     'to fixed and symmetry_tolerance_ang to null'
                 )
+            if values.get('symmetry_tolerance_ang') is not None:
+                try:
+                    symmetry_of(structure, values['symmetry_tolerance_ang'])
+                except ValueError as error:
+                    raise ValueError(f'structures.{name}: {error}') from error
 
     @classmethod
     def symbols(cls, inputs: Mapping[str, Any]) -> set[str]:
@@ -81,11 +86,19 @@ class RelaxCalculation(LitrajCalcJob):
         arrays = structure_arrays(item)
         tolerance = parameters.symmetry_tolerance_ang
         if tolerance is not None:
-            kinds = sorted({site.kind_name for site in item.sites})
-            numbers = np.array([kinds.index(site.kind_name) + 1 for site in item.sites], dtype=np.int64)
-            found = operations(arrays['cell'], arrays['positions'], numbers, tolerance)
-            arrays |= {'rotations': found.rotations, 'permutations': found.permutations}
+            arrays |= symmetry_of(item, tolerance)._asdict()
         return arrays
+
+
+def symmetry_of(structure: StructureData, tolerance_ang: float) -> Operations:
+    """Return the operations that take a structure onto itself, atoms of each kind onto atoms of that kind.
+
+    :raises ValueError: if no symmetry is found.
+    """
+    arrays = structure_arrays(structure)
+    kinds = sorted({site.kind_name for site in structure.sites})
+    numbers = np.array([kinds.index(site.kind_name) + 1 for site in structure.sites], dtype=np.int64)
+    return operations(arrays['cell'], arrays['positions'], numbers, tolerance_ang)
 
 
 def structure_arrays(structure: StructureData) -> dict[str, Any]:

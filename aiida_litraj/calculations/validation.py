@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
+from aiida.common.constants import elements
 from aiida.common.links import LinkType
 from ase.data import atomic_numbers
 from pydantic import BaseModel, ValidationError
@@ -33,6 +34,8 @@ ITEM_LABEL = re.compile(r'[A-Za-z0-9]+(_[A-Za-z0-9]+)*')
 _ALIKE = 0.7
 OF_ITEMS = ('structures', 'velocities')
 """Further namespaces of inputs that items of a task refer to."""
+MASS_TOLERANCE_U = 0.05
+"""Between tables of standard masses; isotopes differ by 1."""
 OVERLAP_ANG = 0.3
 """No two nuclei of a condensed phase come this close (H2: 0.74 Ang): two atoms of a path that do are on one place."""
 
@@ -178,6 +181,20 @@ def check_structure(structure: StructureData, name: str) -> None:
         raise ValueError(
             f'{name}: atoms {pair[0]} and {pair[1]} are on one place ({pair[2]:.3f} Ang apart); remove one of them'
         )
+
+
+def check_masses(structure: StructureData, name: str) -> None:
+    """Refuse isotopes: dynamics are run with the standard masses of the elements.
+
+    :raises ValueError: naming the kind of atom that has another.
+    """
+    for kind in structure.kinds:
+        standard = elements[atomic_numbers[kind.symbol]]['mass']
+        if abs(kind.mass - standard) > MASS_TOLERANCE_U:
+            raise ValueError(
+                f'{name}: the kind {kind.name} has a mass of {kind.mass:g} u, {kind.symbol} has {standard:g}: isotopes '
+                'are not followed; give the kind the standard mass'
+            )
 
 
 def check_elements(potential: PotentialData, symbols: Iterable[str]) -> None:

@@ -65,8 +65,11 @@ class Folder:
 
         ``calls``: how many evaluations it and the tasks it needs have cost.
         """
+        stored = self.items / f'{result.id}.npz'
         if arrays:
-            write_atomic(self.items / f'{result.id}.npz', pack_arrays(arrays))
+            write_atomic(stored, pack_arrays(arrays))
+        else:
+            stored.unlink(missing_ok=True)
         write_atomic(self.items / f'{result.id}.json', result.model_dump_json().encode())
         mark = json.dumps({'fingerprint': fingerprint, 'calls': dict(calls)})
         write_atomic(self.checkpoint / f'{result.id}.done', mark.encode())
@@ -79,7 +82,9 @@ class Folder:
             if mark['fingerprint'] != fingerprint:
                 return None
             result = model.model_validate_json((self.items / f'{name}.json').read_bytes())
-            arrays = unpack_arrays(self.items / f'{name}.npz') if result.status == 'finished' else {}
+            stored = self.items / f'{name}.npz'
+            # What failed may have arrays, such as the last frames of a replica; what finished has them.
+            arrays = unpack_arrays(stored) if stored.exists() or result.status == 'finished' else {}
             return Kept(result, arrays, {str(task): int(calls) for task, calls in mark['calls'].items()})
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None

@@ -95,6 +95,13 @@ def slab() -> StructureData:
     return structure
 
 
+def of_lithium_6() -> StructureData:
+    structure = StructureData(cell=4.0 * np.eye(3))
+    for place in ((0.0, 0.0, 0.0), (2.0, 2.0, 2.0)):
+        structure.append_atom(position=place, symbols='Li', mass=6.015)
+    return structure
+
+
 def one_atom() -> StructureData:
     structure = StructureData(cell=5.0 * np.eye(3))
     structure.append_atom(position=(0.0, 0.0, 0.0), symbols='Li')
@@ -213,6 +220,10 @@ BAD: dict[str, tuple[Any, str]] = {
             'parameters': md_parameters(initial_velocities='given'), 'velocities': {'fcc': ArrayData(np.zeros(3))},
         },
         r'velocities\.fcc: node \w+ has no array velocities, only default',
+    ),
+    'isotope': (
+        lambda: {'structures': {'fcc': of_lithium_6()}},
+        r'structures\.fcc: the kind Li has a mass of 6\.015 u, Li has 6\.941: isotopes are not followed',
     ),
     'monitor unknown': (
         lambda: {'monitors': {'x': Dict({'entry_point': 'litraj.hopeless', 'kwargs': {'seconds': 1}})}},

@@ -176,7 +176,8 @@ def relax_crystal(crystal: Crystal, parameters: RelaxationParameters) -> Generat
         turn = np.eye(3) + coordinates[-3:] / scale
         cell, positions = cell0 @ turn, coordinates[:-3] @ turn
         volume = abs(float(np.linalg.det(cell)))
-        _check_volume(volume / volume0, turn, parameters)
+        if movable:
+            _check_volume(volume / volume0, turn, parameters)
         evaluated = yield Demand(
             positions[None], 'relax', n_steps, parameters.max_steps, fmax, parameters.fmax_ev_per_ang,
             cell[None] if movable else None, movable,

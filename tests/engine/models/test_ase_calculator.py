@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,8 @@ class TestEmt(EvaluatorContract):
             (found,) = evaluator.evaluate([configuration])
             assert found.energy == pytest.approx(atoms.get_potential_energy(), rel=ROUND_OFF)
             np.testing.assert_allclose(found.forces, atoms.get_forces(), rtol=0, atol=ROUND_OFF)
+            (found,) = evaluator.evaluate([replace(configuration, stress=True)])
+            np.testing.assert_allclose(found.stress, atoms.get_stress(voigt=False), rtol=0, atol=ROUND_OFF)
 
     def test_elements_are_those_with_parameters(self, evaluator: Evaluator) -> None:
         assert evaluator.report.elements is not None

@@ -58,6 +58,8 @@ def test_numbers_of_the_calculator_of_chgnet(name: str) -> None:
         assert found.energy == pytest.approx(atoms.get_potential_energy(), rel=ROUND_OFF)
         scale = np.abs(atoms.get_forces()).max()
         np.testing.assert_allclose(found.forces, atoms.get_forces(), rtol=0, atol=10 * ROUND_OFF * scale)
+        stress = atoms.get_stress(voigt=False)
+        np.testing.assert_allclose(found.stress, stress, rtol=0, atol=10 * ROUND_OFF * np.abs(stress).max())
 
 
 def test_report_says_what_it_is(potential: Evaluator) -> None:

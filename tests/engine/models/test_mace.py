@@ -59,13 +59,15 @@ class TestContract(EvaluatorContract):
         calculator = MACECalculator(model_paths=str(model_file), device='cpu', default_dtype=evaluator.dtype)
         for crystal in crystals_for(evaluator):
             for pbc in (crystal.pbc, np.array([True, True, False])):
-                asked = Configuration(crystal.numbers, crystal.positions, crystal.cell, pbc)
+                asked = Configuration(crystal.numbers, crystal.positions, crystal.cell, pbc, stress=bool(pbc.all()))
                 atoms = Atoms(asked.numbers, asked.positions, cell=asked.cell, pbc=pbc, calculator=calculator)
                 (found,) = evaluator.evaluate([asked])
                 scale = max(1.0, np.abs(atoms.get_forces()).max())
                 tolerance = ROUND_OFF[evaluator.dtype] * scale
                 assert found.energy == pytest.approx(atoms.get_potential_energy(), abs=tolerance * len(atoms))
                 np.testing.assert_allclose(found.forces, atoms.get_forces(), rtol=0, atol=tolerance)
+                if asked.stress:
+                    np.testing.assert_allclose(found.stress, atoms.get_stress(voigt=False), rtol=0, atol=tolerance)
 
 
 class TestContractOfBatches(EvaluatorContract):

@@ -77,6 +77,7 @@ def test_numbers_of_the_calculator_of_sevenn(name: str, modal: str | None) -> No
         (found,) = evaluator.evaluate([crystal])
         assert found.energy == pytest.approx(atoms.get_potential_energy(), rel=ROUND_OFF)
         np.testing.assert_allclose(found.forces, atoms.get_forces(), rtol=0, atol=10 * ROUND_OFF)
+        np.testing.assert_allclose(found.stress, atoms.get_stress(voigt=False), rtol=0, atol=ROUND_OFF)
 
 
 def test_report_says_what_it_is(sevennet_0: Evaluator) -> None:

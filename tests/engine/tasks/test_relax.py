@@ -266,6 +266,24 @@ def test_out_of_steps_keeps_the_structure_and_says_what_is_left(relaxed: Any) ->
     assert 'GPa is left after 1 steps' in result.exit.message
 
 
+def test_molecule_without_a_cell_is_relaxed_where_it_is(relaxed: Any) -> None:
+    """Two Morse atoms end at the distance of the minimum of their potential (which the cut-off shifts a little)."""
+    pair = ase.Atoms('Ar2', positions=[[0.0, 0, 0], [2.4, 0.3, 0]], pbc=False)
+    result, arrays = relaxed({'a': arrays_of(pair)}, cell='fixed')
+    assert result.items[0].converged, result.items[0].reason
+    calculator = Morse()
+    pair.positions = arrays['a/positions']
+    distance = pair.get_distance(0, 1)
+    energies = []
+    for scale in (0.999, 1.0, 1.001):
+        pair.set_distance(0, 1, scale * distance)
+        found = calculator.evaluator.evaluate(
+            [Configuration(pair.numbers, pair.positions, pair.cell.array, np.array(pair.pbc))]
+        )
+        energies.append(found[0].energy)
+    assert energies[1] == min(energies)
+
+
 def test_potential_without_stress_is_refused_for_a_cell(relaxed: Any) -> None:
     result, _ = relaxed({'a': arrays_of(crystal())}, potential='double_well')
     assert result.exit.label == 'ERROR_NO_STRESS'
