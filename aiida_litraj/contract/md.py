@@ -76,14 +76,14 @@ _GOES_WITH = {'stochastic-cell-rescaling': 'langevin', 'mtk': 'nose-hoover'}
 class Limits(Model):
     """When a replica counts as dead."""
 
-    temperature_factor: PositiveFloat = Field(gt=1.0)
+    temperature_factor: float = Field(gt=1.0)
     """Times the target temperature, or times ``temperature_floor_k`` where the target is lower."""
     temperature_floor_k: PositiveFloat
     energy_change_ev_per_atom: PositiveFloat
     """Of the potential energy, from that of the start, up or down."""
     volume_ratio_min: PositiveFloat = Field(lt=1.0)
     """To the volume of the start."""
-    volume_ratio_max: PositiveFloat = Field(gt=1.0)
+    volume_ratio_max: float = Field(gt=1.0)
     max_displacement_ang: PositiveFloat
     """Of an atom in one step."""
     max_neighbours: PositiveFloat

@@ -235,6 +235,7 @@ class Rerun:
     """``rerun(folder)`` runs the job there in this process and reads what it left; ``rerun.read`` only reads."""
 
     read = staticmethod(_read)
+    restored_signals = staticmethod(_restored_signals)
 
     @staticmethod
     def engine(folder: Path) -> Any:

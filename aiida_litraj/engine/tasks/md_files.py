@@ -126,11 +126,10 @@ class Checkpoint:
         arrays: dict[str, AnyArray] = {
             'fingerprint': np.frombuffer(bytes.fromhex(fingerprint), dtype=np.uint8),
             'counts': np.array([self.frames, self.thermo], dtype=np.int64),
-            'start': np.array([self.energy, self.volume]),
+            'energies_and_volume': np.array([self.energy, state.reservoir, self.volume]),
             'chain': np.array(state.chain),
             'piston_chain': np.array(state.piston_chain),
             'strain_rate': _NO_STRAIN_RATE if state.strain_rate is None else state.strain_rate,
-            'reservoir': np.array(state.reservoir),
             **history(self.last),
         }
         write_atomic(path, pack_arrays(arrays))
@@ -144,14 +143,14 @@ class Checkpoint:
                 return None
             last = states(arrays)
             strain_rate = arrays['strain_rate'].astype(np.float64)
+            energy, reservoir, volume = (float(value) for value in arrays['energies_and_volume'])
             last[-1] = replace(
                 last[-1],
                 chain=tuple(arrays['chain'].tolist()),
                 piston_chain=tuple(arrays['piston_chain'].tolist()),
                 strain_rate=strain_rate if len(strain_rate) else None,
-                reservoir=float(arrays['reservoir']),
+                reservoir=reservoir,
             )
-            energy, volume = (float(value) for value in arrays['start'])
             frames, thermo = (int(value) for value in arrays['counts'])
             return cls(last, energy, volume, frames, thermo)
         except (OSError, ValueError, KeyError, IndexError, TypeError):
