@@ -72,8 +72,8 @@ class RobustnessWorkChain(ProtocolMixin, WorkChain):
             valid_type=dict,
             non_db=True,
             default=dict,
-            help='By name of the potential: ``computer``, the label of one for a code that is not bound to any, and '
-            '``options``, ``metadata.options`` of the jobs.',
+            help='By name of the potential: ``computer``, the label of one for a code that is not bound to any, '
+            '``options``, which are ``metadata.options`` of the jobs, and ``disable_cache``.',
         )
         spec.inputs.validator = refuse(check_robustness_inputs)
         spec.outline(cls.prepare, cls.relax, cls.anneal, cls.analyse)
@@ -224,12 +224,14 @@ def resolved(chain: Any, section: Mapping[str, Any], model: Any) -> dict[str, An
 
 
 def job_metadata(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``metadata`` of a job: its computer, by label, and its options."""
+    """Return ``metadata`` of a job: its computer, by label, its options, and whether an equal one will not do."""
     from aiida.orm import load_computer
 
     metadata: dict[str, Any] = {'options': AttributeDict(job.get('options') or {})}
     if job.get('computer') is not None:
         metadata['computer'] = load_computer(job['computer'])
+    if job.get('disable_cache') is not None:
+        metadata['disable_cache'] = job['disable_cache']
     return metadata
 
 

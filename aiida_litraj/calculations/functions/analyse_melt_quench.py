@@ -1,0 +1,162 @@
+"""From the trajectory of a melt-quench to the structure of each of its stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from aiida.engine import calcfunction
+from aiida.orm import ArrayData, Dict
+from pydantic import PositiveFloat, ValidationError
+
+from ...analysis.melt_quench import Stage, analyse_stage, density
+from ...analysis.motifs import Motifs
+from ...analysis.rdf import RadialDistribution
+from ...contract.base import Model
+from ...contract.trajectory import Records
+from ...data.trajectory import MdTrajectoryData
+from ..validation import explain
+from .extract_snapshots import stage_at
+from .plan_melt_quench import FEMTOSECONDS_OF_PS, MeltQuench, Span, read_melt_quench
+
+COUNTS = ('ps4', 'p2s7', 'p2s6', 'other', 'free_sulfur')
+"""Rows of the array ``motifs_<stage>``: for each frame numbers of anions, of P in others, of S without P."""
+
+
+class AnalysisRequest(Model):
+    """How structures are analysed: radial distributions up to a distance, in shells, and cutoffs of neighbours."""
+
+    max_distance_ang: PositiveFloat
+    shell_ang: PositiveFloat
+    cutoffs_ang: dict[str, PositiveFloat]
+
+
+@calcfunction
+def analyse_melt_quench(trajectory: MdTrajectoryData, schedule: Dict, analysis: Dict) -> dict[str, Any]:
+    """Return ``stages``, means and shares of each stage, and ``distributions``, its arrays.
+
+    Arrays: ``edges_ang`` (n + 1,); for each stage and pair of elements ``g_<stage>_<A>_<B>`` and
+    ``neighbours_<stage>_<A>_<B>`` (n,); ``motifs_<stage>`` (5, frames), rows as in ``COUNTS``. A stage without frames,
+    of a replica that died, is missing.
+
+    :param schedule: the fields of ``MeltQuench``.
+    :param analysis: the fields of :class:`AnalysisRequest`.
+    """
+    plan, asked = read_melt_quench(schedule.get_dict()), read_analysis(analysis.get_dict())
+    stages = stages_of(trajectory, plan, asked)
+    arrays = ArrayData()
+    for stage in stages:
+        for name, values in _arrays(stage).items():
+            arrays.set_array(name, values)
+    described = [_describe(stage, trajectory, plan) for stage in stages]
+    facts = {'stages': described, 'formula': trajectory.base.attributes.get('formula'), 'n_atoms': trajectory.n_atoms}
+    return {'stages': Dict({**facts, 'cutoffs_ang': asked.cutoffs_ang}), 'distributions': arrays}
+
+
+def stages_of(trajectory: MdTrajectoryData, plan: MeltQuench, asked: AnalysisRequest) -> list[Stage]:
+    """Return the structure of the stages that have frames; the start belongs to none."""
+    times, positions, cells = trajectory.times_ps, trajectory.positions, trajectory.cells
+    names = np.array([stage_at(time, plan) for time in times])
+    found = []
+    for span in plan.spans():
+        of_stage = np.flatnonzero((names == span.name) & (times > 0.0))
+        if not len(of_stage):
+            continue
+        frames = positions[of_stage].astype(float)
+        chosen = (asked.max_distance_ang, asked.shell_ang, asked.cutoffs_ang)
+        found.append(
+            analyse_stage(
+                span.name, trajectory.symbols, times[of_stage], frames, cells[of_stage], trajectory.pbc, *chosen
+            )
+        )
+    return found
+
+
+def _arrays(stage: Stage) -> dict[str, Any]:
+    arrays: dict[str, Any] = {}
+    for (one, other), found in stage.distributions.items():
+        arrays['edges_ang'] = found.edges_ang
+        arrays[f'g_{stage.name}_{one}_{other}'] = found.g
+        arrays[f'neighbours_{stage.name}_{one}_{other}'] = found.neighbours
+    if stage.motifs is not None:
+        arrays[f'motifs_{stage.name}'] = np.array([getattr(stage.motifs, name) for name in COUNTS])
+    return arrays
+
+
+def _describe(stage: Stage, trajectory: MdTrajectoryData, plan: MeltQuench) -> dict[str, Any]:
+    """Return a stage in numbers: means over its thermodynamic records, coordination, anions."""
+    span = next(span for span in plan.spans() if span.name == stage.name)
+    series = _within(trajectory.thermo, span)
+    motifs = stage.motifs
+    return {
+        'name': stage.name,
+        'start_ps': stage.start_ps,
+        'stop_ps': stage.stop_ps,
+        'n_frames': stage.n_frames,
+        'temperature_k': _mean(series['temperature_k']),
+        'pressure_gpa': _mean(series['pressure_gpa']),
+        'density_g_per_cm3': _mean(density(trajectory.symbols, series['volume_ang3'])),
+        'coordination': {
+            pair: {'mean': sum(number * share for number, share in shares.items()), 'shares': _texts(shares)}
+            for pair, shares in stage.coordination.items()
+        },
+        'n_phosphorus': None if motifs is None else motifs.n_phosphorus,
+        'motifs': None if motifs is None else {name: float(getattr(motifs, name).mean()) for name in COUNTS},
+        'motif_shares': None if motifs is None else motifs.shares(),
+    }
+
+
+def _texts(shares: Mapping[int, float]) -> dict[str, float]:
+    return {str(number): share for number, share in shares.items()}
+
+
+def _within(series: Records, span: Span) -> Records:
+    times = series['time_fs'] / FEMTOSECONDS_OF_PS
+    return series[(times > span.start_ps * (1.0 + 1e-9)) & (times <= span.stop_ps * (1.0 + 1e-9))]
+
+
+def _mean(values: Any) -> float | None:
+    return float(np.mean(values)) if len(values) and np.isfinite(values).all() else None
+
+
+def stages_from(content: Mapping[str, Any], distributions: ArrayData) -> list[Stage]:
+    """Return the stages that stored outputs describe, to be drawn."""
+    names = distributions.get_arraynames()
+    return [_stage_from(entry, distributions, names) for entry in content['stages']]
+
+
+def _stage_from(entry: Mapping[str, Any], distributions: ArrayData, names: list[str]) -> Stage:
+    name, edges, found = entry['name'], distributions.get_array('edges_ang'), {}
+    for array in names:
+        if array.startswith(f'g_{name}_'):
+            one, other = array.removeprefix(f'g_{name}_').split('_')
+            neighbours = distributions.get_array(f'neighbours_{name}_{one}_{other}')
+            g = distributions.get_array(array)
+            found[one, other] = RadialDistribution(one, other, edges, g, neighbours)
+    motifs = None
+    if entry['motifs'] is not None:
+        motifs = Motifs(*distributions.get_array(f'motifs_{name}'), n_phosphorus=entry['n_phosphorus'])
+    return Stage(
+        name=name,
+        start_ps=entry['start_ps'],
+        stop_ps=entry['stop_ps'],
+        n_frames=entry['n_frames'],
+        distributions=found,
+        coordination={
+            pair: {int(number): share for number, share in one['shares'].items()}
+            for pair, one in entry['coordination'].items()
+        },
+        motifs=motifs,
+    )
+
+
+def read_analysis(values: Mapping[str, Any]) -> AnalysisRequest:
+    """Return how structures are analysed.
+
+    :raises ValueError: naming each field that is missing, not known or out of range.
+    """
+    try:
+        return AnalysisRequest.model_validate(dict(values))
+    except ValidationError as error:
+        raise ValueError(explain(error, 'analysis', AnalysisRequest)) from error

@@ -1,0 +1,208 @@
+"""From a structure to its melt and its glass, with snapshots on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aiida.common import AttributeDict
+from aiida.engine import ExitCode, ToContext, WorkChain
+from aiida.orm import AbstractCode, ArrayData, Computer, Dict, StructureData, to_aiida_type
+
+from ..calculations.base import register_exit_codes
+from ..calculations.functions.analyse_melt_quench import analyse_melt_quench, read_analysis
+from ..calculations.functions.extract_snapshots import extract_snapshots
+from ..calculations.functions.plan_melt_quench import (
+    FEMTOSECONDS_OF_PS,
+    REPLICA,
+    STRUCTURE,
+    MeltQuench,
+    plan_melt_quench,
+    read_melt_quench,
+    replica_of,
+)
+from ..calculations.md import check_in_ensemble
+from ..calculations.validation import check_elements, check_family, check_parameters, check_structure, refuse
+from ..contract.errors import BY_LABEL
+from ..contract.md import MdParameters, Segment, check_segment
+from ..data.frames import FramesData
+from ..data.potential import PotentialData
+from ..data.trajectory import MdTrajectoryData
+from .md import MONITOR, MdBaseWorkChain
+from .protocols import ProtocolMixin
+from .robustness import check_images, check_npt, resolved
+from .submission import submitted_before
+
+MD_LABEL = 'md'
+
+
+class MeltQuenchWorkChain(ProtocolMixin, WorkChain):
+    """Melts a structure at a pressure, quenches it, and says what the structure is in each stage.
+
+    Of a replica that dies on the way the stages and snapshots that it reached are kept.
+    """
+
+    protocol_file = 'melt_quench.yaml'
+
+    @classmethod
+    def define(cls, spec: Any) -> None:
+        """Define inputs, outline and outputs."""
+        super().define(spec)
+        spec.input('structure', valid_type=StructureData, help='What is melted.')
+        for name, text in (
+            ('schedule', 'Temperatures, times, pressure, seed, snapshots: ``MeltQuench``; a protocol gives them.'),
+            ('analysis', 'How structures are analysed: ``AnalysisRequest``; a protocol gives it.'),
+        ):
+            spec.input(name, valid_type=Dict, serializer=to_aiida_type, help=text)
+        spec.expose_inputs(MdBaseWorkChain, namespace='md', exclude=('md.structures', 'md.replicas', 'md.velocities'))
+        spec.inputs.validator = refuse(check_melt_quench_inputs)
+        spec.outline(cls.prepare, cls.run_md, cls.inspect)
+        spec.output('stages', valid_type=Dict, required=False, help='Density, coordination and anions of each stage.')
+        spec.output('distributions', valid_type=ArrayData, required=False, help='Arrays of the stages.')
+        spec.output('snapshots', valid_type=FramesData, required=False, help='Evenly spaced configurations.')
+        spec.output('trajectory', valid_type=MdTrajectoryData, required=False, help='The whole way.')
+        spec.output('results', valid_type=Dict, required=False, help='How the replica ended, with the audit.')
+        spec.default_output_node = 'stages'
+        register_exit_codes(spec)
+        for label, code in MdBaseWorkChain.exit_codes.items():  # 301, 302, 401 and 402, of the restarting chain itself
+            if label not in BY_LABEL:
+                spec.exit_code(code.status, label, code.message)
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: AbstractCode,
+        potential: PotentialData,
+        structure: StructureData,
+        protocol: str | None = None,
+        overrides: Mapping[str, Any] | Path | str | None = None,
+        options: Mapping[str, Any] | None = None,
+        computer: Computer | None = None,
+    ) -> Any:
+        """Return a builder with every number of a protocol filled in.
+
+        :param overrides: what to change, like ``{'schedule': {'melt_temperature_k': 1200.0}}``, or a YAML file.
+        :param options: ``metadata.options`` of the jobs.
+        :param computer: where to run a code that is not bound to a computer.
+        :raises ValueError: if protocol, override or an input cannot be used, naming value and remedy.
+        """
+        inputs = cls.get_protocol_inputs(protocol, overrides)
+        name = protocol or cls.get_default_protocol()
+        given = {
+            'structure': structure,
+            'schedule': Dict(read_melt_quench(inputs['schedule']).model_dump(mode='json'), label=name),
+            'analysis': Dict(read_analysis(inputs['analysis']).model_dump(mode='json'), label=name),
+        }
+        parameters = Dict(resolved(MdBaseWorkChain, inputs['dynamics'], MdParameters), label=name)
+        check_melt_quench_inputs(
+            {**given, 'md': {'md': {'code': code, 'potential': potential, 'parameters': parameters}}}
+        )
+        builder = cls.get_builder()
+        for key, value in given.items():
+            builder[key] = value
+        builder.md.md.code = code
+        builder.md.md.potential = potential
+        builder.md.md.parameters = parameters
+        builder.md.md.monitors = {'hopeless': Dict(MONITOR)}
+        builder.md.md.metadata.options = dict(options or {})
+        if computer is not None:
+            builder.md.md.metadata.computer = computer
+        return builder
+
+    def prepare(self) -> None:
+        """Plan the replica."""
+        self.ctx.replica = plan_melt_quench(self.inputs.schedule, metadata={'call_link_label': 'plan_melt_quench'})
+
+    def run_md(self) -> Any:
+        """Send it through the schedule."""
+        earlier = submitted_before(self, MD_LABEL)
+        if earlier is not None:
+            return ToContext(md=earlier)
+        inputs = AttributeDict(self.exposed_inputs(MdBaseWorkChain, 'md'))
+        inputs.md.structures = {STRUCTURE: self.inputs.structure}
+        inputs.md.replicas = {REPLICA: self.ctx.replica}
+        inputs.metadata.call_link_label = MD_LABEL
+        return ToContext(md=self.submit(MdBaseWorkChain, **inputs))
+
+    def inspect(self) -> ExitCode | None:
+        """Analyse what was reached, and end as the replica did."""
+        chain = self.ctx.md
+        if 'results' in chain.outputs:
+            self.out('results', chain.outputs.results)
+        trajectories = dict(chain.outputs.trajectories) if 'trajectories' in chain.outputs else {}
+        if REPLICA in trajectories:
+            self._analyse(trajectories[REPLICA])
+        if chain.is_finished_ok:
+            return None
+        if chain.is_killed:
+            return self.exit_codes.ERROR_SUB_PROCESS_KILLED
+        if not chain.is_finished:
+            return self.exit_codes.ERROR_SUB_PROCESS_EXCEPTED
+        return ExitCode(chain.exit_status, chain.exit_message)
+
+    def _analyse(self, trajectory: MdTrajectoryData) -> None:
+        """Make stages and snapshots of a trajectory that has frames after its start."""
+        self.out('trajectory', trajectory)
+        plan = read_melt_quench(self.inputs.schedule.get_dict())
+        made = analyse_melt_quench(
+            trajectory, self.inputs.schedule, self.inputs.analysis, metadata={'call_link_label': 'analyse_melt_quench'}
+        )
+        self.out('stages', made['stages'])
+        if made['stages']['stages']:
+            self.out('distributions', made['distributions'])
+        first = plan.spans()[-1].stop_ps / plan.n_snapshots
+        if trajectory.times_ps[-1] >= first * (1.0 - 1e-9):
+            snapshots = extract_snapshots(
+                trajectory, self.inputs.schedule, metadata={'call_link_label': 'extract_snapshots'}
+            )
+            self.out('snapshots', snapshots)
+
+
+def check_melt_quench_inputs(inputs: Mapping[str, Any]) -> None:
+    """Refuse inputs that cannot give a melt and a glass; those that are not there are not judged.
+
+    :raises ValueError: naming the input, its value and the remedy.
+    """
+    if inputs.get('analysis', None) is not None:
+        read_analysis(inputs['analysis'].get_dict())
+    md = (inputs.get('md', None) or {}).get('md', None) or {}
+    if inputs.get('schedule', None) is None or md.get('parameters', None) is None:
+        return
+    plan = read_melt_quench(inputs['schedule'].get_dict())
+    parameters = check_parameters(md['parameters'].get_dict(), MdParameters)
+    check_npt(parameters)
+    for k, segment in enumerate(replica_of(plan)['schedule']):
+        check_segment(Segment.model_validate(segment), parameters, f'schedule[{k}]')
+    check_frames(plan, parameters)
+    structure, potential = inputs.get('structure', None), md.get('potential', None)
+    if structure is None:
+        return
+    check_structure(structure, 'structure')
+    check_in_ensemble(structure, 'structure', parameters, potential)
+    if potential is not None:
+        check_elements(potential, {kind.symbol for kind in structure.kinds})
+        check_images(structure, 'structure', potential)
+        if md.get('code', None) is not None:
+            check_family(md['code'], potential)
+
+
+def check_frames(plan: MeltQuench, parameters: MdParameters) -> None:
+    """Refuse a schedule with a stage without frames, or with fewer frames than snapshots.
+
+    :raises ValueError: naming it.
+    """
+    interval = parameters.frame_interval_fs
+    for span in plan.spans():
+        duration = (span.stop_ps - span.start_ps) * FEMTOSECONDS_OF_PS
+        if duration < interval * (1.0 - 1e-9):
+            raise ValueError(
+                f'schedule: the stage {span.name} takes {duration:g} fs, less than dynamics.frame_interval_fs = '
+                f'{interval:g}: there would be no frame of it; take frames more often'
+            )
+    frames = int(plan.spans()[-1].stop_ps * FEMTOSECONDS_OF_PS / interval * (1.0 + 1e-9))
+    if plan.n_snapshots > frames:
+        raise ValueError(
+            f'schedule.n_snapshots = {plan.n_snapshots} of {frames} frames: take fewer, or frames more often '
+            f'(dynamics.frame_interval_fs = {interval:g})'
+        )
