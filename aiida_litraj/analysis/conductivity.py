@@ -20,7 +20,7 @@ from .transport import Run, measure_transport
 FEWEST_FRAMES = 20
 """Of a run, without what is discarded: with fewer there is no window in which a displacement is measured."""
 SETTLED = 0.02
-"""Relative difference of the mean volume between the halves of a run that is more than its fluctuation."""
+"""Relative difference of the mean volume between the halves of a run below which it has come to rest."""
 PS = 1000.0
 """In fs."""
 
@@ -155,12 +155,19 @@ class MeanCell:
     :ivar positions: (n, 3) in Ang, of the last frame, brought into the mean cell.
     :ivar volume_ang3: mean volume.
     :ivar drift: relative difference of the mean volume between the second half and the first.
+    :ivar fluctuation: relative standard deviation of the volume within the halves.
     """
 
     cell: Array
     positions: Array
     volume_ang3: float
     drift: float
+    fluctuation: float
+
+    @property
+    def settled(self) -> bool:
+        """Whether the volume has come to rest, as far as its fluctuation lets one see."""
+        return abs(self.drift) <= max(SETTLED, 2.0 * self.fluctuation)
 
 
 def mean_cell(cells: Array, positions: AnyArray) -> MeanCell:
@@ -179,9 +186,10 @@ def mean_cell(cells: Array, positions: AnyArray) -> MeanCell:
     middle = cells[0] @ np.mean(stretches, axis=0)
     middle = middle * (volumes.mean() / abs(np.linalg.det(middle))) ** (1.0 / 3.0)
     fractional = np.linalg.solve(cells[-1].T, np.asarray(positions[-1], dtype=float).T).T
-    half = len(volumes) // 2
-    drift = float(volumes[half:].mean() / volumes[:half].mean() - 1.0)
-    return MeanCell(middle, fractional @ middle, float(volumes.mean()), drift)
+    halves = volumes[: len(volumes) // 2], volumes[len(volumes) // 2 :]
+    drift = float(halves[1].mean() / halves[0].mean() - 1.0)
+    within = float(np.sqrt(np.mean([half.var() for half in halves])) / volumes.mean())
+    return MeanCell(middle, fractional @ middle, float(volumes.mean()), drift, within)
 
 
 @dataclass(frozen=True)

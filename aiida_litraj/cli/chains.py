@@ -38,5 +38,26 @@ CHAINS = {
         picture='plot:save_energy_profile',
         line='show:barrier_line',
     ),
+    'litraj.conductivity': Chain(
+        noun='conductivity',
+        result='conductivity:conductivity_of',
+        show='conductivity:print_conductivity',
+        picture='conductivity:save_picture',
+        line='conductivity:conductivity_line',
+    ),
+    'litraj.robustness': Chain(
+        noun='robustness grid',
+        result='robustness:robustness_of',
+        show='robustness:print_robustness',
+        picture='robustness:save_picture',
+        line='robustness:robustness_line',
+    ),
+    'litraj.melt_quench': Chain(
+        noun='melt-quench',
+        result='melt_quench:melt_quench_of',
+        show='melt_quench:print_melt_quench',
+        picture='melt_quench:save_picture',
+        line='melt_quench:melt_quench_line',
+    ),
 }
 """By the entry point of the chain."""

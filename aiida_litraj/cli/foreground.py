@@ -113,7 +113,8 @@ class Stopped(Refusal):
 
 async def _watch(runner: Any, node: ProcessNode, show: Show) -> None:
     """Read the progress of the job under way again and again, until cancelled."""
-    gauge = Gauge()
+    # The jobs of a restarted band are one way; those of dynamics may be stages of which each has its own.
+    gauges: dict[int | None, Gauge] = {}
     show(0.0, 'preparing')
     while True:
         await asyncio.sleep(POLL_SECONDS)
@@ -127,6 +128,7 @@ async def _watch(runner: Any, node: ProcessNode, show: Show) -> None:
             logging.getLogger(__name__).debug('no progress: %s', error)
             continue
         if progress is not None:
+            gauge = gauges.setdefault(job.pk if progress.task == 'md' else None, Gauge())
             show(gauge.update(progress), describe(progress))
 
 

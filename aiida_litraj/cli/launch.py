@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 class _Launches(LazyCommands, click.Group):
     package = str(__package__)
-    commands_in: ClassVar = {'barrier': 'launch:barrier'}
+    commands_in: ClassVar = {
+        'barrier': 'launch:barrier',
+        'conductivity': 'conductivity:conductivity',
+        'robustness': 'robustness:robustness',
+        'melt-quench': 'melt_quench:melt_quench',
+    }
 
 
 @click.group(cls=_Launches, short_help='Launch a calculation.')
@@ -34,6 +39,7 @@ def launch() -> None:
     Examples:
       aiida-litraj launch barrier Li3PO4.cif --hop 0,6,0,0,0 --potential 7net-0
       aiida-litraj launch barrier Li3PO4.cif --hop 0,6,0,0,0 --potential 7net-0 --daemon
+      aiida-litraj launch conductivity Li7P3S11.cif --potential 7net-0 --daemon
     """
 
 

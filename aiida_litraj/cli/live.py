@@ -9,11 +9,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ..contract.files import PROGRESS
-from ..contract.result import ActiveItem, Progress
+from ..contract.result import ITEMS, ActiveItem, Progress
 
 if TYPE_CHECKING:
     from aiida.orm import CalcJobNode, ProcessNode
 
+_PACE_CALLS = 50
+"""Evaluations before a pace is spoken of: the first ones take far longer."""
 _PHASES = {'source': 'relaxing the source', 'target': 'relaxing the target', 'band': 'band', 'saddle': 'saddle check'}
 
 
@@ -56,23 +58,52 @@ def _parse(path: Path) -> Progress | None:
 
 
 def describe(progress: Progress) -> str:
-    """Return the state in one line: paths done, phase, step, residual force and what is asked for."""
+    """Return the state in one line: items done, phase, step, residual force or time left."""
     parts = []
     if progress.n_items > 1:
-        parts.append(f'{progress.n_finished} of {progress.n_items} paths done')
+        parts.append(f'{progress.n_finished} of {progress.n_items} {ITEMS.get(progress.task, "items")} done')
+    given_up = progress.n_finished - progress.n_converged
+    if progress.task == 'md' and given_up:
+        parts.append(f'{given_up} of them died')
     if progress.active:
         parts.append(describe_item(slowest(progress), named=progress.n_items > 1))
     else:
         parts.append('starting' if progress.n_finished < progress.n_items else 'all done')
     parts.append(f'{progress.model_calls} model calls')
+    left = seconds_left(progress)
+    if left is not None:
+        parts.append(f'about {duration_text(left)} left')
     return ', '.join(parts)
+
+
+def seconds_left(progress: Progress) -> float | None:
+    """Return how long a job of dynamics still takes at the pace it had so far, ``None`` if that cannot be said.
+
+    Replicas that wait are taken to be as long as those under way, and none to die.
+    """
+    made, lengths = progress.model_calls - progress.resumed_calls, [item.max_steps or 0 for item in progress.active]
+    if progress.task != 'md' or made < _PACE_CALLS or not all(lengths) or not lengths:
+        return None
+    waiting = max(progress.n_items - progress.n_finished - len(lengths), 0)
+    steps = sum(lengths) - sum(item.step for item in progress.active) + waiting * sum(lengths) / len(lengths)
+    return steps * progress.wall_seconds / made
+
+
+def duration_text(seconds: float) -> str:
+    """Return a time in the unit in which a person thinks of it."""
+    for unit, length in (('days', 86400.0), ('h', 3600.0), ('min', 60.0)):
+        if seconds >= 2.0 * length:
+            return f'{seconds / length:.0f} {unit}'
+    return f'{seconds:.0f} s'
 
 
 def describe_item(item: ActiveItem, named: bool = False) -> str:
     """Return phase, step and residual force of one path."""
     phase = _PHASES.get(item.phase, item.phase)
     text = f'{item.id}: {phase}' if named else phase
-    text += f' step {item.step}' + (f' of at most {item.max_steps}' if item.max_steps else '')
+    text += f' step {item.step}'
+    if item.max_steps:
+        text += f' of {"" if _is_run(item) else "at most "}{item.max_steps}'
     if item.fmax_ev_per_ang is not None:
         text += f', residual force {item.fmax_ev_per_ang:.3f}'
         text += f' → {item.target_ev_per_ang:g} eV/Å' if item.target_ev_per_ang else ' eV/Å'
@@ -80,8 +111,20 @@ def describe_item(item: ActiveItem, named: bool = False) -> str:
 
 
 def slowest(progress: Progress) -> ActiveItem:
-    """Return the path under way that is farthest from its end."""
+    """Return the item under way that is farthest from its end."""
+    if progress.task == 'md':
+        return min(progress.active, key=_share)
     return max(progress.active, key=_distance)
+
+
+def _is_run(item: ActiveItem) -> bool:
+    """Whether an item has a number of steps to go, and not a force to come below."""
+    return item.phase.startswith('segment')
+
+
+def _share(item: ActiveItem) -> float:
+    """Return the part of its steps that an item has made."""
+    return min(item.step / item.max_steps, 1.0) if item.max_steps else 0.0
 
 
 def _distance(item: ActiveItem) -> float:
@@ -95,7 +138,8 @@ class Gauge:
     """How far a job has come, between 0 and 1, never going back.
 
     Paths that are done count fully. Of those under way counts the residual force, on a logarithmic scale from where
-    a phase began to what is asked for; the relaxation of each end is worth a fifth of a path.
+    a phase began to what is asked for; the relaxation of each end is worth a fifth of a path. Of replicas under way
+    counts the share of their steps.
     """
 
     _END, _ALMOST = 0.2, 0.98
@@ -107,6 +151,10 @@ class Gauge:
 
     def update(self, progress: Progress) -> float:
         """Return the value after ``progress``."""
+        if progress.task == 'md':
+            under_way = sum(_share(item) for item in progress.active)
+            self._value = max(self._value, min((progress.n_finished + under_way) / max(progress.n_items, 1), 1.0))
+            return self._value
         for item in progress.active:
             key, distance = (item.id, item.phase), _distance(item)
             if not math.isinf(distance):

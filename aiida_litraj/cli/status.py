@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @json_option
 @with_profile
 def status(pk: str, as_json: bool) -> None:
-    """Show how far the chain or job PK is: paths done, steps, residual force.
+    """Show how far the chain or job PK is: items done, steps, residual force; of dynamics each replica and time left.
 
     Of a running job this is what its engine wrote last, read from the computer where it runs.
 
@@ -44,8 +44,9 @@ def status(pk: str, as_json: bool) -> None:
 def _state(process: ProcessNode) -> tuple[dict[str, Any], Progress | None]:
     """Return the state of a process as ``--json`` prints it, and the progress of its running job."""
     from .chains import CHAINS
-    from .live import running_job
+    from .live import running_job, seconds_left
     from .processes import entry_point, jobs_of, result_of
+    from .replicas import replicas_of
 
     jobs = jobs_of(process)
     content: dict[str, Any] = {
@@ -59,6 +60,8 @@ def _state(process: ProcessNode) -> tuple[dict[str, Any], Progress | None]:
         'jobs': [_job(job) for job in jobs],
         'progress': None,
         'progress_problem': None,
+        'seconds_left': None,
+        'replicas': [],
         'result': None,
     }
     progress = None
@@ -66,6 +69,8 @@ def _state(process: ProcessNode) -> tuple[dict[str, Any], Progress | None]:
     if job is not None:
         progress, content['progress_problem'] = _look(job)
         content['progress'] = None if progress is None else progress.model_dump(mode='json')
+        content['seconds_left'] = None if progress is None else seconds_left(progress)
+    content['replicas'] = replicas_of(process, job, progress)
     if process.is_terminated and entry_point(process) in CHAINS:
         content['result'] = result_of(process)
     return content, progress
@@ -108,7 +113,12 @@ def _print(process: ProcessNode, content: dict[str, Any], progress: Progress | N
             ('', content['progress_problem']),
         ]
     )
-    if progress is not None and len(progress.active) > 1:
+    if content['replicas']:
+        from .replicas import rows_for_table
+
+        columns = ('stage', 'replica', 'state', '>at / ps', '>of / ps', '')
+        print_table(None, columns, rows_for_table(content['replicas']))
+    elif progress is not None and len(progress.active) > 1:
         for item in progress.active:
             click.echo(f'  {describe_item(item, named=True)}')
     if content['jobs']:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aiida_litraj.cli.live import Gauge, describe
+from aiida_litraj.cli.live import Gauge, describe, seconds_left
 from aiida_litraj.contract.result import ActiveItem, Progress
 
 
@@ -75,3 +75,34 @@ def test_half_written_progress_is_no_progress(tmp_path: Any, content: bytes) -> 
     path = tmp_path / 'progress.json'
     path.write_bytes(content)
     assert _parse(path) is None
+
+
+def dynamics(*steps: int, n_items: int, n_finished: int = 0, n_died: int = 0, calls: int, resumed: int = 0) -> Progress:
+    """Replicas of 1000 steps under way, after 100 s."""
+    active = [ActiveItem(id=f'r{k}', phase='segment 1 of 1', step=at, max_steps=1000) for k, at in enumerate(steps)]
+    return Progress(
+        task='md', n_items=n_items, n_finished=n_finished, n_converged=n_finished - n_died, n_active=len(active),
+        model_calls=calls, resumed_calls=resumed, wall_seconds=100.0, updated_at='2026-01-01T00:00:00', active=active,
+    )  # fmt: skip
+
+
+def test_time_left_of_replicas_goes_by_their_steps() -> None:
+    """600 steps are left of those under way and 2000 of those that wait, at 20 a second: 130 s."""
+    state = dynamics(900, 500, n_items=5, n_finished=1, calls=3400, resumed=1400)
+    assert seconds_left(state) == pytest.approx(130.0)
+    assert (
+        describe(state)
+        == '1 of 5 replicas done, r1: segment 1 of 1 step 500 of 1000, 3400 model calls, about 2 min left'
+    )
+    assert seconds_left(dynamics(0, n_items=1, calls=1)) is None  # the first evaluation says nothing of the others
+    assert seconds_left(progress(item('band', 0.2))) is None
+
+
+def test_replicas_that_died_are_counted() -> None:
+    assert '2 of them died' in describe(dynamics(10, n_items=4, n_finished=3, n_died=2, calls=10))
+
+
+def test_bar_of_replicas_is_the_share_of_steps() -> None:
+    gauge = Gauge()
+    assert gauge.update(dynamics(250, 750, n_items=4, n_finished=1, calls=2000)) == pytest.approx(0.5)
+    assert gauge.update(dynamics(0, n_items=4, n_finished=1, calls=2001)) == pytest.approx(0.5)

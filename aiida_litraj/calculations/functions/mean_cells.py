@@ -9,7 +9,7 @@ from aiida.engine import ExitCode, calcfunction
 from aiida.orm import Dict, StructureData
 from ase import Atoms
 
-from ...analysis.conductivity import SETTLED, ConductivitySettings, mean_cell, name_of, production_replicas
+from ...analysis.conductivity import ConductivitySettings, MeanCell, mean_cell, name_of, production_replicas
 from ...contract.errors import BY_LABEL
 from ...data.trajectory import MdTrajectoryData
 from .plan_equilibration import read_settings
@@ -36,14 +36,15 @@ def mean_cells(settings: Dict, results: Dict, **trajectories: MdTrajectoryData) 
         if item['status'] != 'finished' or name not in trajectories:
             warnings.append(f'{temperature:g} K: left out, the run at constant pressure failed: {item["reason"]}')
             continue
-        structure, entry = _settled(trajectories[name], choices)
+        mean = _mean(trajectories[name], choices)
+        entry = {'volume_ang3': mean.volume_ang3, 'volume_drift': mean.drift, 'volume_fluctuation': mean.fluctuation}
         entries.append({'temperature_k': temperature, **entry})
-        if abs(entry['volume_drift']) > SETTLED:
+        if not mean.settled:
             warnings.append(
                 f'{temperature:g} K: the volume has not come to rest, the second half of the run at constant pressure '
-                f'has {100.0 * entry["volume_drift"]:+.1f} %; equilibrate longer'
+                f'has {100.0 * mean.drift:+.1f} %; equilibrate longer'
             )
-        made[f'{CELL}{name}'] = structure
+        made[f'{CELL}{name}'] = _structure(trajectories[name], mean)
         for replica, values in production_replicas(choices, temperature).items():
             made[f'{REPLICA}{replica}'] = Dict(values)
     if not entries:
@@ -51,11 +52,14 @@ def mean_cells(settings: Dict, results: Dict, **trajectories: MdTrajectoryData) 
     return {**made, REPORT: Dict({'temperatures': entries, 'warnings': warnings})}
 
 
-def _settled(trajectory: MdTrajectoryData, settings: ConductivitySettings) -> tuple[StructureData, dict[str, float]]:
-    """Return the structure in the mean cell, and the account of it."""
-    times = trajectory.times_ps
-    used = times >= settings.equilibration.discard_ps - 1e-9
-    mean = mean_cell(np.asarray(trajectory.cells[used]), trajectory.positions[used])
+def _mean(trajectory: MdTrajectoryData, settings: ConductivitySettings) -> MeanCell:
+    """Return the mean of what is left of a run after the time that is discarded."""
+    used = trajectory.times_ps >= settings.equilibration.discard_ps - 1e-9
+    return mean_cell(np.asarray(trajectory.cells[used]), trajectory.positions[used])
+
+
+def _structure(trajectory: MdTrajectoryData, mean: MeanCell) -> StructureData:
+    """Return the last frame in the mean cell."""
     atoms = Atoms(trajectory.numbers, positions=mean.positions, cell=mean.cell, pbc=trajectory.pbc)
     atoms.wrap()
-    return StructureData(ase=atoms), {'volume_ang3': mean.volume_ang3, 'volume_drift': mean.drift}
+    return StructureData(ase=atoms)

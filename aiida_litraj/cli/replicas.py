@@ -1,0 +1,122 @@
+"""The replicas of jobs of molecular dynamics: where each of them is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from ..contract.files import ITEMS
+
+if TYPE_CHECKING:
+    from aiida.orm import CalcJobNode, ProcessNode
+
+    from ..contract.result import Progress
+
+JOB = 'aiida.calculations:litraj.md'
+MOST_ROWS = 60
+"""Of a table that a person reads; ``--json`` has all."""
+MOST_FILES = 200
+"""Accounts of replicas that are fetched from a running job to say which died."""
+_FS_OF_PS = 1000.0
+_WORDS = {'finished': 'done', 'failed': 'died', 'unfinished': 'cut off'}
+
+
+def replicas_of(process: ProcessNode, running: CalcJobNode | None, progress: Progress | None) -> list[dict[str, Any]]:
+    """Return the state of every replica of a process: stage, name, state, time reached and asked for in ps, reason.
+
+    Of a job that was resumed, the last one counts. ``running`` is the job that is on a computer now, ``progress`` what
+    its engine wrote last.
+    """
+    from .processes import jobs_of
+
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for job in jobs_of(process):
+        if job.process_type != JOB:
+            continue
+        stage = _stage(job)
+        for name, node in job.inputs.replicas.items():
+            duration = sum(segment['duration_fs'] for segment in node['schedule']) / _FS_OF_PS
+            row = {'stage': stage, 'replica': name, 'state': 'waiting', 'time_ps': 0.0, 'duration_ps': duration}
+            rows[stage, name] = {**row, 'reason': None}
+        if 'results' in job.outputs:
+            for name, item in job.outputs.results['items'].items():
+                if (stage, name) in rows:
+                    _settle(rows[stage, name], item)
+        elif running is not None and job.pk == running.pk and progress is not None:
+            for name, item in _ended(job, progress).items():
+                if (stage, name) in rows:
+                    _settle(rows[stage, name], item)
+            timestep = job.inputs.parameters['timestep_fs'] / _FS_OF_PS
+            for active in progress.active:
+                if (stage, active.id) in rows:
+                    rows[stage, active.id].update(state='running', time_ps=active.step * timestep)
+    return list(rows.values())
+
+
+def _settle(row: dict[str, Any], item: dict[str, Any]) -> None:
+    time_ps = item.get('time_fs', _FS_OF_PS * row['duration_ps']) / _FS_OF_PS
+    row.update(state=_WORDS.get(item['status'], item['status']), time_ps=time_ps, reason=item.get('reason'))
+
+
+def _stage(job: CalcJobNode) -> str:
+    """Return how the chain that was launched calls the chain of a job, empty where there is none above it."""
+    from aiida.common.links import LinkType
+
+    base = job.caller
+    if base is None:
+        return ''
+    call = base.base.links.get_incoming(link_type=LinkType.CALL_WORK).first()
+    return '' if call is None else str(call.link_label)
+
+
+def _ended(job: CalcJobNode, progress: Progress) -> dict[str, dict[str, Any]]:
+    """Return the accounts of the replicas of a running job that have ended; of a connection that fails, none."""
+    if not progress.n_finished:
+        return {}
+
+    async def fetch() -> dict[str, dict[str, Any]]:
+        place = PurePosixPath(str(job.get_remote_workdir())) / ITEMS
+        found: dict[str, dict[str, Any]] = {}
+        async with job.get_transport() as transport:
+            if not await transport.isdir_async(str(place)):
+                return {}
+            names = sorted(name for name in await transport.listdir_async(str(place)) if name.endswith('.json'))
+            some_died = progress.n_finished > progress.n_converged and len(names) <= MOST_FILES
+            with tempfile.TemporaryDirectory() as folder:
+                for name in names:
+                    account: dict[str, Any] = {'status': 'finished'}
+                    if some_died:
+                        copy = Path(folder, name)
+                        await transport.getfile_async(str(place / name), str(copy))
+                        account = json.loads(copy.read_bytes())
+                    found[name.removesuffix('.json')] = account
+        return found
+
+    try:
+        return asyncio.run(fetch())
+    except Exception:
+        # As with the progress itself: a look that fails now is no reason to say nothing of the rest.
+        return {}
+
+
+def rows_for_table(replicas: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """Return the rows of a table for a person: what runs and what died first, ``MOST_ROWS`` at most."""
+    order = {'died': 0, 'running': 1, 'cut off': 2, 'waiting': 3, 'done': 4}
+    chosen = sorted(replicas, key=lambda one: order.get(one['state'], 9))[:MOST_ROWS]
+    chosen = [one for one in replicas if any(one is other for other in chosen)]
+    rows = [
+        (
+            one['stage'],
+            one['replica'],
+            one['state'],
+            f'{one["time_ps"]:.3g}',
+            f'{one["duration_ps"]:.3g}',
+            one['reason'],
+        )
+        for one in chosen
+    ]
+    left_out = len(replicas) - len(rows)
+    return [*rows, *([('', f'and {left_out} more', '', '', '', 'all with --json')] if left_out else [])]
