@@ -1,0 +1,246 @@
+"""``aiida-litraj launch robustness``, and what ``show``, ``plot`` and ``status`` say of a grid."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .console import print_pairs, print_table
+from .errors import refusals
+from .launching import job_options, launch_options, require_caching, run_or_submit
+from .options import parse_overrides, set_override
+
+if TYPE_CHECKING:
+    from aiida.engine import ProcessBuilder
+    from aiida.orm import WorkChainNode
+
+ROBUSTNESS = 'litraj.robustness'
+TITLE = 'Robustness grid'
+
+
+@click.command(short_help='Where potentials survive: a grid of temperatures and pressures.')
+@click.argument('structure', required=False)
+@click.option(
+    '--potential', 'potentials', required=True, multiple=True, metavar='NAME',
+    help='Label, pk or uuid of an imported potential. Repeatable: they are compared on the same start.',
+)  # fmt: skip
+@click.option('--protocol', metavar='NAME', help='lips25-2025 or quick.  [default: lips25-2025]')
+@click.option('--composition', metavar='FORMULA', help='Of the random start, such as Li3PS4.')
+@click.option('--atoms', type=int, metavar='N', help='Of the random start, a whole number of formula units.')
+@click.option('--density', type=float, metavar='G/CM3', help='Of the random start.')
+@click.option('--temperatures', metavar='K,K,...', help='Of the grid, such as 1000,4000,16000.')
+@click.option('--pressures', metavar='PA,PA,...', help='Of the grid, such as 1e6,1e9,1e12.')
+@click.option('--repeats', type=int, metavar='N', help='Of each cell of the grid.')
+@click.option('--duration', type=float, metavar='PS', help='Of each anneal.')
+@click.option('--seed', type=int, metavar='N', help='Of the anneals; that of the start is packing.seed.')
+@click.option('--code', metavar='NAME', help='Code to run.  [default: the one with the family of each potential]')
+@launch_options
+def robustness(cache: bool | None, daemon: bool, as_json: bool, **request: Any) -> None:
+    """Anneal a structure with each potential at each temperature and pressure, and say which replicas survive.
+
+    The start is packed at random from hard spheres, or is STRUCTURE, a CIF, POSCAR or extended xyz file or a node; it
+    is relaxed with each potential. A cell of the grid is green if all its repeats reach the end, pale if some do, white
+    if none; its number is the share of frames with two atoms within 1 Ang, a dash where no frame was reached.
+
+    \b
+    Examples:
+      aiida-litraj launch robustness --potential 7net-0 --protocol quick
+      aiida-litraj launch robustness --potential 7net-0 --potential 7net-l3i5 --daemon
+      aiida-litraj launch robustness Li7P3S11.cif --potential 7net-0 --temperatures 1000,2000 --pressures 1e9
+      aiida-litraj launch robustness --potential 7net-0 --override dynamics.timestep_fs=0.5
+    """
+    overrides = collect_overrides(request)
+    if cache and daemon:
+        require_caching('litraj.md')
+    with refusals():
+        builder = prepare(request, overrides, cache)
+    if not as_json:
+        click.echo(plan_text(builder), err=True)
+    run_or_submit(builder, cache, daemon, as_json, TITLE)
+
+
+def collect_overrides(request: dict[str, Any]) -> dict[str, Any]:
+    """Return all that differs from the protocol, nested as in the protocol.
+
+    :raises click.UsageError: if a list does not parse, or a random start is described beside a structure.
+    """
+    overrides = parse_overrides(request['overrides'])
+    packing = {
+        'composition': request['composition'],
+        'n_atoms': request['atoms'],
+        'density_g_per_cm3': request['density'],
+    }
+    given = [name for name, value in packing.items() if value is not None]
+    if request['structure'] is not None and given:
+        raise click.UsageError(
+            f'the start is {request["structure"]}, but {given[0]} describes a random one: give one or the other'
+        )
+    grid = {
+        'temperatures_k': _numbers('--temperatures', request['temperatures']),
+        'pressures_pa': _numbers('--pressures', request['pressures']),
+        'repeats': request['repeats'],
+        'duration_ps': request['duration'],
+        'seed': request['seed'],
+    }
+    for section, values in (('packing', packing), ('grid', grid)):
+        for name, value in values.items():
+            if value is not None:
+                set_override(overrides, [section, name], value, f'{section}.{name} {value}')
+    return overrides
+
+
+def _numbers(option: str, text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(',') if part.strip()]
+    except ValueError as error:
+        raise click.UsageError(
+            f'{option} {text!r} does not parse: write numbers with commas, like 1000,4000'
+        ) from error
+
+
+def prepare(request: dict[str, Any], overrides: dict[str, Any], cache: bool | None = None) -> ProcessBuilder:
+    """Return the builder of the chain; everything about the request that is wrong is refused here or in the builder."""
+    from aiida.plugins import WorkflowFactory
+
+    from ..codes.choose import choose_code, computer_of
+    from ..codes.potentials import load_potential
+    from .structures import load_structure
+
+    potentials, jobs = {}, {}
+    for text in request['potentials']:
+        potential = load_potential(text)
+        code = choose_code(request['code'], potential.family)
+        name = _name_of(potential.label or text, potentials)
+        potentials[name] = {'code': code, 'potential': potential}
+        jobs[name] = {'computer': computer_of(code).label, 'options': job_options(code, request)}
+        if cache is False:
+            jobs[name]['disable_cache'] = True
+    structure = None if request['structure'] is None else load_structure(request['structure'])
+    return WorkflowFactory(ROBUSTNESS).get_builder_from_protocol(
+        potentials=potentials, structure=structure, protocol=request['protocol'], overrides=overrides, jobs=jobs
+    )
+
+
+def _name_of(label: str, taken: Any) -> str:
+    """Return a label as a name that can be part of a link.
+
+    :raises ValueError: if it is taken: the same potential twice.
+    """
+    name = re.sub(r'[^A-Za-z0-9]+', '_', label).strip('_') or 'potential'
+    if name in taken:
+        raise ValueError(f'--potential {label} is given twice, or too much like another')
+    return name
+
+
+def plan_text(builder: ProcessBuilder) -> str:
+    """Return in a line what will be computed."""
+    grid, number = builder.grid, len(builder.potentials)
+    cells = len(grid['temperatures_k']) * len(grid['pressures_pa'])
+    start = (
+        f'{builder.packing["n_atoms"]} atoms of {builder.packing["composition"]} at random'
+        if 'packing' in builder
+        else f'{builder.structure.get_formula()} ({len(builder.structure.sites)} atoms)'
+    )
+    return (
+        f'{start}; {len(grid["temperatures_k"])} temperatures x {len(grid["pressures_pa"])} pressures x '
+        f'{grid["repeats"]} repeats = {cells * grid["repeats"]} replicas of {grid["duration_ps"]:g} ps for '
+        f'{number} potential{"s" if number > 1 else ""}, protocol {grid.label}'
+    )
+
+
+def robustness_of(chain: WorkChainNode) -> dict[str, Any] | None:
+    """Return the grids of a chain as ``--json`` prints them, by potential, or ``None`` if it has none."""
+    from .processes import jobs_of
+
+    if 'grids' not in chain.outputs:
+        return None
+    jobs = jobs_of(chain)
+    grids = {name: node.get_dict() for name, node in chain.outputs.grids.items()}
+    some = next(iter(grids.values()))
+    start = chain.outputs.start if 'start' in chain.outputs else chain.inputs.structure
+    return {
+        'uuid': chain.uuid,
+        'pk': chain.pk,
+        'temperatures_k': some['temperatures_k'],
+        'pressures_pa': some['pressures_pa'],
+        'repeats': some['repeats'],
+        'duration_ps': some['duration_ps'],
+        'summary': {
+            name: {key: grid[key] for key in ('n_green', 'n_pale', 'n_white', 'n_open', 'n_survived', 'n_replicas')}
+            for name, grid in grids.items()
+        },
+        'potentials': {name: chain.inputs.potentials[name]['potential'].label for name in grids},
+        'grids': grids,
+        'formula': start.get_formula('hill_compact'),
+        'structure_uuid': start.uuid,
+        'random_start': 'start' in chain.outputs,
+        'protocol': chain.inputs.grid.label or None,
+        'from_cache': bool(jobs) and all(job.base.caching.is_created_from_cache for job in jobs),
+        'exit_status': chain.exit_status,
+    }
+
+
+def robustness_line(result: dict[str, Any]) -> str:
+    """Return a result in one line."""
+    parts = [f'{name}: {one["n_survived"]} of {one["n_replicas"]}' for name, one in result['summary'].items()]
+    return f'Replicas that survived: {", ".join(parts)}'
+
+
+def print_robustness(result: dict[str, Any]) -> None:
+    """Print the grid of each potential: survivors of each cell, and its share of frames with a contact."""
+    print_pairs(
+        [
+            ('start', f'{result["formula"]}{", at random" if result["random_start"] else ""}'),
+            ('anneals', f'{result["duration_ps"]:g} ps, {result["repeats"]} repeats'),
+            ('protocol', result['protocol']),
+            ('chain', f'pk {result["pk"]}, uuid {result["uuid"]}'),
+        ]
+    )
+    for name, grid in result['grids'].items():
+        cells = {(cell['temperature_k'], cell['pressure_pa']): cell for cell in grid['cells']}
+        rows = [
+            (f'{pressure:.0e}', *(_cell(cells.get((temperature, pressure))) for temperature in grid['temperatures_k']))
+            for pressure in reversed(grid['pressures_pa'])
+        ]
+        title = f'{result["potentials"][name]}: {grid["n_survived"]} of {grid["n_replicas"]} replicas survived'
+        print_table(title, ('>Pa \\ K', *(f'>{temperature:g}' for temperature in grid['temperatures_k'])), rows)
+    click.echo('survivors of repeats, and frames with a contact in %; – where no frame was reached')
+
+
+def _cell(cell: dict[str, Any] | None) -> str:
+    return '' if cell is None else f'{cell["n_survived"]}/{cell["n_repeats"]} {cell["text"]}'.strip()
+
+
+def save_picture(chain: WorkChainNode, output: Path) -> Path:
+    """Draw the grids of a chain side by side into a file and return its path.
+
+    :raises Refusal: if the chain has no grid yet, or none at all.
+    :raises ValueError: if the format of the picture is not known.
+    """
+    from ..calculations.functions.analyse_robustness import grid_from
+    from ..report.captions import formula
+    from ..report.energy_profile import Caption
+    from ..report.robustness import draw_robustness
+    from ..report.style import check_format, save_figure
+    from .processes import finished_result
+
+    check_format(output)
+    result = finished_result(chain)
+    grids = {result['potentials'][name]: grid_from(content) for name, content in result['grids'].items()}
+    some = next(iter(result['grids'].values()))
+    node = chain.outputs.start if result['random_start'] else chain.inputs.structure
+    symbols = [node.get_kind(site.kind_name).symbol for site in node.sites]
+    start = 'random hard spheres' if result['random_start'] else 'given start'
+    details = (
+        f'{some["n_atoms"]} atoms, {start}, relaxed · {result["repeats"]} anneals of {result["duration_ps"]:g} ps each '
+        f'· {result["protocol"]}'
+    )
+    n_open = sum(grid['n_open'] for grid in result['grids'].values())
+    warning = f'{n_open} cells are not finished' if n_open else ''
+    caption = Caption(f'Robustness on {formula(symbols)}', details, warning)
+    return save_figure(draw_robustness(grids, caption), output)
