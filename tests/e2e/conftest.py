@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiida.engine import CalcJob
 from aiida.manage import get_manager
 
 from aiida_litraj.calculations.neb import NebCalculation
@@ -21,11 +22,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def unbroken(run_engine_on: Callable[..., Path]) -> Callable[[Mapping[str, Any]], Path]:
-    """``unbroken(inputs)`` is the folder in which the engine has run a calculation in one go, without AiiDA."""
+def unbroken(run_engine_on: Callable[..., Path]) -> Callable[..., Path]:
+    """``unbroken(inputs, process_class)`` is the folder where the engine has run a job in one go, without AiiDA."""
 
-    def make(inputs: Mapping[str, Any]) -> Path:
-        folder = run_engine_on(NebCalculation, inputs)
+    def make(inputs: Mapping[str, Any], process_class: type[CalcJob] = NebCalculation) -> Path:
+        folder = run_engine_on(process_class, inputs)
         get_manager().reset_runner()  # it was made without a broker, and could not submit
         return folder
 

@@ -1,0 +1,187 @@
+"""Dynamics as AiiDA processes with the real engine, in this process: cut off, killed, and yet one trajectory."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from aiida.engine import run_get_node
+from aiida.manage.caching import enable_caching
+from aiida.orm import CalcJobNode, Dict
+
+from aiida_litraj.calculations.md import MdCalculation
+from aiida_litraj.contract import files, unpack_arrays
+from aiida_litraj.contract.md import MdResult
+from aiida_litraj.data import MdTrajectoryData
+from aiida_litraj.workflows.md import MdBaseWorkChain
+from tests.e2e.test_kill import engines
+from tests.fixtures.nodes import fcc, md_parameters, rattled, replica
+
+CHECKPOINT_S = 0.1
+KILLS = 2
+LONG = {'duration_fs': 8_000.0, 'temperature_k': 300.0}
+SHORT = {'duration_fs': 500.0, 'temperature_k': 600.0}
+PATIENCE_S = 200
+ENDS = ('positions', 'velocities', 'cell')
+CLOCK_SHARE = 0.4
+"""Of the time of an unbroken run: what a job gets."""
+
+
+def content(node: MdTrajectoryData) -> dict[str, bytes]:
+    return {name: node.get_array(name).tobytes() for name in node.get_arraynames()}
+
+
+def recorded(folder: Path, name: str) -> MdTrajectoryData:
+    """The trajectory of a replica in the folder of a job that nobody disturbed."""
+    arrays = unpack_arrays(folder / files.RESULT_ARRAYS)
+    stem = folder / files.ITEMS / name
+    return MdTrajectoryData.from_records(
+        stem.with_suffix('.frames'), stem.with_suffix('.thermo'), {key: arrays[f'{name}/{key}'] for key in ENDS}
+    )
+
+
+def jobs_of(node: Any) -> list[CalcJobNode]:
+    return sorted((child for child in node.called if isinstance(child, CalcJobNode)), key=lambda job: job.pk)
+
+
+class Killer(threading.Thread):
+    """Kills the engine (9) in the middle of its work, some times, each after it has written a checkpoint."""
+
+    def __init__(self, work: Path, kills: int) -> None:
+        super().__init__(daemon=True)
+        self._work, self._kills, self.over = work, kills, threading.Event()
+        self.killed: set[Path] = set()
+
+    def run(self) -> None:
+        while len(self.killed) < self._kills and not self.over.is_set():
+            for engine in engines(self._work):
+                with contextlib.suppress(psutil.Error, OSError):
+                    folder = Path(engine.cwd())
+                    own = (folder / files.CHECKPOINT / 'long.npz').stat().st_mtime > engine.create_time()
+                    if own and folder not in self.killed:
+                        engine.kill()
+                        self.killed.add(folder)
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def killer(computer: Any) -> Iterator[Killer]:
+    """Whoever kills engines of the tests' computer, once it is started."""
+    made = Killer(Path(computer.get_workdir()), KILLS)
+    yield made
+    made.over.set()
+
+
+@pytest.fixture
+def inputs(engine_code: Any, md_inputs: Any) -> Mapping[str, Any]:
+    """Two replicas, of which one takes some seconds."""
+    replicas = {'brief': replica('off', 2, SHORT), 'long': replica('fcc', 1, LONG)}
+    made = md_inputs(replicas, {'fcc': fcc(), 'off': rattled()}, md_parameters('nvt-langevin'))
+    made['metadata']['options']['checkpoint_seconds'] = CHECKPOINT_S
+    return {**made, 'code': engine_code}
+
+
+@pytest.fixture(scope='module')
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the folder of the unbroken run is kept."""
+    return tmp_path_factory.mktemp('unbroken') / 'job'
+
+
+@pytest.fixture
+def folder(inputs: Any, unbroken: Any, kept: Path) -> Path:
+    """The folder in which both replicas were run in one go; the seconds that took are in its audit."""
+    if not kept.exists():
+        shutil.copytree(unbroken(inputs, MdCalculation), kept)
+    return kept
+
+
+def clock_of(folder: Path) -> float:
+    audit = MdResult.model_validate_json((folder / files.RESULT).read_bytes()).audit
+    assert audit is not None
+    return CLOCK_SHARE * audit.wall_seconds
+
+
+@pytest.mark.timeout(PATIENCE_S)
+def test_killed_in_between_and_yet_one_trajectory(inputs: Any, folder: Path, killer: Killer) -> None:
+    """Bit for bit, and each frame stored once: no job has left a node of what it did not finish."""
+    killer.start()
+    result, node = run_get_node(MdBaseWorkChain, md=inputs)
+    assert node.is_finished_ok, node.exit_message
+    jobs = jobs_of(node)
+    assert len(killer.killed) == KILLS
+    assert [job.exit_status for job in jobs] == [*[303] * KILLS, 0]
+    for name, found in result['trajectories'].items():
+        assert content(found) == content(recorded(folder, name))
+    made = [name for job in jobs if 'trajectories' in job.outputs for name in job.outputs.trajectories]
+    assert sorted(made) == ['brief', 'long']
+    audit = result['results']['audit']
+    assert audit['resumed_calls'] > 0
+    assert (set(jobs[-1].inputs.replicas), set(jobs[-1].inputs.structures)) == ({'long'}, {'fcc'})
+
+
+@pytest.mark.timeout(PATIENCE_S)
+def test_cut_off_by_the_clock_and_yet_one_trajectory(inputs: Any, folder: Path) -> None:
+    inputs['metadata']['options']['max_seconds'] = clock_of(folder)
+    result, node = run_get_node(MdBaseWorkChain, md=inputs)
+    assert node.is_finished_ok, node.exit_message
+    assert len(jobs_of(node)) > 1
+    assert {job.exit_status for job in jobs_of(node)[:-1]} == {400}
+    for name, found in result['trajectories'].items():
+        assert content(found) == content(recorded(folder, name))
+
+
+def test_chain_that_may_not_go_on_keeps_the_frames(inputs: Any, folder: Path) -> None:
+    inputs['metadata']['options']['max_seconds'] = clock_of(folder)
+    result, node = run_get_node(MdBaseWorkChain, md=inputs, max_iterations=1)
+    assert node.exit_status == 401
+    assert result['trajectories']['long'].base.attributes.get('status') == 'unfinished'
+    assert result['trajectories']['long'].n_frames > 1
+    # and another chain goes on from there
+    inputs['metadata']['options'].pop('max_seconds')
+    parent = jobs_of(node)[0].outputs.remote_folder
+    result, again = run_get_node(MdBaseWorkChain, md={**inputs, 'parent_folder': parent})
+    assert again.is_finished_ok, again.exit_message
+    assert result['results']['audit']['resumed_calls'] > 0
+
+
+def test_same_replicas_come_from_the_cache(inputs: Any) -> None:
+    """A job is taken from the cache whatever watched over it; the frames are those that are stored already."""
+    inputs['replicas'].pop('long')
+    with enable_caching():
+        first, _ = run_get_node(MdBaseWorkChain, md=inputs)
+        watched = {'hopeless': Dict({'entry_point': 'litraj.hopeless', 'kwargs': {'stalled_seconds': 60.0}})}
+        second, node = run_get_node(MdBaseWorkChain, md={**inputs, 'monitors': watched})
+    (job,) = jobs_of(node)
+    assert job.base.caching.is_created_from_cache
+    assert content(second['trajectories']['brief']) == content(first['trajectories']['brief'])
+
+
+def test_velocities_of_one_trajectory_start_another(inputs: Any, unbroken: Any) -> None:
+    """Without a thermostat two halves are the whole, to round-off: the end of the first is the start of the second."""
+    half, whole = {**SHORT, 'duration_fs': 100.0}, {**SHORT, 'duration_fs': 200.0}
+    parameters = md_parameters('nve', frame_dtype='float64')
+    given = {**inputs, 'parameters': parameters}
+    halves = {**given, 'replicas': {'brief': replica('off', 2, half)}}
+    first, _ = run_get_node(MdCalculation, **halves)
+    end = first['trajectories']['brief']
+    second = {
+        **given,
+        'structures': {'off': end.end_structure()},
+        'velocities': {'off': end},
+        'replicas': {'brief': replica('off', 3, half)},
+        'parameters': md_parameters('nve', frame_dtype='float64', initial_velocities='given'),
+    }
+    result, node = run_get_node(MdCalculation, **second)
+    assert node.is_finished_ok, node.exit_message
+    folder = unbroken({**given, 'replicas': {'brief': replica('off', 2, whole)}}, MdCalculation)
+    expected = recorded(folder, 'brief')
+    joined = result['trajectories']['brief']
+    assert joined.energies[-1] == pytest.approx(expected.energies[-1], abs=1e-9)
+    assert joined.kinetic_energies[-1] == pytest.approx(expected.kinetic_energies[-1], abs=1e-9)
