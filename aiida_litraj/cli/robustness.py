@@ -207,8 +207,8 @@ def print_robustness(result: dict[str, Any]) -> None:
             (f'{pressure:.0e}', *(_cell(cells.get((temperature, pressure))) for temperature in grid['temperatures_k']))
             for pressure in reversed(grid['pressures_pa'])
         ]
-        title = f'{result["potentials"][name]}: {grid["n_survived"]} of {grid["n_replicas"]} replicas survived'
-        print_table(title, ('>Pa \\ K', *(f'>{temperature:g}' for temperature in grid['temperatures_k'])), rows)
+        click.echo(f'{result["potentials"][name]}: {grid["n_survived"]} of {grid["n_replicas"]} replicas survived')
+        print_table(None, ('>Pa \\ K', *(f'>{temperature:g}' for temperature in grid['temperatures_k'])), rows)
     click.echo('survivors of repeats, and frames with a contact in %; – where no frame was reached')
 
 

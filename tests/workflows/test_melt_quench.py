@@ -1,0 +1,86 @@
+"""Melt-quenches before anything runs: numbers of the protocols, stages, snapshots, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aiida_litraj.calculations.functions.extract_snapshots import choose, stage_at
+from aiida_litraj.calculations.functions.plan_melt_quench import read_melt_quench, replica_of
+from aiida_litraj.workflows.melt_quench import MeltQuenchWorkChain
+from tests.fixtures.nodes import fcc, potential
+
+SCHEDULE = {
+    'melt_temperature_k': 1500.0, 'end_temperature_k': 300.0, 'melt_ps': 1.0, 'quench_ps': 2.0, 'hold_ps': 1.0,
+    'pressure_gpa': 0.0, 'seed': 1, 'n_snapshots': 4,
+}  # fmt: skip
+
+
+@pytest.fixture
+def build(launcher_code: Any, computer: Any) -> Any:
+    def make(overrides: Any = None, protocol: str = 'quick', **changes: Any) -> Any:
+        given = {'code': launcher_code, 'potential': potential('morse'), 'structure': fcc(), **changes}
+        return MeltQuenchWorkChain.get_builder_from_protocol(
+            **given, protocol=protocol, overrides=overrides, computer=computer
+        )
+
+    return make
+
+
+@pytest.mark.parametrize('protocol', MeltQuenchWorkChain.get_available_protocols())
+def test_builder_of_a_protocol(protocol: str, build: Any, data_regression: Any) -> None:
+    builder = build(protocol=protocol)
+    parameters = builder.md.md.parameters
+    assert {builder.schedule.label, builder.analysis.label, parameters.label} == {protocol}
+    data_regression.check(
+        {
+            'schedule': builder.schedule.get_dict(),
+            'analysis': builder.analysis.get_dict(),
+            'parameters': parameters.get_dict(),
+        }
+    )
+
+
+def test_replica_holds_ramps_and_holds() -> None:
+    replica = replica_of(read_melt_quench(SCHEDULE))
+    melt, quench, hold = replica['schedule']
+    assert [segment['duration_fs'] for segment in (melt, quench, hold)] == [1000.0, 2000.0, 1000.0]
+    assert (melt['temperature_k'], quench['temperature_k'], quench['temperature_end_k']) == (1500.0, 1500.0, 300.0)
+    assert (hold['temperature_k'], hold['pressure_gpa'], replica['seed']) == (300.0, 0.0, 1)
+
+
+def test_snapshots_are_at_even_times() -> None:
+    plan = read_melt_quench(SCHEDULE)
+    times = np.arange(0, 41) * 0.1
+    assert choose(times, plan) == [10, 20, 30, 40]
+    assert [stage_at(times[k], plan) for k in choose(times, plan)] == ['melt', 'quench', 'quench', 'glass']
+    # One that died after 2.5 ps has those before, at the same times.
+    assert choose(times[:26], plan) == [10, 20]
+    with pytest.raises(ValueError, match='no snapshot was reached'):
+        choose(times[:5], plan)
+
+
+@pytest.mark.parametrize(
+    ('overrides', 'words'),
+    [
+        ({'schedule': {'melt_temperature_k': -1.0}}, ['schedule.melt_temperature_k = -1.0', 'greater than 0']),
+        ({'schedule': {'end_temperature_k': 1600.0}}, ['end_temperature_k = 1600', 'nothing would be quenched']),
+        ({'schedule': {'quench_ps': 0.0}}, ['schedule.quench_ps = 0.0']),
+        ({'schedule': {'n_snapshots': 61}}, ['schedule.n_snapshots = 61 of 60 frames']),
+        ({'schedule': {'hold_ps': 0.002}}, ['the stage glass takes 2 fs', 'frame_interval_fs = 4']),
+        ({'schedule': {'melt_ps': 0.0803}}, ['schedule[0].duration_fs', 'no multiple of timestep_fs']),
+        ({'dynamics': {'protocol': 'nve'}}, ["dynamics.ensemble = 'nve'", 'npt-isotropic']),
+        ({'dynamics': {'timestep_fs': 0.0}}, ['parameters.timestep_fs = 0.0']),
+        ({'analysis': {'shell_ang': -0.1}}, ['analysis.shell_ang = -0.1']),
+        ({'schedule': {'melting': 1.0}}, ['schedule.melting = 1.0 is not known']),
+    ],
+)
+def test_bad_input_is_refused(overrides: dict[str, Any], words: list[str], build: Any, count_processes: Any) -> None:
+    before = count_processes()
+    with pytest.raises(ValueError) as refused:
+        build(overrides)
+    for word in words:
+        assert word in str(refused.value)
+    assert count_processes() == before
