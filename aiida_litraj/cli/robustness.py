@@ -237,8 +237,8 @@ def save_picture(chain: WorkChainNode, output: Path) -> Path:
     symbols = [node.get_kind(site.kind_name).symbol for site in node.sites]
     start = 'random hard spheres' if result['random_start'] else 'given start'
     details = (
-        f'{some["n_atoms"]} atoms, {start}, relaxed · {result["repeats"]} anneals of {result["duration_ps"]:g} ps each '
-        f'· {result["protocol"]}'
+        f'{some["n_atoms"]} atoms, {start}, relaxed · {result["repeats"]} × {result["duration_ps"]:g} ps · '
+        f'{result["protocol"]}'
     )
     n_open = sum(grid['n_open'] for grid in result['grids'].values())
     warning = f'{n_open} cells are not finished' if n_open else ''
