@@ -29,9 +29,8 @@ from aiida_litraj.cli.processes import failure_of, result_of
 from aiida_litraj.cli.structures import load_structure
 from aiida_litraj.codes import SetupProblem
 from aiida_litraj.codes.choose import choose_code, computer_of
-from aiida_litraj.codes.potentials import find_same, load_potential
+from aiida_litraj.codes.potentials import Request, import_potential, load_potential
 from aiida_litraj.codes.profile import CACHED
-from aiida_litraj.data import PotentialData
 
 # Under ``verdi run`` only the arguments say where this file is.
 HERE = Path(sys.argv[0]).resolve().parent
@@ -76,19 +75,20 @@ def main() -> None:
         }
     }
     if arguments.potential is None:
-        toy = PotentialData.packaged('toy', TOY, options={'barrier': BARRIER_EV, 'spacing': SPACING_ANG})
-        potential = find_same(toy) or toy
+        options = {'barrier': BARRIER_EV, 'spacing': SPACING_ANG}
+        code = choose_code(arguments.code, 'toy')
+        potential, _ = import_potential(Request('toy', TOY, label='toy conductor', options=options), code)
         # Its ions do not collide with anything, so only a thermostat with friction makes them forget their way.
         overrides['nvt'] = {'protocol': 'nvt-langevin'}
     else:
         potential = load_potential(arguments.potential)
+        code = choose_code(arguments.code, potential.family)
     if arguments.structure is not None:
         structure = load_structure(arguments.structure)
     elif arguments.potential is None:
         structure = toy_crystal()
     else:
         structure = load_structure(str(HERE / 'structures' / 'Li2S.cif'))
-    code = choose_code(arguments.code, potential.family)
     builder = WorkflowFactory('litraj.conductivity').get_builder_from_protocol(
         code=code,
         computer=computer_of(code),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .console import console
 from .errors import Refusal
 from .live import Gauge, describe, read_progress_through, running_job
+from .processes import BARRIER, entry_point
 
 if TYPE_CHECKING:
     from aiida.engine import Process, ProcessBuilder
@@ -102,6 +103,8 @@ class Stopped(Refusal):
         if ending.problems:
             parts = [f'chain {node.pk} is killed', *ending.problems]
         kept = 'What was computed is kept: the same launch again goes on from there.'
+        if entry_point(node) != BARRIER:
+            kept = 'Jobs that had ended are kept: the same launch again takes them from the cache.'
         super().__init__(
             ', and '.join(parts),
             kept if ending.jobs else 'Nothing was computed yet.',
