@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -30,6 +31,10 @@ LABEL_WIDTH = 46
 STEPS = (1, 2, 5, 10)
 LEAST_HULL = 0.01
 """eV per atom that the axis of the energies above the hull has at least."""
+ON_HULL = 1e-3
+"""eV per atom up to which an entry is on the hull: if all are, as the images of one path, there is nothing to draw."""
+FEW = 20
+"""Entries of which numbers are drawn, for a share would make much of one."""
 LINEAR_TO = 0.1
 """eV per atom up to which the axis of the energies above the hull is linear."""
 # Okabe and Ito's colours, which people of all kinds of sight tell apart, after the house's own blue.
@@ -43,16 +48,14 @@ _LINE_OF_PHASES = {'Li₂S': {'Li': 2, 'S': 1}, 'P₂S₅': {'P': 2, 'S': 5}}
 
 def draw_overview(overview: Overview, caption: Caption) -> Figure:
     """Return the figure of a set; panels for which nothing is known are left out."""
-    panels: list[Callable[[Axes, Overview], None]] = [
-        draw_triangle if set(overview.elements) <= set(_CORNERS) and len(overview.elements) > 1 else draw_elements
-    ]
+    panels: list[Callable[[Axes, Overview], None]] = [draw_triangle if _has_triangle(overview) else draw_elements]
     if overview.barriers is not None:
         panels.append(draw_barriers)
     if overview.conductivities is not None:
         panels.append(draw_conductivities)
     if overview.energies is not None:
         panels.append(draw_energies)
-    if overview.above_hull is not None:
+    if _is_above(overview):
         panels.append(draw_hull)
     panels.append(draw_sizes)
     columns = 2 if len(panels) in (2, 4) else min(3, len(panels))
@@ -67,6 +70,15 @@ def draw_overview(overview: Overview, caption: Caption) -> Figure:
     return figure
 
 
+def _is_above(overview: Overview) -> bool:
+    """Return whether any entry is above the hull by as much as can be seen."""
+    return overview.above_hull is not None and bool(np.nanmax(overview.above_hull) > ON_HULL)
+
+
+def _has_triangle(overview: Overview) -> bool:
+    return set(overview.elements) <= set(_CORNERS) and len(overview.elements) > 1
+
+
 def _title(figure: Figure, caption: Caption) -> None:
     width, height = figure.get_size_inches()
     lines = textwrap.wrap(caption.details, int(width * CHARACTERS_PER_INCH))
@@ -79,15 +91,26 @@ def _title(figure: Figure, caption: Caption) -> None:
 def _legend(figure: Figure, overview: Overview) -> None:
     if len(overview.groups) < 2:
         return
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D([], [], color=_COLOURS[index], marker=_MARKERS[index], linestyle=_LINES[index], markersize=4.5)
-        for index in range(len(overview.groups))
-    ]
+    handles = [_handle(index, overview) for index in range(len(overview.groups))]
     counts = np.bincount(overview.member, minlength=len(overview.groups))
     labels = [f'{name} ({number:,})' for name, number in zip(overview.groups, counts, strict=True)]
     figure.legend(handles, labels, loc='outside lower center', ncols=min(4, len(labels)), frameon=False, fontsize=8.5)
+
+
+def _handle(index: int, overview: Overview) -> Any:
+    """Return what stands for a group in the legend: what the panels draw of it, be it points, an outline or bars."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    marker = _MARKERS[index] if _has_triangle(overview) or _is_above(overview) else None
+    colour = _COLOURS[index]
+    if len(overview.groups) <= MOST_OUTLINES:
+        return Line2D([], [], color=colour, marker=marker, linestyle=_LINES[index], markersize=4.5)
+    bar = Patch(color=colour, alpha=0.85, linewidth=0)
+    if marker is None:
+        return bar
+    points = Line2D([], [], color=INK, marker=marker, linestyle='', markersize=4.5, markerfacecolor='white')
+    return bar, points
 
 
 def _points(overview: Overview, known: Array) -> list[tuple[int, Array]]:
@@ -159,26 +182,39 @@ def draw_elements(axes: Axes, overview: Overview) -> None:
 
 
 def _histogram(axes: Axes, values: Array, overview: Overview, bins: Array) -> None:
-    """Draw outlines of a few groups, each 100 % in all; of many their shares of the whole, one upon the other."""
+    """Draw outlines of a few groups, each 100 % in all; of many their shares of the whole, one upon the other.
+
+    Of groups with few entries their numbers are drawn.
+    """
     there = [values[(overview.member == group) & np.isfinite(values)] for group in range(len(overview.groups))]
     counts = [np.histogram(mine, bins)[0] for mine in there]
+    stacked, numbers = len(there) > MOST_OUTLINES, _are_few(overview)
     total = max(1, sum(len(mine) for mine in there))
-    if len(there) > MOST_OUTLINES:
-        floor = np.zeros(len(bins) - 1)
-        for group, heights in enumerate(counts):
-            top = floor + 100 * heights / total
-            axes.stairs(top, bins, baseline=floor, color=_COLOURS[group], alpha=0.85, fill=True, linewidth=0)
-            floor = top
-    for group, heights in enumerate(counts if len(there) <= MOST_OUTLINES else ()):
-        share = 100 * heights / max(1, len(there[group]))
-        axes.stairs(share, bins, color=_COLOURS[group], linestyle=_LINES[group], linewidth=1.4, zorder=3)
+    floor = np.zeros(len(bins) - 1)
+    for group, heights in enumerate(counts):
+        style: dict[str, Any] = {'color': _COLOURS[group], 'zorder': 3}
+        shown = heights if numbers else 100 * heights / (total if stacked else max(1, len(there[group])))
+        if stacked:
+            axes.stairs(floor + shown, bins, baseline=floor, alpha=0.85, fill=True, linewidth=0, **style)
+            floor = floor + shown
+            continue
+        axes.stairs(shown, bins, linestyle=_LINES[group], linewidth=1.4, **style)
         if len(there) == 1:
-            axes.stairs(share, bins, color=_COLOURS[group], alpha=0.15, fill=True)
+            axes.stairs(shown, bins, color=_COLOURS[group], alpha=0.15, fill=True)
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(7, steps=STEPS))
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
-    few = 1 < len(there) <= MOST_OUTLINES
-    axes.set_ylabel('Share of each split (%)' if few else 'Share of the entries (%)')
+    _count_axis(axes, numbers, 'Share of each split (%)' if 1 < len(there) <= MOST_OUTLINES else None)
+
+
+def _are_few(overview: Overview) -> bool:
+    """Return whether any group that is drawn by itself has too few entries for shares."""
+    counts = np.bincount(overview.member, minlength=len(overview.groups))
+    return bool((counts.sum() if len(counts) > MOST_OUTLINES else counts.min()) < FEW)
+
+
+def _count_axis(axes: Axes, numbers: bool, of_each: str | None = None) -> None:
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=STEPS, integer=numbers, min_n_ticks=1))
+    axes.set_ylabel('Number of entries' if numbers else of_each or 'Share of the entries (%)')
 
 
 def _outside(values: Array, bins: Array, unit: str) -> str:
@@ -261,14 +297,30 @@ def draw_hull(axes: Axes, overview: Overview) -> None:
 
 
 def draw_sizes(axes: Axes, overview: Overview) -> None:
-    """Draw the distribution of the numbers of atoms of each group."""
+    """Draw the distribution of the numbers of atoms of each group; of one size only a bar that says which it is."""
     sizes = overview.sizes.astype(float)
     low, high = int(sizes.min()), int(sizes.max())
-    step = max(1, -(-(high - low + 1) // 40))
-    _histogram(axes, sizes, overview, np.arange(low - 0.5, high + step + 0.5, step))
-    axes.xaxis.set_major_locator(MaxNLocator(7, steps=STEPS, integer=True))
+    if low == high:
+        _draw_one_size(axes, overview, low)
+    else:
+        step = max(1, -(-(high - low + 1) // 40))
+        _histogram(axes, sizes, overview, np.arange(low - 0.5, high + step + 0.5, step))
+        axes.xaxis.set_major_locator(MaxNLocator(7, steps=STEPS, integer=True, min_n_ticks=1))
     axes.set_xlabel('Number of atoms')
     axes.set_title('Sizes', fontsize=10)
+
+
+def _draw_one_size(axes: Axes, overview: Overview, size: int) -> None:
+    floor = 0
+    for group, number in enumerate(np.bincount(overview.member, minlength=len(overview.groups)).tolist()):
+        axes.bar([size], [number], bottom=floor, width=0.3, color=_COLOURS[group], alpha=0.85, linewidth=0)
+        floor += number
+    words = f'all {floor:,} entries'
+    axes.annotate(words, (size, floor), (0, 4), textcoords='offset points', ha='center', fontsize=8.5)
+    axes.set_xlim(size - 1, size + 1)
+    axes.set_xticks([size])
+    axes.set_ylim(0, 1.1 * floor)
+    _count_axis(axes, numbers=True)
 
 
 def overview_caption(name: str, overview: Overview, level_of_theory: str | None) -> Caption:
@@ -276,8 +328,10 @@ def overview_caption(name: str, overview: Overview, level_of_theory: str | None)
     parts = [f'{len(overview.sizes):,} entries of {len(overview.elements)} elements']
     if level_of_theory:
         parts.append(_in_print(level_of_theory.strip().partition(';')[0]))
-    if overview.above_hull is not None:
-        parts.append("hull: lowest mixtures of the set's own entries, in which references of elements cancel")
+    if _is_above(overview):
+        parts.append("hull: the lowest energy that a mixture of the set's own entries has at a composition")
+    elif overview.above_hull is not None:
+        parts.append(f"no entry is more than {1000 * ON_HULL:g} meV/atom above the hull of the set's own entries")
     return Caption(name, ' · '.join(parts))
 
 

@@ -110,13 +110,36 @@ def test_conductivities_are_drawn_by_their_powers_of_ten() -> None:
 
 def test_an_axis_that_is_not_linear_says_so() -> None:
     def hull(highest: float) -> Figure:
-        energies = [-1.0, -1.0, -1.0 + highest, -0.99]
+        energies = [-1.0, -1.0, -1.0 + highest, -1.0 + min(highest, 0.01)]
         shown = overview(['a'] * 4, [{'Li': 1}] * 4, [1] * 4, energies, [None] * 4)
         return draw_overview(shown, overview_caption('made', shown, None))
 
     assert hull(3.0).axes[2].get_yscale() == 'symlog' and 'logarithmic above' in all_texts(hull(3.0))
     assert hull(0.1).axes[2].get_yscale() == 'linear' and 'logarithmic' not in all_texts(hull(0.1))
-    assert hull(1e-6).axes[2].get_ylim()[1] >= 0.01
+    assert hull(0.002).axes[2].get_ylim()[1] >= 0.01
+    assert [axes.get_title(loc='left') for axes in hull(1e-6).axes] == ['Composition', 'Energies', 'Sizes']
+    assert 'no entry is more than 1 meV/atom above the hull' in ' '.join(one.get_text() for one in hull(1e-6).texts)
+
+
+def test_one_size_is_a_bar_that_says_which() -> None:
+    sizes = shown_with([0.1, 0.2, 0.3]).axes[-1]
+    assert [patch.get_height() for patch in sizes.patches] == [3.0] and list(sizes.get_xticks()) == [1.0]
+    assert [text.get_text() for text in sizes.texts] == ['all 3 entries']
+
+
+@pytest.mark.parametrize(('number', 'label'), [(19, 'Number of entries'), (20, 'Share of the entries (%)')])
+def test_of_few_entries_the_numbers_are_drawn(number: int, label: str) -> None:
+    panel = shown_with([*np.linspace(0.0, 1.0, number)]).axes[1]
+    assert panel.get_ylabel() == label
+    assert sum(panel.patches[0].get_data().values) == pytest.approx(number if number < 20 else 100)
+
+
+@pytest.mark.parametrize(('groups', 'kinds'), [(3, {'Line2D'}), (8, {'Patch'})])
+def test_the_legend_shows_what_the_panels_draw(groups: int, kinds: set[str]) -> None:
+    shown = made(('Li', 'O', 'Fe'), groups, energies=False)
+    handles = draw_overview(shown, overview_caption('made', shown, None)).legends[0].legend_handles
+    assert {type(one).__name__ for one in handles} <= kinds | {'Rectangle'}
+    assert all(one.get_marker() == 'None' for one in handles if hasattr(one, 'get_marker'))
 
 
 def test_figures_write_units_as_print_does() -> None:
@@ -125,7 +148,7 @@ def test_figures_write_units_as_print_does() -> None:
 
 def test_caption_says_what_the_hull_is_made_of() -> None:
     caption = overview_caption('made', made(), 'PBE, 520 eV; more')
-    assert caption.details.startswith('120 entries of 3 elements · PBE, 520 eV · hull: lowest mixtures')
+    assert caption.details.startswith('120 entries of 3 elements · PBE, 520 eV · hull: the lowest energy')
     assert 'hull' not in overview_caption('made', made(energies=False), None).details
 
 
