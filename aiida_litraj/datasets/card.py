@@ -124,5 +124,14 @@ def parse_card(text: str, name: str = 'card') -> Card:
     try:
         return Card.model_validate(content)
     except ValidationError as error:
-        wrong = '; '.join(f'{".".join(map(str, one["loc"]))}: {one["msg"]}' for one in error.errors())
+        wrong = '; '.join(_in_words('.'.join(map(str, one['loc'])), one['type'], one['msg']) for one in error.errors())
         raise ValueError(f'{name}: {wrong}') from error
+
+
+def _in_words(place: str, kind: str, message: str) -> str:
+    """Return what is wrong with one field of a card."""
+    if kind != 'extra_forbidden':
+        return f'{place}: {message}'
+    above, _, _ = place.rpartition('.')
+    fields = {'': Card.model_fields, 'keys': Keys.model_fields}.get(above, Property.model_fields)
+    return f'{place} is no field of {above or "a card"}; there are {", ".join(fields)}'

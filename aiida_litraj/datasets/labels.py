@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +41,14 @@ def labels_not_taken(paths: Sequence[Path], card: Card) -> list[str]:
     keys = ', '.join(f'{label}: {these[0]}' for label, these in left.items())
     return [
         f'{found.entries[0].file} has {", ".join(several)}, which the card {card.name} does not name: '
-        f'{" and ".join(left)} are not taken from there. If they are the labels, write in the card: keys: {{{keys}}}'
+        f'{_listed(left)} are not taken from there. If they are the labels, write in the card: keys: {{{keys}}}'
     ]
+
+
+def _listed(words: Iterable[str]) -> str:
+    """Return words as one says them: energy, forces and stress."""
+    *first, last = words
+    return f'{", ".join(first)} and {last}' if first else last
 
 
 def _has(frame: Frames, label: str) -> bool:

@@ -421,3 +421,5 @@ def test_conductivities_are_drawn_without_those_of_which_a_bound_is_known(
     assert shown.conductivities is not None
     assert np.isfinite(shown.conductivities).sum() + shown.bounded == count('OBELiX')
     assert 0 < shown.bounded < count('OBELiX')
+    above = ask('query', 'OBELiX', '--where', 'conductivity=1e-5:')['entries']
+    assert above and all(one['properties.conductivity'] >= 1e-5 for one in above)

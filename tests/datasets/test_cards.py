@@ -44,7 +44,8 @@ def test_a_card_of_a_persons_own_is_a_dozen_lines(tmp_path: Path) -> None:
     ('text', 'message'),
     [
         ('title: x\n', 'name: Field required'),
-        ('name: x\ntitle: y\ncolour: red\n', 'colour: Extra inputs'),
+        ('name: x\ntitle: y\ncolour: red\n', 'colour is no field of a card; there are name, title, layout'),
+        ('name: x\ntitle: y\nkeys: {force: F}\n', 'keys.force is no field of keys; there are energy, forces, stress'),
         ('name: x\ntitle: y\nentry: molecule\n', 'entry: Input should be'),
         ('name: x\ntitle: y\nsha256: abc\n', 'sha256: String should match'),
         ('name: a b\ntitle: y\n', 'name: String should match'),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import TYPE_CHECKING
+
 import click
 
 from ..console import emit_json
 from ..errors import Refusal, refusals
 from ..options import json_option, with_profile
+
+if TYPE_CHECKING:
+    from ...groups.remove import Removal
 
 
 @click.command('delete', short_help='Delete a set with what hangs on it.')
@@ -35,13 +41,16 @@ def delete_(name: str, dry_run: bool, force: bool, as_json: bool) -> None:
         'groups': list(plan.shared),
     }
     if not as_json:
-        click.echo(f'{plan.dataset}: {plan.entries:,} nodes of entries, {len(plan.pks):,} nodes in all')
+        click.echo(
+            f'{plan.dataset} in the profile {_profile()}: {plan.entries:,} nodes of entries, '
+            f'{len(plan.pks):,} nodes in all'
+        )
         if plan.others:
             kinds = ', '.join(f'{number:,} {kind}' for kind, number in sorted(plan.others.items()))
             click.echo(f'Computed from them, and gone too: {kinds}')
-            click.echo(''.join(f'  {label}\n' for label in plan.labels), nl=False)
+            click.echo(''.join(f'  {line}\n' for line in _examples(plan)), nl=False)
         if plan.shared:
-            click.echo(f'Groups that lose members: {", ".join(plan.shared)}')
+            click.echo(f'Groups that lose members: {", ".join(map(_described, plan.shared))}')
     if dry_run:
         if as_json:
             emit_json({**content, 'deleted': 0})
@@ -51,10 +60,33 @@ def delete_(name: str, dry_run: bool, force: bool, as_json: bool) -> None:
     if not force:
         if as_json:
             raise Refusal(f'{name} was not deleted: nobody can be asked with --json', 'Add --force or --dry-run.')
-        click.confirm('Delete all this? It cannot be undone', abort=True)
+        click.confirm(f'Delete all this from the profile {_profile()}? It cannot be undone', abort=True)
     with refusals(RuntimeError):
         deleted = remove(plan)
     if as_json:
         emit_json({**content, 'deleted': deleted})
     else:
         click.echo(f'Deleted {deleted:,} nodes. The files go with: verdi storage maintain')
+
+
+def _examples(plan: Removal) -> list[str]:
+    """Return by what labels a person may know some of what goes; that of a process only repeats its kind."""
+    counts = Counter(label for label in plan.labels if label not in plan.others)
+    return [
+        f'for example "{label}"' + (f', {number} of them' if number > 1 else '') for label, number in counts.items()
+    ]
+
+
+def _profile() -> str:
+    from ...codes.profile import load
+
+    return load()  # the one that is loaded
+
+
+def _described(label: str) -> str:
+    """Return the label of a group, with where it comes from if AiiDA has made it."""
+    from aiida.orm import Group, ImportGroup
+
+    group = Group.collection.find({'label': label})
+    made = bool(group) and isinstance(group[0], ImportGroup)
+    return f'{label} (made by verdi archive import of what it brought)' if made else label

@@ -60,7 +60,8 @@ def query_(
             return
         else:
             barrier = _barrier(name)
-            columns = [*_COLUMNS, *([barrier] if barrier else [])]
+            asked = [f'properties.{one}' for one in criteria.get('properties', {})]
+            columns = list(dict.fromkeys([*_COLUMNS, *([barrier] if barrier else []), *asked]))
             found = [_row(one, one.facts) for one in islice(entries(name, columns, **criteria), limit + 1)]
     more, found = len(found) > limit, found[:limit]
     if as_json:
@@ -198,11 +199,14 @@ def select_(
                 'candidates': made.n_candidates,
                 'parts': described,
                 'process': made.process.pk,
+                'notes': list(made.notes),
             }
         )
         return
     rows = [(part, one['frames'], one['pk'], ' '.join(one['ids'][:3]) + ' ...') for part, one in described.items()]
     print_table(f'Drawn from {made.n_candidates:,} entries', ('part', '>configurations', '>pk', 'entries'), rows)
+    for note in made.notes:
+        click.echo(note)
     first = next(iter(described.values()))['pk']
     click.echo(f'Next: aiida-litraj dataset export {first} --format extxyz-mace -o selection.xyz')
 
