@@ -1,4 +1,4 @@
-"""Write the pages and schemas that follow from the code: JSON schemas, table of exit codes, table of protocols.
+"""Write the pages and schemas that follow from the code: JSON schemas, table of exit codes, tables of protocols.
 
 ``python docs/generate_reference.py`` writes them, ``--check`` only says which are out of date and exits with 1. Needs
 what the contract needs, and PyYAML for the protocols; neither AiiDA nor torch.
@@ -19,11 +19,23 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from aiida_litraj.contract import TABLE, NebJob, NebResult, ProbeReport, Progress  # noqa: E402
+from aiida_litraj.contract.md import MdJob, MdResult  # noqa: E402
+from aiida_litraj.contract.relax import RelaxJob, RelaxResult  # noqa: E402
+from aiida_litraj.workflows.protocols.mixin import merge  # noqa: E402
 
 SOURCE = ROOT / 'docs' / 'source'
-PROTOCOLS = ROOT / 'aiida_litraj' / 'workflows' / 'protocols' / 'neb.yaml'
+PROTOCOLS = ROOT / 'aiida_litraj' / 'workflows' / 'protocols'
 
-SCHEMAS = {'neb_job': NebJob, 'neb_result': NebResult, 'progress': Progress, 'probe_report': ProbeReport}
+SCHEMAS = {
+    'neb_job': NebJob,
+    'neb_result': NebResult,
+    'relax_job': RelaxJob,
+    'relax_result': RelaxResult,
+    'md_job': MdJob,
+    'md_result': MdResult,
+    'progress': Progress,
+    'probe_report': ProbeReport,
+}
 RANGES = (
     (200, 'The input is at fault', 'Not reused by the cache; resubmitting the same input ends the same way.'),
     (300, 'The result cannot be read', 'Not reused by the cache.'),
@@ -67,9 +79,9 @@ def _show(value: Any) -> str:
     return words[value] if isinstance(value, bool) or value is None else str(value)
 
 
-def protocols() -> str:
-    """Return the table of protocols as Markdown: the values of the default, then where the others differ."""
-    content = yaml.safe_load(PROTOCOLS.read_text(encoding='utf-8'))
+def protocols(path: Path) -> str:
+    """Return the protocols of a file as Markdown: the values of the default, then where the others differ."""
+    content = yaml.safe_load(path.read_text(encoding='utf-8'))
     base = dict(_leaves(content['default_inputs']))
     named: dict[str, dict[str, Any]] = {}
     lines = ['| protocol | what it is for |', '|---|---|']
@@ -78,10 +90,7 @@ def protocols() -> str:
         description = ' '.join(str(differences.pop('description')).split())
         mark = ' (default)' if name == content['default_protocol'] else ''
         lines.append(f'| `{name}`{mark} | {description} |')
-        changed = dict(_leaves(differences))
-        # A difference may give a block where the default has none, or none in place of a block.
-        dropped = [key for key in base if any(key.startswith(f'{other}.') for other in changed)]
-        named[name] = {**{key: value for key, value in base.items() if key not in dropped}, **changed}
+        named[name] = dict(_leaves(merge(content['default_inputs'], differences)))
     keys = list(dict.fromkeys(key for values in named.values() for key in values))
     lines += ['', '| setting | ' + ' | '.join(f'`{name}`' for name in named) + ' |']
     lines.append('|---|' + '---|' * len(named))
@@ -96,7 +105,8 @@ def generated() -> dict[Path, str]:
     """Return the content of every generated file, by path below ``docs/source``."""
     pages = {Path('reference/schemas') / f'{name}.json': schema(model) for name, model in SCHEMAS.items()}
     pages[Path('reference/exit_codes_table.md')] = exit_codes()
-    pages[Path('topics/protocols_table.md')] = protocols()
+    for path in sorted(PROTOCOLS.glob('*.yaml')):
+        pages[Path(f'topics/protocols_{path.stem}_table.md')] = protocols(path)
     return pages
 
 
