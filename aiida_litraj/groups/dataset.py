@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from aiida.common.exceptions import NotExistent, UniquenessError
-from aiida.orm import Data, Group, QueryBuilder
+from aiida.orm import Data, Dict, Group, ProcessNode, QueryBuilder
 
 SET = 'set'
 SPLIT = 'split'
@@ -19,7 +19,8 @@ class DatasetGroup(Group):
     The set itself has the label ``NAME``, its splits ``NAME/train`` and the like; an entry with a split is a member of
     both. The extras of the set say where it came from: ``card`` (uuid of the node), ``granularity``, ``sources`` and
     ``name``, under which it was first imported and which its entries have as their attribute ``dataset``. A split
-    knows its set by uuid, so that another label, as a person or an archive gives it, parts nothing.
+    knows its set by uuid, so that another label, as a person or an archive gives it, parts nothing. A split whose set
+    is not stored, as after the import of an archive of the split alone, stands for a set of its own.
     """
 
     @classmethod
@@ -54,9 +55,11 @@ class DatasetGroup(Group):
 
     @classmethod
     def names(cls) -> list[str]:
-        """Return the names of the stored sets, without their splits."""
-        rows = QueryBuilder().append(cls, project=['label', f'extras.{SET}', 'extras.card']).all()
-        return sorted(label for label, of, card in rows if of is None and (card is not None or '/' not in label))
+        """Return the names of the stored sets and of splits that stand alone, without other splits."""
+        rows = QueryBuilder().append(cls, project=['label', 'uuid', f'extras.{SET}', 'extras.card']).all()
+        known = {one for label, uuid, *_ in rows for one in (label, uuid)}
+        parts = {label: of or (label.partition('/')[0] if '/' in label else None) for label, _, of, _ in rows}
+        return sorted(label for label, *_, card in rows if card is not None or parts[label] not in known)
 
     @property
     def split(self) -> str | None:
@@ -68,17 +71,17 @@ class DatasetGroup(Group):
 
     @property
     def whole(self) -> DatasetGroup:
-        """The set that this is, or is a split of.
-
-        :raises ValueError: if the set of a split is not stored.
-        """
+        """The set that this is, or is a split of; a split whose set is not stored stands for it."""
         if self.split is None:
             return self
         uuid = self.base.extras.get(SET, None)
         known = self.collection.find({'uuid': uuid} if uuid else {'label': self.label.partition('/')[0]})
-        if not known:
-            raise ValueError(f'{self.label} is a split of a data set that is not stored')
-        return known[0]
+        return known[0] if known else self
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this is a set, or a split that stands alone."""
+        return self.whole.pk == self.pk
 
     @property
     def name(self) -> str:
@@ -104,7 +107,11 @@ class DatasetGroup(Group):
     def splits(self) -> dict[str, DatasetGroup]:
         """The set's splits by name."""
         whole = self.whole
-        old = {'and': [{'label': {'like': f'{_escaped(whole.label)}/%'}}, {'extras': {'!has_key': SET}}]}
+        if whole.split is not None:
+            return {whole.split: whole}
+        # Splits of old know their set by its label only; a set with a slash in its name has a card, and is none.
+        strange = [{'extras': {'!has_key': key}} for key in (SET, 'card')]
+        old = {'and': [{'label': {'like': f'{_escaped(whole.label)}/%'}}, *strange]}
         query = QueryBuilder().append(DatasetGroup, filters={'or': [{f'extras.{SET}': whole.uuid}, old]})
         return {str(group.split): group for group in query.order_by({DatasetGroup: 'id'}).all(flat=True)}
 
@@ -120,9 +127,38 @@ class DatasetGroup(Group):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What is known of the import: ``card``, ``granularity``, ``sources``, by the extras of the set."""
+        """What is known of the import: ``card``, ``granularity``, ``sources``, by the extras of the set.
+
+        Of a split that stands alone the imports of its entries tell, which came with them.
+        """
         extras: dict[str, Any] = self.base.extras.all
-        return extras
+        return extras | self._told_by_imports() if self.split is not None and self.is_whole else extras
+
+    def _told_by_imports(self) -> dict[str, Any]:
+        query = QueryBuilder().append(DatasetGroup, filters={'id': self.pk}, tag='split')
+        query.append(Data, with_group='split', tag='entry')
+        query.append(ProcessNode, with_outgoing='entry', tag='import')
+        query.append(Dict, with_outgoing='import', edge_filters={'label': 'card'}, project='uuid')
+        if (card := query.limit(1).first(flat=True)) is None:
+            return {}
+
+        def imports(project: list[str]) -> QueryBuilder:
+            query = QueryBuilder().append(Dict, filters={'uuid': card}, tag='card')
+            return query.append(
+                ProcessNode, with_incoming='card', edge_filters={'label': 'card'}, tag='import', project=project
+            )
+
+        numbers = [number or 0 for number in imports(['attributes.n_entries']).all(flat=True)]
+        made = imports([]).append(Data, with_incoming='import', project='id').count()
+        sources = imports([]).append(
+            Data, with_outgoing='import', edge_filters={'label': 'source'}, project=['label', 'attributes.sha256']
+        )
+        return {
+            'card': card,
+            # An import of many entries per node has made fewer nodes than it has read entries.
+            'granularity': 'entry' if made >= sum(numbers) else 'trajectory',
+            'sources': dict(sources.distinct().all()),
+        }
 
     def number_of_entries(self) -> int:
         """Return the number of entries, whether a node holds one or many."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def export(
     if kind == 'publisher':
         card = _card(name)
         made = _publish(card, counter.through(stored_entries(name, **criteria)), path)
-        notes = importer_of(card).left_out(counter.lines if not criteria and '/' not in name else {})
+        notes = importer_of(card).left_out(counter.lines if not criteria and _is_set(name) else {})
     elif kind == 'archive':
         made = _archive(name, path, criteria)
         return _archived(made, total)
@@ -129,7 +130,8 @@ def _archived(path: Path, asked: int) -> Exported:
 
 def _selection(name: str) -> FramesData | None:
     """Return the selection of this pk or uuid; None if it is the name of a set."""
-    if name.partition('/')[0] in DatasetGroup.names():
+    with suppress(ValueError):
+        DatasetGroup.resolve(name)
         return None
     try:
         node = load_node(int(name) if name.isdigit() else name)
@@ -193,7 +195,12 @@ def _archive(name: str, path: Path, criteria: dict[str, Any]) -> Path:
     if criteria:
         return _create_archive(query(name, **criteria).all(flat=True), path)
     group = DatasetGroup.of(name)
-    return _create_archive([group, *(group.splits.values() if '/' not in name else ())], path)
+    return _create_archive([group, *(group.splits.values() if _is_set(name) else ())], path)
+
+
+def _is_set(name: str) -> bool:
+    """Return whether a name is that of a set as a whole, rather than of a split."""
+    return DatasetGroup.resolve(name)[1] is None
 
 
 def _create_archive(entities: list[Any], path: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from aiida.orm import Dict, Group, Node, ProcessNode, QueryBuilder
@@ -11,7 +11,9 @@ from aiida.tools import delete_nodes
 from aiida.tools.graph.deletions import DELETE_LOGGER
 
 from ..data.source import SourceData
+from ..datasets.ingest.lock import only_import
 from ..datasets.ingest.records import imports_of
+from ..datasets.ingest.store import container_of
 from .dataset import DatasetGroup
 
 BATCH = 10_000
@@ -41,12 +43,10 @@ def plan_removal(dataset: str) -> Removal:
     :raises ValueError: if there is no such set.
     """
     group = DatasetGroup.of(dataset)
-    if group.split is not None:
+    if not group.is_whole:
         raise ValueError(f'{group.label} is a split: its entries are those of the set; delete the set {group.name}')
-    query = QueryBuilder().append(DatasetGroup, filters={'id': group.pk}, tag='set')
-    members = set(query.append(Node, with_group='set', project='id').all(flat=True))
-    imports = set(imports_of(group, ['id']).all(flat=True))
-    going = _delete(members | imports, dry_run=True)
+    members, imports = _own(group)
+    going = delete_quietly(members | imports, dry_run=True)
     others = going - members - imports
     going |= _unused_without(going, group.facts.get('card'), list(group.facts.get('sources', {}).values()))
     kinds: Counter[str] = Counter()
@@ -61,19 +61,39 @@ def plan_removal(dataset: str) -> Removal:
 def remove(removal: Removal) -> int:
     """Delete a set as planned, with its groups, its card and its source if nothing else uses them.
 
-    Return the number of nodes deleted. The repository keeps the files until ``verdi storage maintain``.
+    Between plan and deletion a person may think for long, and the same source be imported into another set: what is
+    deleted is what hangs on this set now. Return the number of nodes deleted. The repository keeps the files until
+    ``verdi storage maintain``.
+
+    :raises ValueError: if more hangs on the set than was planned, or it is not there any more.
+    :raises RuntimeError: if an import into this profile is under way.
     """
     group = DatasetGroup.of(removal.dataset)
-    card = group.facts.get('card')
-    sources = list(group.facts.get('sources', {}).values())
-    gone = _delete(removal.pks)
-    splits = group.splits
-    for one in (*splits.values(), group):
-        DatasetGroup.collection.delete(one.pk)
-    free = _unused_without(gone, card, sources) - gone
-    if free:
-        _delete(free)
+    with only_import(container_of(group.backend)):
+        facts = group.facts
+        members, imports = _own(group)
+        gone = delete_quietly(members | imports, unless=lambda going: _demand_planned(going, removal))
+        for one in {one.pk: one for one in (*group.splits.values(), group)}:
+            DatasetGroup.collection.delete(one)
+        free = (_unused_without(gone, facts.get('card'), list(facts.get('sources', {}).values())) - gone) & removal.pks
+        if free:
+            delete_quietly(free)
     return len(gone | free)
+
+
+def _own(group: DatasetGroup) -> tuple[set[int], set[int]]:
+    """Return the primary keys of the members of a set, and of the imports into it."""
+    query = QueryBuilder().append(DatasetGroup, filters={'id': group.pk}, tag='set')
+    members = set(query.append(Node, with_group='set', project='id').all(flat=True))
+    return members, set(imports_of(group, ['id']).all(flat=True))
+
+
+def _demand_planned(going: set[int], removal: Removal) -> None:
+    if more := len(going - removal.pks):
+        raise ValueError(
+            f'{more:,} nodes more hang on {removal.dataset} than a moment ago, so nothing was deleted: '
+            'look at what would go, and delete it again'
+        )
 
 
 def _unused_without(gone: set[int], card: str | None, sources: list[str]) -> set[int]:
@@ -87,14 +107,23 @@ def _unused_without(gone: set[int], card: str | None, sources: list[str]) -> set
     return pks - {pk for pk, process in used.all() if process not in gone}
 
 
-def _delete(pks: Iterable[int], dry_run: bool = False) -> set[int]:
+def delete_quietly(
+    pks: Iterable[int], dry_run: bool = False, unless: Callable[[set[int]], None] | None = None
+) -> set[int]:
     """Delete nodes with what was made of them and return all that went, or would.
 
+    :param unless: raises if what would go must not.
     :raises RuntimeError: if AiiDA did not.
     """
+
+    def stop(going: set[int]) -> bool:
+        if unless is not None:
+            unless(going)
+        return dry_run
+
     # What it reports is told in other words; a profile that is loaded sets the level anew, so not once for all.
     DELETE_LOGGER.setLevel('WARNING')
-    gone, done = delete_nodes(pks, dry_run=dry_run)
+    gone, done = delete_nodes(pks, dry_run=stop)
     if not done and not dry_run:
         raise RuntimeError('AiiDA did not delete the nodes')
     return set(gone)

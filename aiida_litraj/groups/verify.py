@@ -18,10 +18,10 @@ from ..data.frames import FramesData
 from ..data.path import PathData
 from ..data.source import SourceData
 from ..datasets.ingest.hashes import NodeHasher
+from ..datasets.ingest.names import NamedSource
 from ..datasets.ingest.records import PROCESS_LABEL, imports_of, recorded_problems
-from ..datasets.source import Source
 from .dataset import DatasetGroup
-from .query import card_of, count, rows
+from .query import card_of, rows
 
 BATCH = 500
 Progress = Callable[[str, int, int | None], None]
@@ -159,17 +159,18 @@ def _check_gaps(group: DatasetGroup, found: Verified) -> None:
 def _check_counts(group: DatasetGroup, found: Verified) -> None:
     card = card_of(group.label)
     announced: dict[str, int | None] = card.get('splits') or {}
-    members = {split: count(f'{group.label}/{split}') for split in group.splits}
+    parts = group.splits if group.is_whole else {str(group.split): group}
+    members = {split: part.number_of_entries() for split, part in parts.items()}
     if members and sum(members.values()) != found.entries:
         found.problems.append(f'the splits have {sum(members.values()):,} entries, the set {found.entries:,}')
     elif members:
         text = ', '.join(f'{name} {number:,}' for name, number in members.items())
         found.checked.append(f'splits that add up: {text}')
     for split, number in announced.items():
-        if number is not None and members.get(split, 0) != number:
+        if number is not None and group.split in (None, split) and members.get(split, 0) != number:
             found.notes.append(f'the card says {number:,} in {split}, there are {members.get(split, 0):,}')
     total = card.get('n_entries')
-    if total is not None and total != found.entries:
+    if group.split is None and total is not None and total != found.entries:
         found.notes.append(f'the card says {total:,} entries, there are {found.entries:,}')
 
 
@@ -188,7 +189,7 @@ def _check_source(group: DatasetGroup, paths: Sequence[str | Path], found: Verif
     sources: Mapping[str, str] = group.whole.facts.get('sources', {})
     query = QueryBuilder().append(SourceData, filters={'attributes.sha256': {'in': list(sources.values())}})
     files = {one['sha256']: one['name'] for node in query.all(flat=True) for one in node.files}
-    with Source.open(list(paths) if len(paths) > 1 else paths[0]) as source:
+    with NamedSource.open(list(paths) if len(paths) > 1 else paths[0]) as source:
         given = source.manifest(lambda done, whole: tell('source', done, whole))
     known = [one for one in given if one['sha256'] in files]
     if len(known) == len(given):

@@ -16,12 +16,12 @@ _BUSY = b'busy'
 
 @contextmanager
 def only_import(container: Container) -> Iterator[None]:
-    """Hold the profile's repository for this import.
+    """Hold the profile's repository for this import, or for the deletion of what imports have made.
 
     The system lets go of the lock when the process ends, however it ends. A pack's own lock file does not go away with
     a killed process, and would keep everybody from packing; if the last import died, it is removed here.
 
-    :raises RuntimeError: if another import is under way.
+    :raises RuntimeError: if another import or deletion is under way.
     """
     folder = Path(container.get_folder())
     with (folder.parent / LOCK).open('a+b') as handle:
@@ -29,7 +29,7 @@ def only_import(container: Container) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise RuntimeError(
-                'another import into this profile is under way; wait for it, then call this one again'
+                'another import into this profile is under way, or the deletion of a set; wait for it, then try again'
             ) from error
         handle.seek(0)
         if handle.read().startswith(_BUSY):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from aiida.orm import CalcFunctionNode, Dict, QueryBuilder
+from aiida.orm import CalcFunctionNode, Data, Dict, QueryBuilder
 
 from ...calculations.functions.import_entries import import_entries
 from ...data.source import SourceData
 from ...groups.dataset import DatasetGroup
 from ..entry import Problem
-from .rows import printable
+from .names import printable
 
 PROCESS_LABEL = import_entries.__name__
 PROCESS_MODULE = import_entries.__module__
@@ -19,10 +20,19 @@ PROCESS_MODULE = import_entries.__module__
 def imports_of(group: DatasetGroup, project: Sequence[str], part: str | None = None) -> QueryBuilder:
     """Return the query for the imports of a set, those that its own card is an input of, with the tag ``import``.
 
+    Of a split that stands alone, those that made its entries; there may be other splits with the same card.
+
     :param part: of the source, if only those of one are wanted.
     """
-    conditions = {'attributes.process_label': PROCESS_LABEL} | ({} if part is None else {'attributes.part': part})
-    query = QueryBuilder().append(Dict, filters={'uuid': group.whole.facts.get('card') or ''}, tag='card')
+    whole = group.whole
+    conditions: dict[str, Any] = {'attributes.process_label': PROCESS_LABEL}
+    if part is not None:
+        conditions['attributes.part'] = part
+    if whole.split is not None:
+        made = QueryBuilder().append(DatasetGroup, filters={'id': whole.pk}, tag='split')
+        made.append(Data, with_group='split', tag='entry').append(CalcFunctionNode, with_outgoing='entry', project='id')
+        conditions['id'] = {'in': made.distinct().all(flat=True) or [0]}
+    query = QueryBuilder().append(Dict, filters={'uuid': whole.facts.get('card') or ''}, tag='card')
     return query.append(CalcFunctionNode, with_incoming='card', tag='import', filters=conditions, project=list(project))
 
 

@@ -20,6 +20,7 @@ from ..card import Card
 from ..entry import Chunk, Entry, Problem
 from ..importers import importer_of
 from .hashes import NodeHasher
+from .names import printable
 
 Granularity = Literal['entry', 'trajectory']
 FRAMES_TYPE = 'data.litraj.frames.FramesData.'
@@ -69,7 +70,8 @@ def prepare(card: Card, dataset: str, chunk: Chunk, granularity: Granularity) ->
             _draft_of_many(dataset, run) if len(run) > 1 else draft_of_one(dataset, run[0]) for run in _runs(single)
         ]
     done = Chunk(chunk.part, chunk.split, chunk.start, chunk.end, b'', chunk.file)
-    return Prepared(done, drafts, paths, list(parsed.problems), [entry.id for entry in parsed.entries])
+    ids = [printable(entry.id) for entry in parsed.entries]
+    return Prepared(done, drafts, paths, list(parsed.problems), ids)
 
 
 def draft_of_one(dataset: str, entry: Entry) -> Draft:
@@ -93,7 +95,7 @@ def without_repeats(ready: Prepared, ids: set[str]) -> Prepared:
     return Prepared(
         chunk=ready.chunk,
         drafts=[left for draft in ready.drafts if (left := _draft_without(draft, repeated)) is not None],
-        paths=[entry for entry in ready.paths if entry.id not in repeated],
+        paths=[entry for entry in ready.paths if printable(entry.id) not in repeated],
         problems=[*ready.problems, *problems],
         ids=[one for one in ready.ids if one not in repeated],
     )
@@ -192,11 +194,6 @@ def clean(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a query can ask for: words, flags and numbers as the database keeps them; no vectors."""
     plain = {name: _plain(value) for name, value in values.items()}
     return {name: value for name, value in plain.items() if not isinstance(value, list | dict | tuple)}
-
-
-def printable(text: str) -> str:
-    """Return a text without NUL, which PostgreSQL does not take."""
-    return text.replace('\0', '\N{REPLACEMENT CHARACTER}')
 
 
 def _word(text: str | None) -> str | None:
