@@ -9,11 +9,11 @@ import pytest
 from aiida.orm import Data, Group, Node, QueryBuilder
 from aiida.tools.archive import create_archive, import_archive
 
-from aiida_litraj.datasets.ingest.run import import_dataset
+from aiida_litraj.datasets.ingest.run import Refused, import_dataset
 from aiida_litraj.datasets.make import make
 from aiida_litraj.groups import DatasetGroup
 from aiida_litraj.groups.export import export
-from aiida_litraj.groups.query import count, entries, find_entry, query
+from aiida_litraj.groups.query import card_of, count, entries, find_entry, query
 from aiida_litraj.groups.remove import plan_removal, remove
 from aiida_litraj.groups.verify import verify
 
@@ -135,3 +135,70 @@ def test_a_split_is_no_set(tmp_path: Path) -> None:
     assert count('held out') == count('MPLiTrj/val') == count('MPLiTrj', split='val')
     with pytest.raises(ValueError, match=r'held out is a split: .* delete the set MPLiTrj'):
         plan_removal('held out')
+
+
+def test_a_set_called_like_a_split_of_another(tmp_path: Path) -> None:
+    """What hits the one, another label or deletion, leaves the other alone."""
+    imported(tmp_path / 'big')
+    small = make('MPLiTrj', tmp_path / 'small', n=12, atoms=8, seed=5)
+    import_dataset(small, 'MPLiTrj', name='small', workers=0)
+    DatasetGroup.of('small').label = 'MPLiTrj/small'
+    assert set(sizes('MPLiTrj')) == SPLITS == set(sizes('MPLiTrj/small'))
+    DatasetGroup.of('MPLiTrj').label = 'big'
+    assert DatasetGroup.names() == ['MPLiTrj/small', 'big']
+    assert import_dataset(small, 'MPLiTrj', name='MPLiTrj/small', workers=0).stored == 0
+    DatasetGroup.of('big').label = 'MPLiTrj'
+    plan = plan_removal('MPLiTrj')
+    assert plan.entries == N and not plan.shared
+    remove(plan)
+    assert DatasetGroup.names() == ['MPLiTrj/small']
+    assert count('MPLiTrj/small') == sum(sizes('MPLiTrj/small').values()) == 12
+    assert verify('MPLiTrj/small', [small]).ok
+
+
+def test_nothing_is_imported_into_a_split(tmp_path: Path) -> None:
+    source = imported(tmp_path)
+    DatasetGroup.of('MPLiTrj/val').label = 'held out'
+    before = sizes('MPLiTrj')
+    with pytest.raises(Refused, match='held out is a split of a data set, and no set: give another --name'):
+        import_dataset(source, 'MPLiTrj', name='held out', workers=0)
+    assert sizes('MPLiTrj') == before and DatasetGroup.names() == ['MPLiTrj']
+    assert verify('MPLiTrj', [source]).ok
+
+
+@pytest.mark.parametrize('granularity', ['entry', 'trajectory'])
+def test_archive_of_a_split_stands_alone(granularity: Any, tmp_path: Path, aiida_profile: Any) -> None:
+    """Where its set is not stored, a split is asked, verified, exported and deleted like a set."""
+    source = imported(tmp_path, granularity=granularity)
+    DatasetGroup.of('MPLiTrj/train').label = 'for training'
+    before = {name: count(f'MPLiTrj/{name}') for name in SPLITS}
+    assert all(verify(f'MPLiTrj/{name}').ok for name in SPLITS)
+    for name in ('for training', 'MPLiTrj/val'):
+        made = export(name, 'archive', tmp_path / f'{name[-3:]}.aiida')
+        assert (made.entries, made.others) == (count(name), 0)
+    export('MPLiTrj', 'archive', tmp_path / 'all.aiida')
+
+    aiida_profile.reset_storage()
+    import_archive(tmp_path / 'val.aiida')
+    import_archive(tmp_path / 'ing.aiida')
+    assert DatasetGroup.names() == ['MPLiTrj/val', 'for training']
+    for name, split in (('MPLiTrj/val', 'val'), ('for training', 'train')):
+        number = before[split]
+        assert count(name) == count(name, split=split) == len(list(entries(name))) == number
+        assert DatasetGroup.of(name).number_of_entries() == number and sizes(name) == {split: number}
+        assert find_entry(name, f'{split}/0').frames().n_frames == 1
+        assert DatasetGroup.of(name).facts['granularity'] == granularity
+        assert card_of(name)['name'] == 'MPLiTrj'
+        found = verify(name, [source / f'MPLiTrj_{split}.xyz'])
+        assert found.ok and any(text.startswith('each node comes from') for text in found.checked), found.problems
+        assert export(name, 'extxyz-mace', tmp_path / 'out.xyz', overwrite=True).entries == number
+        with pytest.raises(Refused, match='is a split'):
+            import_dataset(source, 'MPLiTrj', name=name, granularity=granularity, workers=0)
+    remove(plan_removal('for training'))
+    assert count('MPLiTrj/val') == before['val'] and verify('MPLiTrj/val').ok
+
+    import_archive(tmp_path / 'all.aiida')  # with which the set itself comes
+    assert DatasetGroup.names() == ['MPLiTrj'] and sizes('MPLiTrj') == before
+    assert verify('MPLiTrj', [source]).ok
+    remove(plan_removal('MPLiTrj'))
+    assert not QueryBuilder().append(Data).count() and not QueryBuilder().append(DatasetGroup).count()

@@ -13,15 +13,17 @@ from typing import Any
 
 from aiida.manage import get_manager
 from aiida.orm import Dict, Node, QueryBuilder, User, load_node
-from aiida.tools import delete_nodes
 
 from ...data.source import SourceData
 from ...groups.dataset import DatasetGroup
+from ...groups.remove import delete_quietly
 from ..card import Card, load_card
 from ..entry import START, Chunk, Cursor, Part, Problem
 from ..importers import importer_of
 from ..source import Source
 from .lock import only_import
+from .members import has_outputs, link_again
+from .names import NamedSource
 from .records import imports_of, is_malformed, recorded_problems, written
 from .rows import Granularity, Prepared, without_repeats
 from .store import Target, container_of, store
@@ -97,12 +99,11 @@ def import_dataset(
     """
     known = card if isinstance(card, Card) else load_card(card)
     dataset = name or known.name
-    if dataset not in DatasetGroup.names():
-        _check_name(dataset)
+    _check_name(dataset)
     tell = progress or (lambda *_: None)
     storage = get_manager().get_profile_storage()
     report = ImportReport(dataset, granularity, complete=limit is None)
-    with Source.open(path) as source, only_import(container_of(storage)):
+    with NamedSource.open(path) as source, only_import(container_of(storage)):
         importer = importer_of(known)
         parts, problems = importer.parts(source, known)
         broken = [one for one in problems if is_malformed(one)]
@@ -113,6 +114,7 @@ def import_dataset(
         origin = _source_node(source, lambda done, whole: tell('checksum', done, whole))
         group = _group(dataset, known, granularity)
         _same_source(group, origin)
+        link_again(storage, group, bool(known.splits or group.splits))
         whole = _Whole(group, origin, problems)
         if strict and (before := [one for one in whole.recorded if is_malformed(one)]):
             raise Refused(
@@ -122,10 +124,14 @@ def import_dataset(
         report.problems.extend(problems)
         start = time.monotonic()
         number = _number_of_workers(parts, limit, chunk_size) if workers is None else workers
-        with Workers(number, known, whole.target.dataset, granularity) as crew:
-            ids = whole.ids()
-            for part in parts:
-                _import_part(_Job(source, known, part, limit, strict, chunk_size), whole, ids, crew, report, tell)
+        try:
+            with Workers(number, known, whole.target.dataset, granularity) as crew:
+                ids = whole.ids()
+                for part in parts:
+                    _import_part(_Job(source, known, part, limit, strict, chunk_size), whole, ids, crew, report, tell)
+        except Refused:
+            _discard(group, origin)
+            raise
         if report.nodes:
             refresh_statistics(storage)
         report.seconds = time.monotonic() - start
@@ -139,14 +145,14 @@ def import_dataset(
 
 
 def _discard(group: DatasetGroup, origin: SourceData) -> None:
-    """Remove a set that has no entries, and the records of having read its source."""
-    if group.is_empty:
+    """Remove a set if it has no entries, with the records of having read its source."""
+    if group.is_empty and not has_outputs(group):
         card = load_node(group.base.extras.get('card'))
         for one in [*group.splits.values(), group]:
             DatasetGroup.collection.delete(one.pk)
-        delete_nodes([card.pk], dry_run=False)  # and with it the records of this set's imports, which made nothing
+        delete_quietly([card.pk])  # and with it the records of this set's imports, which made nothing
         if not origin.base.links.get_outgoing().all_nodes():
-            delete_nodes([origin.pk], dry_run=False)
+            delete_quietly([origin.pk])
 
 
 @dataclass(frozen=True)
@@ -316,6 +322,11 @@ def _same_source(group: DatasetGroup, origin: SourceData) -> None:
 
 
 def _check_name(name: str) -> None:
+    """Refuse a name that no set can have, and that of a split, whatever it is called."""
+    if there := DatasetGroup.collection.find({'label': name}):
+        if there[0].split is not None:
+            raise Refused(f'{name} is a split of a data set, and no set: give another --name')
+        return
     if not name or '/' in name or len(name) > 100:
         raise Refused(f'{name!r} is no name for a data set: up to 100 letters, without a slash')
 

@@ -24,6 +24,7 @@ from ...contract.frames import FRAMES_FILE, PATH_FILES
 from ...data.path import PathData
 from ...groups.dataset import DatasetGroup
 from ..entry import Chunk, Entry
+from .names import printable
 from .records import PROCESS_LABEL, PROCESS_MODULE, written
 from .rows import FRAMES_TYPE, HASH_EXTRA, Prepared, hash_of, labels_of
 from .tables import insert, insert_nodes
@@ -206,7 +207,7 @@ def path_node(dataset: str, entry: Entry) -> PathData:
     if energies is not None:
         attributes['range_ev'] = float(f'{energies.max() - energies.min():.14g}')
     node.base.attributes.set_many(attributes)
-    node.label = entry.id[:255]
+    node.label = printable(entry.id)[:255]
     for name, file in PATH_FILES.items():
         frames = getattr(entry, name)
         if frames is not None:

@@ -216,7 +216,9 @@ def test_strict_refuses_a_malformed_entry(tmp_path: Path) -> None:
     source = make('MPLiTrj', tmp_path, n=40, atoms=8)
     spoil(source, 'nan')
     with pytest.raises(Refused, match=r'MPLiTrj_\w+\.xyz, line \d+: '):
-        import_dataset(source, 'MPLiTrj', workers=0, strict=True)
+        import_dataset(source, 'MPLiTrj', workers=0, strict=True, chunk_size=1000)
+    assert DatasetGroup.names() == []
+    assert QueryBuilder().append(Node).count() == 0
 
 
 def test_repeat_across_chunks_is_found(tmp_path: Path) -> None:
