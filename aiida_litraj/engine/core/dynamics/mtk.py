@@ -7,16 +7,18 @@ isotropic kind g is a multiple of one.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ....contract.arrays import Array
-from .integrator import kicked, total_energy
+from .integrator import total_energy
 from .nose_hoover import Chain, chained
 from .schedule import Conditions
-from .state import State, System, pressure_tensor
+from .state import State, System
 
+_IDENTITY: Array = np.eye(3)
 DEGREES = {False: 1, True: 6}
 """Independent components of a strain rate, isotropic or full: what its chain counts."""
 
@@ -83,10 +85,12 @@ class MartynaTobiasKlein:
 
     def _pushed(self, state: State, now: Conditions) -> State:
         """Return the state with the pressure having acted on the cell for half a step."""
-        excess = state.volume * (pressure_tensor(self.system, state) - now.pressure * np.eye(3))
-        excess += self.system.doubled_kinetic(state.velocities) / self.system.degrees * np.eye(3)
-        if not self.full:
-            excess = float(np.trace(excess)) / 3.0 * np.eye(3)
+        volume, kinetic = state.volume, self.system.kinetic_tensor(state.velocities)
+        isotropic = float(np.trace(kinetic)) / self.system.degrees - volume * now.pressure
+        if self.full:
+            excess = kinetic - volume * state.stress + isotropic * _IDENTITY
+        else:
+            excess = (float(np.trace(kinetic) - volume * np.trace(state.stress)) / 3.0 + isotropic) * _IDENTITY
         inertia, rate = self._inertia(now.kt), _rate(state)
         pushed = rate + 0.5 * self.timestep / inertia * excess
         gained = 0.5 * inertia * float((pushed * pushed).sum() - (rate * rate).sum())
@@ -94,31 +98,35 @@ class MartynaTobiasKlein:
 
     def _kicked(self, state: State) -> State:
         """Return the state with forces and strain rate having acted on the velocities for half a step."""
-        time, rate = 0.5 * self.timestep, _rate(state)
-        if not rate.any():
-            return kicked(self.system, state, time)
-        values, axes = np.linalg.eigh(rate)
-        drag = -time * (values + values.sum() / self.system.degrees)
-        velocities = (state.velocities @ axes) * np.exp(drag)
-        velocities += time * (self.system.accelerations(state.forces) @ axes) * _mean_exponential(drag)
-        return replace(state, velocities=velocities @ axes.T)
+        time, accelerations = 0.5 * self.timestep, self.system.accelerations(state.forces)
+        values, axes = self._modes(state)
+        drag = [-time * (value + sum(values) / self.system.degrees) for value in values]
+        velocities = _along(state.velocities, axes) * [math.exp(x) for x in drag]
+        velocities += _along(accelerations, axes) * [time * _mean_exponential(x) for x in drag]
+        return replace(state, velocities=_back(velocities, axes))
 
     def _drifted(self, state: State, now: Conditions) -> State:
         """Return the state with velocities and strain rate having moved atoms and cell for a step."""
         time = self.timestep
-        values, axes = np.linalg.eigh(_rate(state))
-        growth = time * values
-        stretch = np.exp(growth)
-        positions = (state.positions @ axes) * stretch
-        positions += time * (state.velocities @ axes) * _mean_exponential(growth)
+        values, axes = self._modes(state)
+        stretch = [math.exp(time * value) for value in values]
+        positions = _along(state.positions, axes) * stretch
+        positions += _along(state.velocities, axes) * [time * _mean_exponential(time * value) for value in values]
         moved = replace(
             state,
             step=state.step + 1,
-            positions=positions @ axes.T,
-            cell=(state.cell @ axes * stretch) @ axes.T,
+            positions=_back(positions, axes),
+            cell=_back(_along(state.cell, axes) * stretch, axes),
         )
         work = now.pressure * (moved.volume - state.volume)
         return replace(moved, reservoir=state.reservoir + work)
+
+    def _modes(self, state: State) -> tuple[list[float], Array | None]:
+        """Return the principal strain rates and their axes (3, 3) in columns; isotropic, any axes will do."""
+        if not self.full:
+            return [float(_rate(state)[0, 0])] * 3, None
+        values, axes = np.linalg.eigh(_rate(state))
+        return values.tolist(), axes
 
 
 def _rate(state: State) -> Array:
@@ -126,8 +134,14 @@ def _rate(state: State) -> Array:
     return state.strain_rate
 
 
-def _mean_exponential(x: Array) -> Array:
-    """Return the mean of exp from 0 to ``x``, (exp(x) - 1)/x, and 1 at zero."""
-    safe = np.where(x == 0.0, 1.0, x)
-    result: Array = np.where(x == 0.0, 1.0, np.expm1(safe) / safe)
-    return result
+def _along(vectors: Array, axes: Array | None) -> Array:
+    return vectors if axes is None else vectors @ axes
+
+
+def _back(vectors: Array, axes: Array | None) -> Array:
+    return vectors if axes is None else vectors @ axes.T
+
+
+def _mean_exponential(x: float) -> float:
+    """Return the mean of exp from 0 to ``x``, (exp(x) - 1)/x."""
+    return math.expm1(x) / x if x else 1.0
