@@ -40,6 +40,8 @@ def launch() -> None:
       aiida-litraj launch barrier Li3PO4.cif --hop 0,6,0,0,0 --potential 7net-0
       aiida-litraj launch barrier Li3PO4.cif --hop 0,6,0,0,0 --potential 7net-0 --daemon
       aiida-litraj launch conductivity Li7P3S11.cif --potential 7net-0 --daemon
+      aiida-litraj launch robustness --potential 7net-0 --protocol quick
+      aiida-litraj launch melt-quench Li7P3S11.cif --potential 7net-0 --daemon
     """
 
 
