@@ -21,6 +21,8 @@ FEWEST_FRAMES = 20
 """Of a run, without what is discarded: with fewer there is no window in which a displacement is measured."""
 SETTLED = 0.02
 """Relative difference of the mean volume between the halves of a run below which it has come to rest."""
+CLEAR_ANG = 0.5
+"""No two nuclei of condensed matter are this close (H2: 0.74 Ang): a frame in which two are is no start."""
 PS = 1000.0
 """In fs."""
 
@@ -152,7 +154,7 @@ class MeanCell:
     """Mean of a run at constant pressure.
 
     :ivar cell: (3, 3) in Ang: the mean strain from the first frame, without rotations, applied to that.
-    :ivar positions: (n, 3) in Ang, of the last frame, brought into the mean cell.
+    :ivar positions: (n, 3) in Ang, of the last frame in which no two atoms overlap, brought into the mean cell.
     :ivar volume_ang3: mean volume.
     :ivar drift: relative difference of the mean volume between the second half and the first.
     :ivar fluctuation: relative standard deviation of the volume within the halves.
@@ -170,22 +172,28 @@ class MeanCell:
         return abs(self.drift) <= max(SETTLED, 2.0 * self.fluctuation)
 
 
-def mean_cell(cells: Array, positions: AnyArray) -> MeanCell:
-    """Return the mean of cells (F, 3, 3), and the last of positions (F, n, 3) in it, from F >= 2 frames.
+def mean_cell(cells: Array, positions: AnyArray, closest: Array) -> MeanCell:
+    """Return the mean of cells (F, 3, 3), and positions (F, n, 3) of a frame in it, from F >= 2 frames.
+
+    ``closest`` (F,) are the shortest distances of two atoms in Ang, which say which frames are fit to start from.
 
     The cell itself must not be averaged: one that turns would shrink. Its stretch (the symmetric factor of its polar
     decomposition) turns with nothing. The volume is set to the mean volume, from which that of the mean stretch may
     differ in second order.
 
-    :raises ValueError: if there are fewer than two frames, or one is not finite.
+    :raises ValueError: if there are fewer than two frames, one is not finite, or two atoms overlap in each.
     """
+    clear = np.flatnonzero(np.asarray(closest) >= CLEAR_ANG)
+    if not len(clear):
+        raise ValueError(f'there is no frame in which all atoms are {CLEAR_ANG:g} Ang apart or more')
     if len(cells) < 2 or not np.isfinite(cells).all():
         raise ValueError(f'a mean cell needs two frames at least, all finite, not {len(cells)}')
     stretches = [polar(np.linalg.solve(cells[0], cell), side='left')[1] for cell in cells]
     volumes = abs(np.linalg.det(cells))
     middle = cells[0] @ np.mean(stretches, axis=0)
     middle = middle * (volumes.mean() / abs(np.linalg.det(middle))) ** (1.0 / 3.0)
-    fractional = np.linalg.solve(cells[-1].T, np.asarray(positions[-1], dtype=float).T).T
+    last = clear[-1]
+    fractional = np.linalg.solve(cells[last].T, np.asarray(positions[last], dtype=float).T).T
     halves = volumes[: len(volumes) // 2], volumes[len(volumes) // 2 :]
     drift = float(halves[1].mean() / halves[0].mean() - 1.0)
     within = float(np.sqrt(np.mean([half.var() for half in halves])) / volumes.mean())

@@ -88,7 +88,7 @@ def test_mean_cell_of_one_that_breathes_shears_and_turns() -> None:
     turns = [np.eye(3), *(Rotation.random(random_state=k).as_matrix() for k in range(50))]
     cells = np.array([cell @ (np.eye(3) + strain) @ turn for strain, turn in zip(strains, turns)])
     fractional = np.array([[0.1, 0.2, 0.3], [1.6, -0.5, 0.9]])
-    mean = mean_cell(cells, fractional @ cells)
+    mean = mean_cell(cells, fractional @ cells, np.ones(51))
     volumes = abs(np.linalg.det(cells))
     assert mean.volume_ang3 == pytest.approx(volumes.mean())
     assert abs(np.linalg.det(mean.cell)) == pytest.approx(volumes.mean())
@@ -102,7 +102,10 @@ def test_volume_that_still_grows_has_not_come_to_rest() -> None:
     generator = np.random.default_rng(1)
     noise = 0.01 * generator.normal(size=200)
     edges = {'at rest': 10.0 * (1.0 + noise / 3), 'growing': 10.0 * (1.0 + noise / 3 + np.linspace(0, 0.05, 200))}
-    found = {name: mean_cell(edge[:, None, None] * np.eye(3), np.zeros((200, 1, 3))) for name, edge in edges.items()}
+    found = {
+        name: mean_cell(edge[:, None, None] * np.eye(3), np.zeros((200, 1, 3)), np.ones(200))
+        for name, edge in edges.items()
+    }
     assert found['at rest'].settled
     assert not found['growing'].settled
     assert found['growing'].drift == pytest.approx(3 * 0.025, rel=0.1)
@@ -110,7 +113,14 @@ def test_volume_that_still_grows_has_not_come_to_rest() -> None:
 
 def test_mean_cell_of_a_single_frame_is_refused() -> None:
     with pytest.raises(ValueError, match='two frames at least'):
-        mean_cell(np.eye(3)[None], np.zeros((1, 1, 3)))
+        mean_cell(np.eye(3)[None], np.zeros((1, 1, 3)), np.ones(1))
+
+
+def test_frame_in_which_atoms_overlap_is_no_start() -> None:
+    cells, positions = np.tile(np.eye(3), (3, 1, 1)), np.arange(3.0)[:, None, None] * np.ones((3, 1, 3))
+    np.testing.assert_allclose(mean_cell(cells, positions, np.array([1.0, 1.0, 0.2])).positions, 1.0)
+    with pytest.raises(ValueError, match=r'all atoms are 0\.5 Ang apart'):
+        mean_cell(cells, positions, np.full(3, 0.1))
 
 
 def test_repeats_alone_and_together() -> None:

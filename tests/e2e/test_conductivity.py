@@ -16,7 +16,7 @@ from tests.workflows.test_conductivity import conductor, sites
 
 BARRIER_EV = 0.25
 TOLERANCE_EV = 0.12
-"""Of a run of seconds on 64 atoms: twice its interval, and kT/2 for the prefactor of the hops."""
+"""Of a run of seconds on 32 ions: twice its interval, and kT/2 for the prefactor of the hops."""
 SHORT: dict[str, Any] = {
     'settings': {
         'min_image_distance_ang': 10.0,
@@ -54,7 +54,7 @@ def test_conductivity_of_a_toy_conductor(engine_code: Any, computer: Any) -> Non
     found: Dict = outputs['conductivity']
     assert found['activation_energy_ev'] == pytest.approx(BARRIER_EV, abs=TOLERANCE_EV)
     assert found['sigma_298_low'] < found['sigma_298_s_per_cm'] < found['sigma_298_high']
-    assert (found['natoms'], found['n_runs'], found['lost']) == (64, 4, [])
+    assert (found['natoms'], found['n_runs'], found['lost']) == (96, 4, [])
     assert all(entry['diffused'] for entry in found['temperatures'])
     assert max(entry['framework_msd_ang2'] for entry in found['temperatures']) < 0.2
     assert makers(found) == {

@@ -24,10 +24,12 @@ TWO = [700.0, 900.0]
 
 
 def conductor(lithium: str = 'Li', pbc: tuple[bool, bool, bool] = (True, True, True)) -> StructureData:
-    """Lithium and chlorine by turns on a simple cubic lattice, which the toy conductor is at rest with."""
+    """Chlorine on a simple cubic lattice, lithium in half its centres: where the toy conductor has them at rest."""
     crystal = StructureData(cell=6.0 * np.eye(3), pbc=pbc)
     for site in np.ndindex(2, 2, 2):
-        crystal.append_atom(position=tuple(3.0 * np.array(site)), symbols=lithium if sum(site) % 2 else 'Cl')
+        crystal.append_atom(position=tuple(3.0 * np.array(site)), symbols='Cl')
+        if sum(site) % 2:
+            crystal.append_atom(position=tuple(3.0 * np.array(site) + 1.5), symbols=lithium)
     return crystal
 
 
@@ -82,7 +84,7 @@ def test_integrator_can_be_changed_as_a_whole_or_by_the_number(launcher_code: An
     [
         (changes(temperatures_k=[]), r'settings.temperatures_k = \[\]: give at least one temperature'),
         (changes(temperatures_k=[600.0, -5.0]), r'settings.temperatures_k.1 = -5.0: .* greater than 0'),
-        (changes(mobile_element='Na'), "settings.mobile_element = 'Na': there is none in Li4Cl4"),
+        (changes(mobile_element='Na'), "settings.mobile_element = 'Na': there is none in Li4Cl8"),
         (changes(mobile_element='Xx'), "settings.mobile_element = 'Xx' is no element"),
         (changes(repeats=0), 'settings.repeats = 0'),
         (changes(min_image_distance_ang=4000.0), r'settings.min_image_distance_ang = 4000: the supercell would have'),
@@ -107,7 +109,7 @@ def test_bad_numbers_are_refused(
 
 def test_structures_and_potentials_that_do_not_fit_are_refused(launcher_code: Any) -> None:
     build = ConductivityWorkChain.get_builder_from_protocol
-    with pytest.raises(ValueError, match="mobile_element = 'Li': there is none in Na4Cl4"):
+    with pytest.raises(ValueError, match="mobile_element = 'Li': there is none in Na4Cl8"):
         build(launcher_code, sites(), conductor(lithium='Na'))
     with pytest.raises(ValueError, match='periodic in 2 directions only'):
         build(launcher_code, sites(), conductor(pbc=(True, True, False)))
@@ -120,7 +122,7 @@ def test_structures_and_potentials_that_do_not_fit_are_refused(launcher_code: An
 def test_inputs_that_come_without_a_protocol_are_judged_too(instantiate: Any, conductivity_inputs: Any) -> None:
     inputs = conductivity_inputs()
     inputs['structure'] = conductor(lithium='Na')
-    with pytest.raises(ValueError, match='there is none in Na4Cl4'):
+    with pytest.raises(ValueError, match='there is none in Na4Cl8'):
         instantiate(ConductivityWorkChain, inputs)
 
 
@@ -182,7 +184,7 @@ def process(instantiate: Any, conductivity_inputs: Any, tmp_path: Path) -> Any:
 
 
 def test_plan_and_first_job(process: Any, monkeypatch: Any) -> None:
-    assert process.outputs['supercell'].get_formula() == 'Cl4Li4'
+    assert process.outputs['supercell'].get_formula() == 'Cl8Li4'
     submitted: dict[str, Any] = {}
     monkeypatch.setattr(
         process, 'submit', lambda chain, **inputs: submitted.update(chain=chain, **inputs) or process.ctx.npt

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from aiida.engine import ExitCode, calcfunction
 from aiida.orm import Dict, StructureData
 from ase import Atoms
@@ -36,7 +35,11 @@ def mean_cells(settings: Dict, results: Dict, **trajectories: MdTrajectoryData) 
         if item['status'] != 'finished' or name not in trajectories:
             warnings.append(f'{temperature:g} K: left out, the run at constant pressure failed: {item["reason"]}')
             continue
-        mean = _mean(trajectories[name], choices)
+        try:
+            mean = _mean(trajectories[name], choices)
+        except ValueError as error:
+            warnings.append(f'{temperature:g} K: left out, the run at constant pressure is of no use: {error}')
+            continue
         entry = {'volume_ang3': mean.volume_ang3, 'volume_drift': mean.drift, 'volume_fluctuation': mean.fluctuation}
         entries.append({'temperature_k': temperature, **entry})
         if not mean.settled:
@@ -55,11 +58,11 @@ def mean_cells(settings: Dict, results: Dict, **trajectories: MdTrajectoryData) 
 def _mean(trajectory: MdTrajectoryData, settings: ConductivitySettings) -> MeanCell:
     """Return the mean of what is left of a run after the time that is discarded."""
     used = trajectory.times_ps >= settings.equilibration.discard_ps - 1e-9
-    return mean_cell(np.asarray(trajectory.cells[used]), trajectory.positions[used])
+    return mean_cell(trajectory.cells[used], trajectory.positions[used], trajectory.closest[used])
 
 
 def _structure(trajectory: MdTrajectoryData, mean: MeanCell) -> StructureData:
-    """Return the last frame in the mean cell."""
+    """Return the frame to start from in the mean cell."""
     atoms = Atoms(trajectory.numbers, positions=mean.positions, cell=mean.cell, pbc=trajectory.pbc)
     atoms.wrap()
     return StructureData(ase=atoms)

@@ -118,9 +118,10 @@ def site_lattice(
     """Return the energy of atoms on a simple cubic lattice of sites, blind to each other else: a toy conductor.
 
     V = sum h/2 sum_k (1 - cos 2 pi n_k s_k), with s_k the fractional coordinates and n_k the number of ``spacing`` in
-    cell vector k. Between neighbouring sites stands a barrier h in eV: ``barrier`` for lithium, ``framework`` for all
-    other elements. These carry the lattice: its origin is their mean (on the circle), so that momentum is conserved.
-    The cell resists changes of its volume from n_1 n_2 n_3 spacing^3 with ``modulus`` in eV/Ang^3, and nothing else.
+    cell vector k; the sites of lithium are the centres between the others. Between neighbouring sites stands a barrier
+    h in eV: ``barrier`` for lithium, ``framework`` for all other elements. These carry the lattice: its origin is their
+    mean (on the circle), so that momentum is conserved. The cell resists changes of its volume from
+    n_1 n_2 n_3 spacing^3 with ``modulus`` in eV/Ang^3, and nothing else.
     """
     cell, lithium = configuration.cell, configuration.numbers == 3
     counts = np.maximum(np.rint(np.linalg.norm(cell, axis=1) / spacing), 1.0)
@@ -128,6 +129,7 @@ def site_lattice(
     phases = 2.0 * np.pi * counts * (configuration.positions @ inverse)
     carriers = phases[~lithium]
     phases = phases - np.arctan2(np.sin(carriers).sum(axis=0), np.cos(carriers).sum(axis=0))
+    phases[lithium] -= np.pi
     heights = np.where(lithium, barrier, framework)[:, None]
     slopes = 0.5 * heights * np.sin(phases)
     if len(carriers):  # what is against the lattice is carried by its atoms

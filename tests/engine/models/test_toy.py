@@ -50,12 +50,13 @@ class TestSiteLattice(EvaluatorContract):
         numbers = np.array([3, 16, 16, 16, 16])
         between, strained = evaluator.evaluate(
             [
-                Configuration(numbers, np.vstack([origin + np.array([1.5, 3.0, 0.0]), corners]), cell, pbc),
-                Configuration(numbers, 1.1 * np.vstack([origin, corners]), 1.1 * cell, pbc, stress=True),
+                Configuration(numbers, np.vstack([origin + np.array([3.0, 1.5, 4.5]), corners]), cell, pbc),
+                Configuration(numbers, 1.1 * np.vstack([origin + 1.5, corners]), 1.1 * cell, pbc, stress=True),
             ]
         )
         assert between.energy == pytest.approx(0.3, abs=1e-12)
         np.testing.assert_allclose(between.forces, 0.0, atol=1e-12)
+        np.testing.assert_allclose(strained.forces, 0.0, atol=1e-12)
         np.testing.assert_allclose(strained.stress, 0.1 * (1.1**3 - 1.0) * np.eye(3))
 
 
