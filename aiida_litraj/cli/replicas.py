@@ -21,6 +21,7 @@ MOST_ROWS = 60
 MOST_FILES = 200
 """Accounts of replicas that are fetched from a running job to say which died."""
 _FS_OF_PS = 1000.0
+_NAMESPACE = 'replicas__'
 _WORDS = {'finished': 'done', 'failed': 'died', 'unfinished': 'cut off'}
 
 
@@ -37,8 +38,8 @@ def replicas_of(process: ProcessNode, running: CalcJobNode | None, progress: Pro
         if job.process_type != JOB:
             continue
         stage = _stage(job)
-        for name, node in job.inputs.replicas.items():
-            duration = sum(segment['duration_fs'] for segment in node['schedule']) / _FS_OF_PS
+        for name, schedule in _schedules(job):
+            duration = sum(segment['duration_fs'] for segment in schedule) / _FS_OF_PS
             row = {'stage': stage, 'replica': name, 'state': 'waiting', 'time_ps': 0.0, 'duration_ps': duration}
             rows[stage, name] = {**row, 'reason': None}
         if 'results' in job.outputs:
@@ -54,6 +55,17 @@ def replicas_of(process: ProcessNode, running: CalcJobNode | None, progress: Pro
                 if (stage, active.id) in rows:
                     rows[stage, active.id].update(state='running', time_ps=active.step * timestep)
     return list(rows.values())
+
+
+def _schedules(job: CalcJobNode) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return names and schedules of the replicas of a job, in the order of their names, by one query."""
+    from aiida.orm import CalcJobNode, Dict, QueryBuilder
+
+    query = QueryBuilder().append(CalcJobNode, filters={'id': job.pk}, tag='job')
+    labelled = {'label': {'like': f'{_NAMESPACE}%'}}
+    query.append(Dict, with_outgoing='job', edge_filters=labelled, edge_project='label', project='attributes.schedule')
+    found = [(label.removeprefix(_NAMESPACE), schedule) for schedule, label in query.all()]
+    return sorted((name, schedule) for name, schedule in found if schedule)
 
 
 def _settle(row: dict[str, Any], item: dict[str, Any]) -> None:
