@@ -39,7 +39,7 @@ about() {
     engine) echo 'the engine on analytic potentials, where there is no aiida' ;;
     sevennet | mace | chgnet) echo "the engine with the family $1, where there is no aiida" ;;
     e2e) echo 'real processes, real engine, real daemon' ;;
-    examples) echo 'quickstart and example scripts: SevenNet-0 on one unit cell, a made data set' ;;
+    examples) echo 'quickstart and example scripts: SevenNet-0 on one unit cell, a made data set, toy dynamics' ;;
   esac
 }
 
@@ -81,7 +81,10 @@ section_examples() {
   place=$(mktemp -d)
   QUICKSTART_AIIDA_PATH=$place/.aiida ./examples/quickstart.sh --supercell-min 4.8 --images 5 &&
     AIIDA_PATH=$place/.aiida .venv/bin/verdi run examples/02_query_provenance.py &&
-    AIIDA_PATH=$place/.aiida .venv/bin/verdi run examples/03_dataset_provenance.py --folder "$place/made"
+    AIIDA_PATH=$place/.aiida .venv/bin/verdi run examples/03_dataset_provenance.py --folder "$place/made" &&
+    AIIDA_PATH=$place/.aiida .venv/bin/aiida-litraj potential import --family toy --name morse &&
+    AIIDA_PATH=$place/.aiida .venv/bin/verdi run examples/04_robustness_grid.py --picture "$place/robustness.png" &&
+    AIIDA_PATH=$place/.aiida .venv/bin/verdi run examples/05_conductivity.py --picture "$place/conductivity.png"
   local code=$?
   AIIDA_PATH=$place/.aiida .venv/bin/verdi daemon stop >/dev/null 2>&1
   rm -rf "$place"
