@@ -18,7 +18,7 @@ from aiida_litraj.cli.errors import Program, Refusal
 COMMANDS = [
     ('setup',), ('potential',), ('potential', 'import'), ('potential', 'list'), ('potential', 'show'), ('launch',),
     ('hops',),
-    ('launch', 'barrier'), ('status',), ('show',), ('plot',), ('dataset',),
+    ('launch', 'barrier'), ('launch', 'conductivity'), ('status',), ('show',), ('plot',), ('dataset',),
 ]  # fmt: skip
 START_SECONDS = 0.3
 HEAVY = ('aiida', 'ase', 'matplotlib', 'numpy', 'pydantic', 'rich', 'scipy', 'torch')
