@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from aiida.common.exceptions import NotExistent, UniquenessError
+from aiida.manage import get_manager
 from aiida.orm import Data, Dict, Group, ProcessNode, QueryBuilder
 
 SET = 'set'
 SPLIT = 'split'
 """Extras of a split's group: the uuid of the set's group, and which split it is."""
+UNFINISHED = 'unfinished'
+"""Extra of a set: names of the sources of which an import is under way or was broken off, by their sha256."""
 
 
 class DatasetGroup(Group):
@@ -36,7 +39,9 @@ class DatasetGroup(Group):
             return cls.collection.get(label=name)
         except NotExistent as error:
             known = ', '.join(sorted(label for label in cls.names())) or 'none yet'
-            raise ValueError(f'there is no data set {name!r}; known are: {known}') from error
+            raise ValueError(
+                f'there is no data set {name!r} in the profile {_profile()}; known are: {known}'
+            ) from error
 
     @classmethod
     def resolve(cls, name: str) -> tuple[DatasetGroup, str | None]:
@@ -167,6 +172,12 @@ class DatasetGroup(Group):
         query = QueryBuilder().append(type(self), filters={'id': self.pk}, tag='set')
         query.append(Data, with_group='set', project=['attributes.entry_id', 'attributes.n_frames'])
         return sum(n_frames if one is None else 1 for one, n_frames in query.all())
+
+
+def _profile() -> str:
+    """Return the name of the profile that is loaded."""
+    profile = get_manager().get_profile()
+    return 'that is loaded' if profile is None else str(profile.name)
 
 
 def _partings(name: str) -> Iterator[tuple[str, str]]:

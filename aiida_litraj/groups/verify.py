@@ -21,6 +21,7 @@ from ..datasets.ingest.hashes import NodeHasher
 from ..datasets.ingest.names import NamedSource
 from ..datasets.ingest.records import PROCESS_LABEL, imports_of, recorded_problems
 from .dataset import DatasetGroup
+from .notes import unfinished_notes
 from .query import card_of, rows
 
 BATCH = 500
@@ -31,6 +32,7 @@ Progress = Callable[[str, int, int | None], None]
 class Verified:
     """What was found.
 
+    :ivar with_split: number of entries that have a split.
     :ivar checked: what holds, in words.
     :ivar problems: what does not.
     :ivar notes: what differs from the card, as after an import with a limit.
@@ -43,6 +45,7 @@ class Verified:
     checked: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    with_split: int = 0
     other_sources: list[str] = field(default_factory=list)
 
     @property
@@ -85,7 +88,9 @@ def _check_nodes(group: DatasetGroup, found: Verified, tell: Progress) -> None:
             found.problems.append(f'between {some[0][0]} and {some[-1][0]}: {error}')
             contents = {}
         for (label, node_type, attributes, _, node_hash), own in zip(some, keys, strict=True):
-            ids.update(attributes.get('entry_ids') or [attributes.get('entry_id')])
+            own_ids = attributes.get('entry_ids') or [attributes.get('entry_id')]
+            ids.update(own_ids)
+            found.with_split += len(own_ids) if attributes.get('split') is not None else 0
             found.problems += [
                 f'{label}: the content of {name} has changed: its sha256 is not {key}'
                 for name, key in own.items()
@@ -161,11 +166,16 @@ def _check_counts(group: DatasetGroup, found: Verified) -> None:
     announced: dict[str, int | None] = card.get('splits') or {}
     parts = group.splits if group.is_whole else {str(group.split): group}
     members = {split: part.number_of_entries() for split, part in parts.items()}
-    if members and sum(members.values()) != found.entries:
-        found.problems.append(f'the splits have {sum(members.values()):,} entries, the set {found.entries:,}')
-    elif members:
+    strange = [one.label for one in parts.values() if group.is_whole and one.pk != group.pk and not _within(one, group)]
+    found.problems += [f'{label} has members that the set has not' for label in strange]
+    if members and sum(members.values()) != found.with_split:
+        found.problems.append(
+            f'the splits have {sum(members.values()):,} entries, and of those of the set {found.with_split:,} have one'
+        )
+    elif members and not strange:
         text = ', '.join(f'{name} {number:,}' for name, number in members.items())
-        found.checked.append(f'splits that add up: {text}')
+        without = found.entries - found.with_split
+        found.checked.append(f'splits that add up: {text}' + (f', and {without:,} without a split' if without else ''))
     for split, number in announced.items():
         if number is not None and group.split in (None, split) and members.get(split, 0) != number:
             found.notes.append(f'the card says {number:,} in {split}, there are {members.get(split, 0):,}')
@@ -174,8 +184,16 @@ def _check_counts(group: DatasetGroup, found: Verified) -> None:
         found.notes.append(f'the card says {total:,} entries, there are {found.entries:,}')
 
 
+def _within(part: DatasetGroup, group: DatasetGroup) -> bool:
+    """Return whether all members of one group are members of another too."""
+    query = QueryBuilder().append(DatasetGroup, filters={'id': group.pk}, tag='set')
+    query.append((FramesData, PathData), with_group='set', tag='entry')
+    return bool(query.append(DatasetGroup, with_node='entry', filters={'id': part.pk}).count() == part.count())
+
+
 def _note_problems(group: DatasetGroup, found: Verified) -> None:
-    """Tell what was left out at the import."""
+    """Tell what was left out at the import, and whether it came to its end."""
+    found.notes += unfinished_notes(group)
     if problems := recorded_problems(group):
         first = problems[0]
         found.notes.append(

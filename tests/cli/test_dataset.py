@@ -84,6 +84,45 @@ def test_import_tells_what_it_left_out(imported: Any) -> None:
 def test_importing_again_does_nothing(imported: Any, call: Call, folder: Path) -> None:
     done = call('import', folder / 'own_train.xyz', folder / 'own_test.xyz', '--card', folder / 'own.yaml')
     assert done.exit_code == 0 and 'nothing, all was there' in done.stdout and '30 entries' in done.stdout
+    assert 'left out before  1' in done.stdout
+
+
+def test_what_was_left_out_is_not_forgotten(
+    imported: Any, ask: Callable[..., Any], call: Call, folder: Path, tmp_path: Path
+) -> None:
+    again = ask('import', folder / 'own_train.xyz', folder / 'own_test.xyz', '--card', folder / 'own.yaml')
+    assert (again['left_out_before'], again['problems'], again['sources_before']) == (1, [], [])
+    (remark,) = ask('show', 'own')['remarks']
+    assert remark.startswith('1 entry was left out at import, the first: own_train.xyz:')
+    assert ask('export', 'own', '-o', tmp_path)['notes'] == [remark]
+    assert '1 entry was left out' in ' '.join(call('show', 'own').stdout.split())
+
+
+def test_a_second_source_is_told_and_sound(ask: Callable[..., Any], call: Call, folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / 'more.xyz'
+    write(other, read(folder / 'own_test.xyz', ':7'), format='extxyz')
+    first = ask('import', other, '--card', folder / 'own.yaml', '--name', 'two', '--workers', 0)
+    assert first['entries'] == 7 and first['sources_before'] == []
+    card = ('--card', folder / 'own.yaml', '--name', 'two', '--workers', 0, '--limit', 4)
+    train = tmp_path / 'own_train.xyz'
+    write(train, read(folder / 'own_train.xyz', ':6'), format='extxyz')
+    said = call('import', train, *card).stdout
+    assert 'two: 11 entries' in said and 'adds a second source to two, which was read from more.xyz: now 11' in said
+    assert 'the first 4 entries at most (--limit)' in said
+    found = ask('verify', 'two')
+    assert found['ok'] and 'splits that add up: train 4, and 7 without a split' in found['checked']
+
+
+def test_strict_tells_up_to_ten_of_what_is_malformed(call: Call, folder: Path, tmp_path: Path) -> None:
+    images = read(folder / 'own_test.xyz', ':1') * 12
+    for one in images:
+        one.calc = None
+    write(tmp_path / 'bad.xyz', images, format='extxyz')
+    done = call(
+        'import', tmp_path / 'bad.xyz', '--card', folder / 'own.yaml', '--name', 'bad', '--strict', '--workers', 0
+    )
+    assert done.exit_code == 1 and '12 entries are malformed' in done.stderr
+    assert done.stderr.count('has no energy') == 10 and 'and 2 more' in done.stderr
 
 
 def test_list_and_show(imported: Any, ask: Callable[..., Any], call: Call, tmp_path: Path) -> None:
@@ -111,13 +150,14 @@ def test_query(imported: Any, ask: Callable[..., Any], call: Call) -> None:
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (('query', 'other'), "there is no data set 'other'; known are"),
+        (('query', 'other'), "there is no data set 'other' in the profile"),
         (('query', 'own', '--id', 'test/99'), "has no entry 'test/99'; its first is 'train/0'"),
         (('query', 'own', '--barrier', 'low'), "'low' is not a range: write LOW:HIGH"),
         (('query', 'own', '--where', 'em'), "--where 'em' does not parse"),
         (('select', 'own', '-n', '99'), '99 entries are wished for, but only 30 meet the criteria'),
         (('show', 'nebDFT2k', '--plot', 'a.png'), 'nebDFT2k is not stored: there is nothing to draw'),
         (('fetch', 'LiPS-25'), 'the card of LiPS-25 knows no address'),
+        (('show', 'big'), "there is no data set 'big': stored in the profile"),
         (('fetch', 'LiPS-26'), 'no data set is called LiPS-26; known are'),
         (('export', 'own', '--fmax', '1e9:', '-o', 'nowhere'), 'no entry of own meets the criteria: widen them'),
         (('delete', 'own/test'), 'own/test is a split'),
@@ -212,6 +252,10 @@ def test_rows_that_are_not_written_back_are_counted(ask: Callable[..., Any], tmp
     last = ask('query', 'measured', '--limit', 1000)['entries'][-1]['entry']
     upto = ask('query', 'measured', '--id', last)['entries'][0]['source_line'] - 1
     assert stored < upto <= rows
+    notes = ask('import', folder, '--card', 'OBELiX', '--name', 'measured', '--workers', 0)['notes']
+    assert notes[0].startswith(f'train.csv: {rows - stored} of its {rows} rows have a conductivity but no structure')
+    assert 'they lack elements of the measured composition' in notes[1]
+    assert ask('show', 'measured')['remarks'] == notes[1:]
     (note,) = ask('export', 'measured', '-o', tmp_path / 'out')['notes']
     assert note.startswith(f'train.csv: {upto - stored} rows up to line {upto + 1} were no entries')
     assert ask('export', 'measured', '--split', 'train', '-o', tmp_path / 'part')['notes'] == []

@@ -94,7 +94,7 @@ def test_bad_wishes_are_named(name: str) -> None:
     ]:
         with pytest.raises(ValueError, match=message):
             count(name, **criteria)
-    with pytest.raises(ValueError, match=r"there is no data set 'none'; known are: .*made"):
+    with pytest.raises(ValueError, match=r"there is no data set 'none' in the profile .*; known are: .*made"):
         count('none')
 
 

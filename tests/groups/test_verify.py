@@ -13,6 +13,7 @@ from aiida_litraj.datasets.ingest.run import import_dataset
 from aiida_litraj.datasets.ingest.store import container_of
 from aiida_litraj.datasets.make import make
 from aiida_litraj.groups.export import export
+from aiida_litraj.groups.notes import notes_on
 from aiida_litraj.groups.verify import verify
 
 pytestmark = pytest.mark.usefixtures('aiida_profile_clean')
@@ -30,6 +31,25 @@ def test_files_given_one_by_one(tmp_path: Path) -> None:
     assert not found.ok and not found.problems
     (one,) = found.other_sources
     assert one.startswith(files[1].name)
+
+
+def test_an_import_that_was_broken_off_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
+    source = make('LiPS-25', tmp_path, n=30)
+    size = source.stat().st_size
+
+    def tell(stage: str, done: int, total: int | None) -> None:
+        if stage == source.name and done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_dataset(source, 'LiPS-25', workers=0, chunk_size=10, progress=tell)
+    (note,) = notes_on('LiPS-25')
+    assert note.startswith(f'an import of {source.name} has not come to its end')
+    assert f'after entry 20 of {source.name}, at ' in note and f' of {size:,} bytes' in note
+    found = verify('LiPS-25')
+    assert found.ok and note in found.notes
+    import_dataset(source, 'LiPS-25', workers=0)
+    assert notes_on('LiPS-25') == [] and not set(verify('LiPS-25').notes) & {note}
 
 
 def test_after_an_archive(tmp_path: Path, aiida_profile: object) -> None:

@@ -47,13 +47,17 @@ def export_(name: str, criteria: dict[str, Any], kind: str, output: Path | None,
     with refusals(FileExistsError, FileNotFoundError):
         from aiida.manage import get_manager
 
+        from ...groups.dataset import DatasetGroup
         from ...groups.export import export
+        from ...groups.notes import left_out_note
 
         get_manager().get_profile_storage()  # opening it, which takes a second, is no part of writing
         began = time.monotonic()
         with progress_bar(as_json, counted='entries') as tell:
             done = export(name, kind, path, force, tell, **criteria)
         seconds = time.monotonic() - began
+        # A selection has no entry that was left out.
+        notes = [*done.notes, *(left_out_note(DatasetGroup.of(name)) if _is_set(name) else ())]
     if as_json:
         rate = done.entries / seconds if seconds else 0.0
         emit_json(
@@ -66,7 +70,7 @@ def export_(name: str, criteria: dict[str, Any], kind: str, output: Path | None,
                 'export_per_s': rate,
                 'nodes': done.nodes,
                 'other_entries': done.others,
-                'notes': list(done.notes),
+                'notes': notes,
             }
         )
         return
@@ -79,8 +83,18 @@ def export_(name: str, criteria: dict[str, Any], kind: str, output: Path | None,
             "AiiDA's rules an import goes with all that it made, a chunk of entries. To pass on just these, use an "
             'extxyz format'
         )
-    for note in done.notes:
+    for note in notes:
         click.echo(f'{click.style("note", fg="yellow")}  {note}')
+
+
+def _is_set(name: str) -> bool:
+    from ...groups.dataset import DatasetGroup
+
+    try:
+        DatasetGroup.of(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _default(name: str, kind: str) -> Path:

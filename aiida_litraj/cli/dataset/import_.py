@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,24 +57,35 @@ def import_(
     """
     with refusals(RuntimeError):
         from ...datasets.card import load_card
+        from ...datasets.importers import importer_of
         from ...datasets.ingest.run import import_dataset
         from ...datasets.labels import labels_not_taken
+        from ...datasets.source import Source
+        from ...groups.notes import composition_note
 
         known = load_card(card or card_of(source[0]))
         if len(source) == 1:
             demand_set(source[0], known)
         notes = labels_not_taken(source, known)
-        for note in () if as_json else notes:
-            click.echo(f'{click.style("note", fg="yellow")}  {note}', err=True)
+        with Source.open(list(source) if len(source) > 1 else source[0]) as opened:
+            notes += importer_of(known).remarks(opened, known)
+        _tell(() if as_json else notes)
         with progress_bar(as_json, counted='entries') as tell, _goes_on():
             report = import_dataset(
                 list(source) if len(source) > 1 else source[0], known, name, limit, granularity, strict, workers,
                 progress=tell,
             )  # type: ignore[arg-type]  # fmt: skip
+        after = composition_note(report.dataset)
     if as_json:
-        emit_json({**_as_dict(report), 'notes': notes})
+        emit_json({**_as_dict(report), 'notes': [*notes, *after]})
         return
-    _print(report)
+    _tell(after)
+    _print(report, limit)
+
+
+def _tell(notes: Iterable[str]) -> None:
+    for note in notes:
+        click.echo(f'{click.style("note", fg="yellow")}  {note}', err=True)
 
 
 @contextmanager
@@ -100,11 +111,25 @@ def _as_dict(report: ImportReport) -> dict[str, object]:
         'seconds': report.seconds,
         'import_per_s': report.import_per_s,
         'complete': report.complete,
+        'left_out_before': report.left_out_before,
+        'sources_before': list(report.second_to),
     }
 
 
-def _print(report: ImportReport) -> None:
+def _limited(limit: int | None, parts: int) -> str | None:
+    if limit is None:
+        return None
+    of_each = f' of each of the {parts} parts' if parts > 1 else ''
+    return f'the first {limit:,} entries{of_each} at most (--limit); without it the import goes on'
+
+
+def _print(report: ImportReport, limit: int | None) -> None:
     click.echo(f'{report.dataset}: {report.entries:,} entries')
+    if report.second_to:
+        click.echo(
+            f'This adds a second source to {report.dataset}, which was read from {", ".join(report.second_to)}: '
+            f'now {report.entries:,} entries. A set of its own takes another --name'
+        )
     entries = sum(1 for one in report.problems if one.line or one.entry_id is not None)
     rate = f'{report.stored:,} in {report.nodes:,} nodes, {report.seconds:.1f} s, {report.import_per_s:,.0f} a second'
     print_pairs(
@@ -112,6 +137,8 @@ def _print(report: ImportReport) -> None:
             ('stored now', rate if report.stored else 'nothing, all was there'),
             ('there before', f'{report.present:,}' if report.present else None),
             ('left out', f'{entries:,}' if entries else None),
+            ('left out before', f'{report.left_out_before:,}' if report.left_out_before else None),
+            ('read', _limited(limit, report.parts)),
         ]
     )
     for problem in report.problems[:_SHOWN]:

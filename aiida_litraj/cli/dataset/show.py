@@ -100,6 +100,8 @@ def show(name: str, plot: Path | None, as_json: bool) -> None:
         from ...datasets.card import load_card
 
         is_stored = missing is None and _is_stored(name)
+        if not is_stored and missing is None and '/' not in name:
+            _demand_known(name)
         content = _stored(name) if is_stored else {'name': name, 'stored': False, 'card': load_card(name).as_dict()}
         if plot is not None:
             if not is_stored:
@@ -120,8 +122,24 @@ def _is_stored(name: str) -> bool:
     return name in DatasetGroup.names()
 
 
+def _demand_known(name: str) -> None:
+    """Refuse a name that is that of no stored set, no known one, and no card."""
+    from ...codes.profile import load
+    from ...datasets.card import known_cards
+    from ...groups.dataset import DatasetGroup
+
+    if name not in known_cards() and not Path(name).is_file():
+        stored = ', '.join(DatasetGroup.names()) or 'none yet'
+        raise Refusal(
+            f'there is no data set {name!r}: stored in the profile {load()} are {stored}, known by their cards '
+            f'{", ".join(known_cards())}',
+            'Is it in another profile? Then: aiida-litraj -p PROFILE dataset show. Of a set of your own give the card',
+        )
+
+
 def _stored(name: str) -> dict[str, Any]:
     from ...groups.dataset import DatasetGroup
+    from ...groups.notes import notes_on
     from ...groups.query import card_of, count
 
     group = DatasetGroup.of(name)
@@ -135,6 +153,7 @@ def _stored(name: str) -> dict[str, Any]:
         'granularity': group.facts.get('granularity'),
         'splits': {split: count(f'{name}/{split}') for split in in_order(group.splits)},
         'sources': group.facts.get('sources', {}),
+        'remarks': notes_on(name),
         'card': card_of(name),
     }
 
@@ -171,6 +190,7 @@ def _print(content: dict[str, Any]) -> None:
             ('not at the url' if card.get('url') else 'lacking', card.get('url_lacks')),
             *(('source', f'{source}, sha256 {sha256}') for source, sha256 in content.get('sources', {}).items()),
             ('notes', card.get('notes')),
+            *(('remark', remark) for remark in content.get('remarks', ())),
         ]
     )
     if card.get('properties'):

@@ -30,6 +30,8 @@ class Importer(ABC):
     """
 
     layout: ClassVar[str]
+    material_is_composition: ClassVar[bool] = False
+    """Whether the material of an entry is its composition, and need not be that of the atoms of the structure."""
 
     @abstractmethod
     def parts(self, source: Source, card: Card) -> tuple[list[Part], list[Problem]]:
@@ -57,6 +59,10 @@ class Importer(ABC):
 
         Entries come in the order given; reading them again gives the same numbers to the last digit.
         """
+
+    def remarks(self, source: Source, card: Card) -> list[str]:
+        """Return what of a source is no entry and no fault either, in words."""
+        return []
 
     def left_out(self, lines: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
         """Return what stood in the files of a whole set, was no entry, and is not written back either, in words.

@@ -38,6 +38,7 @@ class ObelixImporter(Importer):
     """
 
     layout = 'obelix'
+    material_is_composition = True
 
     def parts(self, source: Source, card: Card) -> tuple[list[Part], list[Problem]]:
         tables = [name for split in card.splits for name in source.find(f'{split}.csv')]
@@ -120,6 +121,18 @@ class ObelixImporter(Importer):
         for split, these in rows.items():
             write_index(top / f'{split}.csv', these)
         return top
+
+    def remarks(self, source: Source, card: Card) -> list[str]:
+        found = []
+        for table in (name for split in card.splits for name in source.find(f'{split}.csv')):
+            rows, _ = read_index(source, table, KEY)
+            without = len(rows) - len(_with_structure(rows, _Cifs(source, _split_of(table)).names))
+            if without:
+                found.append(
+                    f'{table}: {without:,} of its {len(rows):,} rows have a conductivity but no structure; they are '
+                    'no entries, and are not stored'
+                )
+        return found
 
     def left_out(self, lines: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
         return tuple(

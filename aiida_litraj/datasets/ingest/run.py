@@ -15,7 +15,7 @@ from aiida.manage import get_manager
 from aiida.orm import Dict, Node, QueryBuilder, User, load_node
 
 from ...data.source import SourceData
-from ...groups.dataset import DatasetGroup
+from ...groups.dataset import UNFINISHED, DatasetGroup
 from ...groups.remove import delete_quietly
 from ..card import Card, load_card
 from ..entry import START, Chunk, Cursor, Part, Problem
@@ -34,6 +34,8 @@ CHUNK = 500
 """Entries stored in one transaction: what a kill costs, and what is in memory per worker."""
 MOST_WORKERS = 4
 """More would wait: an entry takes 0.4 ms to parse and hash, and 0.2 ms to store, which one process does."""
+TOLD = 10
+"""Problems that a refusal tells."""
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being done, how much of it is done, and how much there is, if that is known."""
 
@@ -56,11 +58,19 @@ class ImportReport:
     """Time for reading and storing, without the checksum of the source."""
     complete: bool = True
     """Whether every part was read to its end, rather than to a limit."""
+    parts: int = 0
+    """Number of parts of the source, to each of which a limit applies."""
+    left_out_before: int = 0
+    """Entries of this source that earlier imports left out."""
+    second_to: tuple[str, ...] = ()
+    """Sources that the set had before, where this import has added another."""
+    others: int = 0
+    """Entries of the set that came from other sources."""
 
     @property
     def entries(self) -> int:
         """Entries now in the set."""
-        return self.present + self.stored
+        return self.present + self.stored + self.others
 
     @property
     def import_per_s(self) -> float:
@@ -108,18 +118,22 @@ def import_dataset(
         parts, problems = importer.parts(source, known)
         broken = [one for one in problems if is_malformed(one)]
         if strict and broken:
-            raise Refused(_first(broken))
+            raise Refused(_several(broken))
         if not parts:
             raise Refused(f'{source.path} holds nothing of the layout {known.layout}: ' + (_first(problems) or 'empty'))
         origin = _source_node(source, lambda done, whole: tell('checksum', done, whole))
         group = _group(dataset, known, granularity)
-        _same_source(group, origin)
+        report.second_to = _same_source(group, origin)
+        report.parts = len(parts)
+        _begin(group, origin)
         link_again(storage, group, bool(known.splits or group.splits))
         whole = _Whole(group, origin, problems)
-        if strict and (before := [one for one in whole.recorded if is_malformed(one)]):
+        before = [one for one in whole.recorded if is_malformed(one)]
+        report.left_out_before = len(before)
+        if strict and before:
             raise Refused(
-                f'the set {dataset} was imported without --strict, and entries were left out of it: {_first(before)}. '
-                'Delete the set and import a source without them, or do without --strict'
+                f'the set {dataset} was imported without --strict, and entries were left out of it: '
+                f'{_several(before)}. Delete the set and import a source without them, or do without --strict'
             )
         report.problems.extend(problems)
         start = time.monotonic()
@@ -135,13 +149,35 @@ def import_dataset(
         if report.nodes:
             refresh_statistics(storage)
         report.seconds = time.monotonic() - start
-        if not report.entries:
+        report.others = _others(group, report)
+        if not report.present + report.stored:
             _discard(group, origin)
             raise Refused(
                 f'{source.name} has no entry that could be read with the card {known.name}: '
                 f'{_first(report.problems) or "it is empty"}. Is it the right card?'
             )
+        _end(group, origin)
     return report
+
+
+def _begin(group: DatasetGroup, origin: SourceData) -> None:
+    """Note that a source is being read, so that an import that was killed is not taken for one that came to its end."""
+    group.base.extras.set(UNFINISHED, group.base.extras.get(UNFINISHED, {}) | {origin.sha256: origin.label})
+
+
+def _end(group: DatasetGroup, origin: SourceData) -> None:
+    left = {key: label for key, label in group.base.extras.get(UNFINISHED, {}).items() if key != origin.sha256}
+    if left:
+        group.base.extras.set(UNFINISHED, left)
+    else:
+        group.base.extras.delete(UNFINISHED)
+
+
+def _others(group: DatasetGroup, report: ImportReport) -> int:
+    """Return how many entries of a set come from other sources than that of this import."""
+    if len(group.base.extras.get('sources', {})) < 2:
+        return 0
+    return max(0, group.number_of_entries() - report.present - report.stored)
 
 
 def _discard(group: DatasetGroup, origin: SourceData) -> None:
@@ -218,7 +254,7 @@ def _import_part(job: _Job, whole: _Whole, ids: set[str], crew: Workers, report:
     for one in crew.prepared(_missing(job, stored)):
         cleared = without_repeats(one, ids)
         if job.strict and cleared.problems:
-            raise Refused(_first(cleared.problems))
+            raise Refused(_several(cleared.problems))
         report.nodes += whole.add(cleared)
         report.stored += len(cleared.ids)
         report.problems.extend(cleared.problems)
@@ -305,8 +341,8 @@ def _group(dataset: str, card: Card, granularity: Granularity) -> DatasetGroup:
     return group
 
 
-def _same_source(group: DatasetGroup, origin: SourceData) -> None:
-    """Note a new source of the set.
+def _same_source(group: DatasetGroup, origin: SourceData) -> tuple[str, ...]:
+    """Note a new source of the set, and return the names of those that it had before if this is one more.
 
     :raises Refused: if the set was imported from a source of this name with other bytes.
     """
@@ -317,8 +353,10 @@ def _same_source(group: DatasetGroup, origin: SourceData) -> None:
             f'{origin.label} has changed since it was imported into {group.label}: sha256 {origin.sha256[:12]}…, '
             f'was {before[:12]}…. Import it under another --name, or delete the set first'
         )
-    if before is None:
-        group.base.extras.set('sources', sources | {origin.label: origin.sha256})
+    if before is not None:
+        return ()
+    group.base.extras.set('sources', sources | {origin.label: origin.sha256})
+    return () if origin.sha256 in sources.values() else tuple(sources)
 
 
 def _check_name(name: str) -> None:
@@ -337,3 +375,12 @@ def _first(problems: Sequence[Problem]) -> str:
     one = problems[0]
     more = f' (and {len(problems) - 1} more)' if len(problems) > 1 else ''
     return f'{one.file}, line {one.line}: {one.reason}{more}'
+
+
+def _several(problems: Sequence[Problem]) -> str:
+    """Return up to ten problems, a line each if there are several."""
+    if len(problems) == 1:
+        return _first(problems)
+    lines = [f'{one.file}, line {one.line}: {one.reason}' for one in problems[:TOLD]]
+    more = [f'and {len(problems) - TOLD:,} more'] if len(problems) > TOLD else []
+    return f'{len(problems):,} entries are malformed:\n  ' + '\n  '.join([*lines, *more])
