@@ -73,8 +73,8 @@ class Bench:
         return self.run({'hop_tolerance_ang': 0.5}, {'hop': hop})
 
 
-OF_OTHER_TASKS = {'ERROR_NO_STRESS', 'ERROR_VOLUME', 'ERROR_STRESS_LEFT'}
-"""Endings that no path has: tests/engine/tasks/test_relax.py."""
+OF_OTHER_TASKS = {'ERROR_NO_STRESS', 'ERROR_VOLUME', 'ERROR_STRESS_LEFT', 'ERROR_UNSTABLE'}
+"""Endings that no path has: tests/engine/tasks/test_relax.py and test_md.py."""
 PARSERS_OWN = {'ERROR_RESULT_MISSING', 'ERROR_RESULT_INVALID', 'ERROR_RESULT_SCHEMA', 'ERROR_RESULT_ARRAYS'}
 """What only a reader of results can say."""
 ENDINGS: dict[str, Callable[[Bench], Any]] = {
