@@ -53,11 +53,11 @@ def read_arguments() -> argparse.Namespace:
 
 
 def toy_crystal() -> StructureData:
-    """Return the crystal of the analytic potential: sulphur on a simple cubic lattice, lithium in half its centres."""
+    """Return the crystal of the analytic potential: simple cubic sulphur, lithium in a quarter of the centres."""
     crystal = StructureData(cell=[[2 * SPACING_ANG * (i == j) for j in range(3)] for i in range(3)])
     for i, j, k in ((i, j, k) for i in range(2) for j in range(2) for k in range(2)):
         crystal.append_atom(position=(SPACING_ANG * i, SPACING_ANG * j, SPACING_ANG * k), symbols='S')
-        if (i + j + k) % 2:
+        if i == j and j != k:
             place = (SPACING_ANG * (i + 0.5), SPACING_ANG * (j + 0.5), SPACING_ANG * (k + 0.5))
             crystal.append_atom(position=place, symbols='Li')
     crystal.label = 'toy conductor'

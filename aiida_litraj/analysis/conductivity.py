@@ -21,8 +21,9 @@ FEWEST_FRAMES = 20
 """Of a run, without what is discarded: with fewer there is no window in which a displacement is measured."""
 SETTLED = 0.02
 """Relative difference of the mean volume between the halves of a run below which it has come to rest."""
-CLEAR_ANG = 0.5
-"""No two nuclei of condensed matter are this close (H2: 0.74 Ang): a frame in which two are is no start."""
+CLEAR_ANG = 0.35
+"""No two nuclei of condensed matter are this close (H2: 0.74 Ang), and below 0.3 Ang a structure is refused: a frame in
+which two are is no start."""
 PS = 1000.0
 """In fs."""
 

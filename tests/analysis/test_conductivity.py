@@ -119,7 +119,7 @@ def test_mean_cell_of_a_single_frame_is_refused() -> None:
 def test_frame_in_which_atoms_overlap_is_no_start() -> None:
     cells, positions = np.tile(np.eye(3), (3, 1, 1)), np.arange(3.0)[:, None, None] * np.ones((3, 1, 3))
     np.testing.assert_allclose(mean_cell(cells, positions, np.array([1.0, 1.0, 0.2])).positions, 1.0)
-    with pytest.raises(ValueError, match=r'all atoms are 0\.5 Ang apart'):
+    with pytest.raises(ValueError, match=r'all atoms are 0\.35 Ang apart'):
         mean_cell(cells, positions, np.full(3, 0.1))
 
 
