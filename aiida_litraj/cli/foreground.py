@@ -33,8 +33,10 @@ def instantiate(builder: ProcessBuilder) -> Process:
 
     :raises ValueError: if an input cannot be used.
     """
+    from ..codes.profile import wait_for_locks
     from .stopping import foreground_runner
 
+    wait_for_locks()
     return foreground_runner().instantiate_process(builder)
 
 

@@ -6,9 +6,11 @@ import contextlib
 import io
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 from .problems import SetupProblem
 
+LOCK_MILLISECONDS = 60_000
 CACHED = 'aiida.calculations:litraj.*'
 """Calculations that a new profile takes from the cache: the same job of the same potential gives the same answer."""
 
@@ -75,11 +77,34 @@ def load(name: str | None = None) -> str:
             f'There are: {", ".join(known)}. Make it with: aiida-litraj --profile {name} setup',
         )
     try:
-        return str(load_profile(name, allow_switch=True).name)
+        found = str(load_profile(name, allow_switch=True).name)
+        wait_for_locks()
+        return found
     except (AiidaException, OSError) as error:
         raise SetupProblem(
             f'the AiiDA profile {name or "(default)"} does not load: {error}', 'Try: verdi status'
         ) from error
+
+
+def wait_for_locks() -> None:
+    """Let the loaded profile wait a minute for another process that writes to the same SQLite file.
+
+    By itself SQLite gives up after five seconds, which on a busy disk ends a launch because somebody asks for its
+    status. A database server needs none of this.
+    """
+    from aiida.manage import get_manager
+    from sqlalchemy import event
+
+    session = get_manager().get_profile_storage().get_session()
+    engine = session.get_bind()
+    if engine.dialect.name != 'sqlite' or event.contains(engine, 'connect', _be_patient):
+        return
+    event.listen(engine, 'connect', _be_patient)
+    _be_patient(session.connection().connection.driver_connection)
+
+
+def _be_patient(connection: Any, _record: Any = None) -> None:
+    connection.execute(f'PRAGMA busy_timeout = {LOCK_MILLISECONDS}')
 
 
 def _folder() -> str:
