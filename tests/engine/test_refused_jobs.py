@@ -32,7 +32,7 @@ def npy_of_objects() -> bytes:
     [
         (files.JOB, None, 'job.json'),
         (files.JOB, b'', 'Expecting value'),
-        (files.JOB, b'{"task": "md"}', 'task'),
+        (files.JOB, b'{"task": "cook"}', 'task'),
         (files.JOB, b'[1, 2]', 'object'),
         (files.ARRAYS, None, 'arrays.npz'),
         (files.ARRAYS, b'', 'arrays.npz is not a readable array file'),
