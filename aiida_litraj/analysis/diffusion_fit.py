@@ -11,6 +11,8 @@ import numpy as np
 from ..contract.arrays import Array
 from .diffusion import Slope, fit_window, slope_of
 
+TWO_ERRORS = 2.0
+"""Standard errors above a slope that is not told from none: what it is below."""
 RESOLVED = 3.0
 """A slope of fewer standard errors is not told from none: ions that rattle have one of more in a case of 700."""
 COLLECTIVE_RESOLVED = 2.0
@@ -71,6 +73,7 @@ class Fit:
     :ivar n_windows: windows of length ``stop`` that the runs hold.
     :ivar offset: of the straight line at lag 0, in Ang^2.
     :ivar slope: ``None`` if the ions have not diffused.
+    :ivar below: what the slope is below where it is not measured, in Ang^2 per frame.
     """
 
     start: int
@@ -80,6 +83,7 @@ class Fit:
     offset: float
     slope: Slope | None
     caveats: list[Caveat]
+    below: float = math.inf
 
     @classmethod
     def choose(cls, walks: Sequence[Array], msd: Array, step: float, settings: TransportSettings) -> Fit:
@@ -94,7 +98,8 @@ class Fit:
         last = int((n_frames - 1) / (2.0 * settings.window_factor))  # a run holds two windows at the very least
         reached = np.flatnonzero(msd[: last + 1] >= hop)
         if not len(reached):
-            return cls._none(_not_diffused(float(msd[: last + 1].max()), last * step, settings))
+            caveat = _not_diffused(float(msd[: last + 1].max()), last * step, settings)
+            return cls._none(caveat, hop / max(1, last))
         start = max(1, int(reached[0]))
         changing = False
         while True:
@@ -110,7 +115,8 @@ class Fit:
             start *= 2
         if not slope.value > RESOLVED * slope.noise:
             error = slope.noise / slope.value if slope.value > 0 else math.inf
-            return cls._none(_flat(start * step, window.longest * step, error))
+            below = max(slope.value, 0.0) + TWO_ERRORS * slope.noise
+            return cls._none(_flat(start * step, window.longest * step, error), below)
         offset = float((msd[window.lags] - slope.value * window.lags).mean())
         total = sum(len(walk) - 1 for walk in walks if len(walk) > window.longest)
         n_windows = total / window.longest
@@ -118,8 +124,8 @@ class Fit:
         return cls(start, window.longest, n_frames, n_windows, offset, slope, caveats)
 
     @classmethod
-    def _none(cls, caveat: Caveat) -> Fit:
-        return cls(0, 0, 0, 0.0, 0.0, None, [caveat])
+    def _none(cls, caveat: Caveat, below: float) -> Fit:
+        return cls(0, 0, 0, 0.0, 0.0, None, [caveat], below)
 
 
 def _not_diffused(largest: float, lag_ps: float, settings: TransportSettings) -> Caveat:

@@ -79,7 +79,8 @@ class Transport:
     :ivar haven_ratio: D* / D_sigma.
     :ivar sigma_tracer_s_per_cm: Nernst-Einstein conductivity with D*.
     :ivar sigma_s_per_cm: conductivity with D_sigma.
-    :ivar tracer_below_cm2_per_s: where ions have not diffused, what D* is below: one hop squared in a run's length.
+    :ivar tracer_below_cm2_per_s: where ions have not diffused, what D* is below: one hop squared in the longest lag
+        that was looked at, or a slope that may be none with two of its errors.
     :ivar fit_ps: first and last lag of the fit, ``None`` if there was none.
     :ivar offset_ang2: of the straight line through the mean-square displacement of the mobile ions: vibrations.
     :ivar n_windows: windows of the fit that the runs hold, 0 without a fit.
@@ -157,7 +158,7 @@ def measure_transport(
     caveats += fit.caveats
     tracer = collective = haven = below = None
     if fit.slope is None:
-        below = CM2_PER_S * settings.hop_length_ang**2 / (6.0 * step * (max(map(len, walks)) - 1))
+        below = CM2_PER_S * fit.below / (6.0 * step)
     else:
         to_cm2_per_s = CM2_PER_S / (6.0 * step)
         tracer = fit.slope.estimate(to_cm2_per_s)
