@@ -39,7 +39,7 @@ def test_other_shell_gives_another_code_and_says_so() -> None:
     run(*arguments)
     done = CliRunner().invoke(main, ['setup', *arguments, '--prepend-text', 'ulimit -c 0'])
     assert 'engine, packages or settings have changed, the old code is now toy-old-' in done.stdout
-    assert 'double_well, morse, mueller_brown' in done.stdout
+    assert 'double_well, ideal_gas, morse, mueller_brown' in done.stdout
 
 
 def test_file_with_computers_and_codes(tmp_path: Path) -> None:

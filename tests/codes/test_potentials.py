@@ -91,7 +91,7 @@ def test_new_label_renames(code: Any) -> None:
 
 
 def test_name_the_engine_does_not_know_is_refused(code: Any) -> None:
-    with pytest.raises(SetupProblem, match=r'morze.*double_well, morse, mueller_brown'):
+    with pytest.raises(SetupProblem, match=r'morze.*double_well, ideal_gas, morse, mueller_brown'):
         import_potential(Request('toy', name='morze'), code)
     assert potentials.list_potentials() == []
 
