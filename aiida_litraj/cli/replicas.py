@@ -47,8 +47,10 @@ def replicas_of(process: ProcessNode, running: CalcJobNode | None, progress: Pro
                 if (stage, name) in rows:
                     _settle(rows[stage, name], item)
         elif running is not None and job.pk == running.pk and progress is not None:
+            own = {name for name, _ in _schedules(job)}
             for name, item in _ended(job, progress).items():
-                if (stage, name) in rows:
+                # The folder may hold accounts of replicas that an earlier job has ended: those are known already.
+                if name in own:
                     _settle(rows[stage, name], item)
             timestep = job.inputs.parameters['timestep_fs'] / _FS_OF_PS
             for active in progress.active:
@@ -96,10 +98,11 @@ def _ended(job: CalcJobNode, progress: Progress) -> dict[str, dict[str, Any]]:
             if not await transport.isdir_async(str(place)):
                 return {}
             names = sorted(name for name in await transport.listdir_async(str(place)) if name.endswith('.json'))
-            some_died = progress.n_finished > progress.n_converged and len(names) <= MOST_FILES
+            lost = progress.n_finished > progress.n_converged
+            some_died = lost and len(names) <= MOST_FILES
             with tempfile.TemporaryDirectory() as folder:
                 for name in names:
-                    account: dict[str, Any] = {'status': 'finished'}
+                    account: dict[str, Any] = {'status': 'finished' if not lost else 'ended'}
                     if some_died:
                         copy = Path(folder, name)
                         await transport.getfile_async(str(place / name), str(copy))
@@ -116,7 +119,7 @@ def _ended(job: CalcJobNode, progress: Progress) -> dict[str, dict[str, Any]]:
 
 def rows_for_table(replicas: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     """Return the rows of a table for a person: what runs and what died first, ``MOST_ROWS`` at most."""
-    order = {'died': 0, 'running': 1, 'cut off': 2, 'waiting': 3, 'done': 4}
+    order = {'died': 0, 'running': 1, 'cut off': 2, 'waiting': 3, 'ended': 4, 'done': 5}
     chosen = sorted(replicas, key=lambda one: order.get(one['state'], 9))[:MOST_ROWS]
     chosen = [one for one in replicas if any(one is other for other in chosen)]
     rows = [

@@ -321,6 +321,16 @@ def test_account_of_jobs_that_resumed_each_other() -> None:
     assert merged['exit'] == {'status': 0, 'label': 'SUCCESS', 'message': 'all paths converged'}
 
 
+def test_calls_of_jobs_whose_items_do_not_count_them() -> None:
+    """Replicas: of two, one ended in the first job, the other after 400 of its 1,000 steps was gone on with."""
+    own = ('band_calls', 'endpoint_calls', 'saddle_calls')
+    bare = {key: value for key, value in entry('converged', calls=0).items() if key not in own}
+    first = account({'a': bare, 'b': OPEN['b']}, {**AUDIT, 'model_calls': 1400, 'resumed_calls': 0})
+    second = account({'b': bare}, {**AUDIT, 'model_calls': 1000, 'resumed_calls': 400})
+    first['items']['b'] = {key: value for key, value in first['items']['b'].items() if key not in own}
+    assert merge([first, second])['audit']['model_calls'] == 2000
+
+
 def test_verdict_of_a_path_is_not_lost_to_a_later_job_that_did_not_get_to_it() -> None:
     first = account({'a': entry('failed', 'ERROR_EXPLODED'), 'b': OPEN['b']})
     merged = merge([first, account(OPEN)])

@@ -18,15 +18,17 @@ _SUMS = ('model_seconds', 'cpu_seconds', 'wall_seconds', 'out_of_memory_halvings
 
 @calcfunction
 def merge_results(**iterations: Dict) -> Dict:
-    """Return the results of jobs that resumed each other as one, in the order of their names."""
-    return Dict(merge([iterations[name].get_dict() for name in sorted(iterations)]))
+    """Return the results of jobs that resumed each other as one, in the order of the numbers in their names."""
+    ordered = sorted(iterations, key=lambda name: int(name.rpartition('_')[2]))
+    return Dict(merge([iterations[name].get_dict() for name in ordered]))
 
 
 def merge(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the results of one chain of jobs as those of one job.
 
     Of each item the last word counts, unless a later job did not get to it. The audit is the last there is, with the
-    costs of all jobs that left one; model calls are summed over the items, so that none resumed is counted twice.
+    costs of all jobs that left one; model calls are summed over the items, so that none resumed is counted twice, or,
+    where items do not count them, over what each job has not resumed.
     """
     items: dict[str, dict[str, Any]] = {}
     for result in results:
@@ -36,7 +38,8 @@ def merge(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     audits = [result['audit'] for result in results if result['audit'] is not None]
     audit = None
     if audits:
-        calls = sum(entry.get(key, 0) for entry in items.values() for key in _CALLS)
+        counted = [entry[key] for entry in items.values() for key in _CALLS if key in entry]
+        calls = sum(counted or [each['model_calls'] - each['resumed_calls'] for each in audits])
         audit = {
             **audits[-1],
             **{key: sum(each[key] for each in audits) for key in _SUMS},
