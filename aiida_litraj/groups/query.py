@@ -71,7 +71,8 @@ def find_entry(dataset: str, entry_id: str) -> Reference:
     if not _one_each(group):
         for uuid in _nodes_that_may_have(group, entry_id):
             ids = QueryBuilder().append(FramesData, filters={'uuid': uuid}, project='attributes.entry_ids').one()[0]
-            if entry_id in ids:
+            # A node of one entry, as the last of a file may be, has no list of them: it has been looked for above.
+            if ids and entry_id in ids:
                 return Reference(uuid, ids.index(entry_id), entry_id)
     raise ValueError(f'the data set {group.label} has no entry {entry_id!r}; its first is {_first(group)!r}')
 
@@ -92,7 +93,7 @@ def _nodes_that_may_have(group: DatasetGroup, entry_id: str) -> Iterable[str]:
     query.append(FramesData, with_group='set', project=['uuid', 'label'])
     rows = query.all()
     number = _running_number(entry_id)
-    spans = [tuple(map(_running_number, label.partition(' .. ')[::2])) for _, label in rows]
+    spans = [_span(label) for _, label in rows]
     if number is None or any(first is None or last is None for first, last in spans):
         return [uuid for uuid, label in sorted(rows, key=lambda row: entry_id not in row[1])]
     return [
@@ -100,6 +101,12 @@ def _nodes_that_may_have(group: DatasetGroup, entry_id: str) -> Iterable[str]:
         for (uuid, _), (first, last) in zip(rows, spans, strict=True)
         if first is not None and last is not None and _may_lie(number, first, last)
     ]
+
+
+def _span(label: str) -> tuple[tuple[str, int] | None, tuple[str, int] | None]:
+    """Return the running numbers of the first and the last entry of a node, which are one if it has only one."""
+    first, _, last = label.partition(' .. ')
+    return _running_number(first), _running_number(last or first)
 
 
 def _may_lie(number: tuple[str, int], first: tuple[str, int], last: tuple[str, int]) -> bool:

@@ -79,7 +79,7 @@ def test_a_split_is_a_set_too(name: str) -> None:
 
 def test_the_query_goes_on(name: str) -> None:
     found = query(name, project='id', split='test')
-    nodes = 3 if name == 'made_entry' else 1
+    nodes = 3 if name == 'made_entry' else 2
     assert found.count() == nodes
     assert found.append(entity_type='group.litraj.dataset', with_node='entry', project='label').count() == 2 * nodes
 
