@@ -116,7 +116,7 @@ class _Descent:
         if self._fire is not None:
             self._fire, step = fire_step(self._fire, forces.ravel())
             return coordinates + step.reshape(forces.shape)
-        if self._base is not None and value > self._base[1] + _NOISE * max(1.0, abs(value)):
+        if self._base is not None and _uphill(value, self._base[1]):
             self._tries += 1
             if self._tries <= _TRIES:
                 self._step = _SHORTER * self._step
@@ -131,6 +131,11 @@ class _Descent:
         self._lbfgs, step, _ = lbfgs_step(self._lbfgs, forces.ravel())
         self._step = step.reshape(forces.shape)
         return coordinates + self._step
+
+
+def _uphill(value: float, reached: float) -> bool:
+    """Return whether a function has risen from the value that was reached."""
+    return value > reached + _NOISE * max(1.0, abs(value))
 
 
 def _scale(volume: float) -> float:
@@ -161,7 +166,7 @@ def _felt(evaluated: Evaluated, crystal: Crystal, cell: Array) -> tuple[Array, A
 
 
 def relax_crystal(crystal: Crystal, parameters: RelaxationParameters) -> Generator[Demand, Evaluated, RelaxedCrystal]:
-    """Return the structure with its enthalpy at a minimum, or where the steps ran out.
+    """Return the structure with its enthalpy at a minimum, or the lowest that was reached when the steps ran out.
 
     :raises StageFailed: if a number is not finite, a force or the volume beyond its limits, or there is no stress.
     """
@@ -172,6 +177,7 @@ def relax_crystal(crystal: Crystal, parameters: RelaxationParameters) -> Generat
     coordinates = np.concatenate([crystal.positions, np.zeros((3, 3))])
     descend = _Descent(parameters.optimizer, lambda: _hessian(crystal))
     n_steps, fmax = 0, None
+    reached: tuple[float, RelaxedCrystal] | None = None
     while True:
         turn = np.eye(3) + coordinates[-3:] / scale
         cell, positions = cell0 @ turn, coordinates[:-3] @ turn
@@ -195,13 +201,16 @@ def relax_crystal(crystal: Crystal, parameters: RelaxationParameters) -> Generat
             pull = -0.5 * (gradient + gradient.T) / scale
         fmax = residual(forces, parameters.criterion)
         done = fmax < parameters.fmax_ev_per_ang and (left is None or left < parameters.stress_gpa)
-        if done or n_steps >= parameters.max_steps:
+        energy = float(evaluated.energies[0])
+        enthalpy = energy + pressure * volume
+        if done or reached is None or not _uphill(enthalpy, reached[0]):
             own = None if evaluated.stresses is None else evaluated.stresses[0]
-            return RelaxedCrystal(
-                positions, cell, float(evaluated.energies[0]), evaluated.forces[0], own, fmax, left, n_steps, done
-            )
-        felt = np.concatenate([forces @ turn, pull])
-        coordinates = descend(coordinates, float(evaluated.energies[0]) + pressure * volume, felt)
+            here = RelaxedCrystal(positions, cell, energy, evaluated.forces[0], own, fmax, left, n_steps, done)
+            reached = enthalpy, here
+        if done or n_steps >= parameters.max_steps:
+            # What was tried last may be a step too long, which the next one would have taken back.
+            return replace(reached[1], n_steps=n_steps)
+        coordinates = descend(coordinates, enthalpy, np.concatenate([forces @ turn, pull]))
         n_steps += 1
 
 
