@@ -209,11 +209,11 @@ def ase_atoms() -> Callable[..., ase.Atoms]:
 
 
 @pytest.fixture
-def with_potential(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Any]:
+def with_potential(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Jobs run after ``with_potential(evaluator)`` are evaluated with it, whatever they ask for; it is returned."""
 
-    def use(evaluator: Any) -> Any:
-        monkeypatch.setattr(run_module, 'Pool', lambda *_: Pool.of(evaluator))
+    def use(evaluator: Any, runtime: Any = None) -> Any:
+        monkeypatch.setattr(run_module, 'Pool', lambda *_: Pool.of(evaluator, runtime))
         return evaluator
 
     return use
