@@ -10,17 +10,16 @@ from aiida.common.folders import Folder
 from aiida.engine import CalcJob
 from aiida.engine.processes.calcjobs.calcjob import CalcJobProcessSpec
 from aiida.orm import Data, Dict, RemoteData, to_aiida_type
-from pydantic import ValidationError
 
 from ..contract import files
 from ..contract.arrays import pack_arrays
-from ..contract.errors import TABLE
+from ..contract.errors import BY_LABEL, TABLE
 from ..contract.job import Job, Parameters
 from ..contract.potential import PotentialSpec
 from ..contract.result import ITEMS
 from ..contract.runtime import Runtime
 from ..data.potential import REPOSITORY_NAME, PotentialData
-from .validation import check_parameters, check_together, explain, refuse
+from .validation import check_parameters, check_together, refuse, validated
 
 RUNTIME_OPTIONS: dict[str, tuple[Any, str]] = {
     'device': (str, 'Where the potential is evaluated: auto, cpu, cuda or cuda:N.'),
@@ -41,13 +40,19 @@ RUNTIME_OPTIONS: dict[str, tuple[Any, str]] = {
 }
 
 
-def register_exit_codes(spec: Any) -> None:
-    """Add every line of the table of errors to a process specification."""
+def register_exit_codes(spec: Any, beside: Mapping[str, Any] | None = None) -> None:
+    """Add every line of the table of errors to a process specification.
+
+    :param beside: exit codes of a chain that this one ends as, whose own (of ``BaseRestartWorkChain``) are added too.
+    """
     for code in TABLE:
         if issubclass(type(spec), CalcJobProcessSpec):
             spec.exit_code(code.status, code.label, code.message, invalidates_cache=code.invalidates_cache)
         else:
             spec.exit_code(code.status, code.label, code.message)
+    for label, own in (beside or {}).items():
+        if label not in BY_LABEL:
+            spec.exit_code(own.status, label, own.message)
 
 
 def runtime_of(options: Any) -> Runtime:
@@ -62,10 +67,7 @@ def runtime_of(options: Any) -> Runtime:
     wallclock = options.get('max_wallclock_seconds', None)
     if 'max_seconds' not in values and wallclock:
         values['max_seconds'] = max(0.95 * wallclock - 60.0, 0.5 * wallclock)
-    try:
-        return Runtime(**values)
-    except ValidationError as error:
-        raise ValueError(explain(error, 'metadata.options')) from error
+    return validated(values, Runtime, 'metadata.options')
 
 
 class LitrajCalcJob(CalcJob):

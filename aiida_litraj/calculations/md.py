@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from aiida.common.datastructures import CalcInfo
 from aiida.orm import ArrayData, Dict, StructureData
-from pydantic import ValidationError
 
 from ..contract import files
 from ..contract.arrays import AnyArray
@@ -20,7 +19,7 @@ from ..data.potential import PotentialData
 from ..data.trajectory import MdTrajectoryData
 from .base import LitrajCalcJob
 from .relax import structure_arrays
-from .validation import check_masses, check_names, check_structure, explain, refuse
+from .validation import check_masses, check_names, check_structure, refuse, validated
 
 KEEP_UNFINISHED = 'keep_unfinished'
 
@@ -159,10 +158,7 @@ def read_replica(name: str, node: Dict) -> Replica:
     values = node.get_dict()
     if 'id' in values:
         raise ValueError(f'replicas.{name}.id = {values["id"]!r} is not known; a replica is called by its input name')
-    try:
-        return Replica.model_validate({'id': name, **values})
-    except ValidationError as error:
-        raise ValueError(explain(error, f'replicas.{name}', Replica)) from error
+    return validated({'id': name, **values}, Replica, f'replicas.{name}')
 
 
 def check_structures(structures: Mapping[str, StructureData]) -> None:

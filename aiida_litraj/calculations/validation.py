@@ -92,7 +92,22 @@ def _near(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
     return f', but {" or ".join(near)} is' if near else f'; there are: {", ".join(names)}'
 
 
+ModelT = TypeVar('ModelT', bound=BaseModel)
 ParametersT = TypeVar('ParametersT', bound=Parameters)
+
+
+def validated(values: Mapping[str, Any], model: type[ModelT], name: str, remedy: str = '') -> ModelT:
+    """Return values as a model.
+
+    :param name: what the values are to the one who gave them, like ``grid``.
+    :param remedy: where fields are missing, what would give them.
+    :raises ValueError: naming each field that is missing, not known or out of range.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        lacking = any(problem['type'] == 'missing' for problem in error.errors())
+        raise ValueError(f'{explain(error, name, model)}{remedy if lacking else ""}') from error
 
 
 def check_parameters(values: Mapping[str, Any], model: type[ParametersT]) -> ParametersT:
@@ -100,12 +115,7 @@ def check_parameters(values: Mapping[str, Any], model: type[ParametersT]) -> Par
 
     :raises ValueError: naming each field that is missing, not known or out of range.
     """
-    try:
-        return model.model_validate(dict(values))
-    except ValidationError as error:
-        lacking = any(problem['type'] == 'missing' for problem in error.errors())
-        remedy = '; get_builder_from_protocol gives a full set' if lacking else ''
-        raise ValueError(f'{explain(error, "parameters", model)}{remedy}') from error
+    return validated(values, model, 'parameters', '; get_builder_from_protocol gives a full set')
 
 
 def check_path(path: PathData, name: str) -> None:

@@ -15,7 +15,6 @@ from ..calculations.functions.build_hop import build_hop, path_of_hop, read_geom
 from ..calculations.functions.build_path import build_path, path_between
 from ..calculations.functions.extract_barrier import extract_barrier
 from ..calculations.validation import check_elements, check_family, check_path, refuse
-from ..contract.errors import BY_LABEL
 from ..data.path import PathData
 from ..data.potential import PotentialData
 from .neb import NebBaseWorkChain, resolve_parameters
@@ -64,10 +63,7 @@ class BarrierWorkChain(ProtocolMixin, WorkChain):
         spec.output('initial_path', valid_type=PathData, help='The straight path between the unrelaxed ends.')
         spec.output('results', valid_type=Dict, required=False, help='How the optimisation ended, with its audit.')
         spec.default_output_node = 'barrier'
-        register_exit_codes(spec)
-        for label, code in NebBaseWorkChain.exit_codes.items():  # 301, 302, 401 and 402, of the restarting chain itself
-            if label not in BY_LABEL:
-                spec.exit_code(code.status, label, code.message)
+        register_exit_codes(spec, beside=NebBaseWorkChain.exit_codes)
 
     @classmethod
     def get_builder_from_protocol(

@@ -75,10 +75,7 @@ class ConductivityWorkChain(ProtocolMixin, WorkChain):
         )
         spec.output('results', valid_type=Dict, required=False, help='How the runs in the mean cells ended.')
         spec.default_output_node = 'conductivity'
-        register_exit_codes(spec)
-        for label, code in MdBaseWorkChain.exit_codes.items():  # 301, 302, 401, 402, of the restarting chain itself
-            if label not in BY_LABEL:
-                spec.exit_code(code.status, label, code.message)
+        register_exit_codes(spec, beside=MdBaseWorkChain.exit_codes)
 
     @classmethod
     def get_builder_from_protocol(

@@ -24,7 +24,6 @@ from ..calculations.functions.plan_melt_quench import (
 )
 from ..calculations.md import check_in_ensemble
 from ..calculations.validation import check_elements, check_family, check_parameters, check_structure, refuse
-from ..contract.errors import BY_LABEL
 from ..contract.md import MdParameters, Segment, check_segment
 from ..data.frames import FramesData
 from ..data.potential import PotentialData
@@ -64,10 +63,7 @@ class MeltQuenchWorkChain(ProtocolMixin, WorkChain):
         spec.output('trajectory', valid_type=MdTrajectoryData, required=False, help='The whole way.')
         spec.output('results', valid_type=Dict, required=False, help='How the replica ended, with the audit.')
         spec.default_output_node = 'stages'
-        register_exit_codes(spec)
-        for label, code in MdBaseWorkChain.exit_codes.items():  # 301, 302, 401 and 402, of the restarting chain itself
-            if label not in BY_LABEL:
-                spec.exit_code(code.status, label, code.message)
+        register_exit_codes(spec, beside=MdBaseWorkChain.exit_codes)
 
     @classmethod
     def get_builder_from_protocol(

@@ -24,7 +24,6 @@ from ..calculations.validation import (
     check_structure,
     refuse,
 )
-from ..contract.errors import BY_LABEL
 from ..contract.md import MdParameters, Segment, check_segment
 from ..contract.relax import RelaxationParameters
 from ..data.potential import PotentialData
@@ -81,10 +80,7 @@ class RobustnessWorkChain(ProtocolMixin, WorkChain):
         spec.output_namespace('relaxed', valid_type=StructureData, dynamic=True, help='The start of each potential.')
         spec.output_namespace('grids', valid_type=Dict, dynamic=True, help='Cells and replicas of each potential.')
         spec.output_namespace('results', valid_type=Dict, dynamic=True, help='How the replicas ended, with the audit.')
-        register_exit_codes(spec)
-        for label, code in MdBaseWorkChain.exit_codes.items():  # 301, 302, 401 and 402, of the restarting chains
-            if label not in BY_LABEL:
-                spec.exit_code(code.status, label, code.message)
+        register_exit_codes(spec, beside=MdBaseWorkChain.exit_codes)
 
     @classmethod
     def get_builder_from_protocol(

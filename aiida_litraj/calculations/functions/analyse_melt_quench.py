@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from aiida.engine import calcfunction
 from aiida.orm import ArrayData, Dict
-from pydantic import PositiveFloat, ValidationError
+from pydantic import PositiveFloat
 
 from ...analysis.melt_quench import Stage, analyse_stage, density
 from ...analysis.motifs import Motifs
@@ -16,7 +16,7 @@ from ...analysis.rdf import RadialDistribution
 from ...contract.base import Model
 from ...contract.trajectory import Records
 from ...data.trajectory import MdTrajectoryData
-from ..validation import explain
+from ..validation import validated
 from .extract_snapshots import stage_at
 from .plan_melt_quench import FEMTOSECONDS_OF_PS, MeltQuench, Span, read_melt_quench
 
@@ -156,7 +156,4 @@ def read_analysis(values: Mapping[str, Any]) -> AnalysisRequest:
 
     :raises ValueError: naming each field that is missing, not known or out of range.
     """
-    try:
-        return AnalysisRequest.model_validate(dict(values))
-    except ValidationError as error:
-        raise ValueError(explain(error, 'analysis', AnalysisRequest)) from error
+    return validated(values, AnalysisRequest, 'analysis')

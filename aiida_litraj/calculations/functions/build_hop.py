@@ -7,12 +7,11 @@ from typing import Any
 
 from aiida.engine import calcfunction
 from aiida.orm import Dict, StructureData
-from pydantic import ValidationError
 
 from ...analysis import hops
 from ...data.path import PathData
 from ...data.structures import to_atoms
-from ..validation import explain
+from ..validation import validated
 
 
 @calcfunction
@@ -52,10 +51,7 @@ def read_hop(values: Mapping[str, Any]) -> hops.Hop:
 
     :raises ValueError: naming each field that is missing, not known or malformed.
     """
-    try:
-        return hops.Hop.model_validate(dict(values))
-    except ValidationError as error:
-        raise ValueError(explain(error, 'hop', hops.Hop)) from error
+    return validated(values, hops.Hop, 'hop')
 
 
 def read_geometry(values: Mapping[str, Any]) -> hops.Geometry:
@@ -63,7 +59,4 @@ def read_geometry(values: Mapping[str, Any]) -> hops.Geometry:
 
     :raises ValueError: naming each field that is missing, not known or out of range.
     """
-    try:
-        return hops.Geometry.model_validate(dict(values))
-    except ValidationError as error:
-        raise ValueError(explain(error, 'geometry', hops.Geometry)) from error
+    return validated(values, hops.Geometry, 'geometry')

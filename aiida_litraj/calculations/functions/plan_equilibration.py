@@ -9,12 +9,11 @@ import numpy as np
 from aiida.engine import calcfunction
 from aiida.orm import Dict, StructureData
 from ase.data import atomic_numbers
-from pydantic import ValidationError
 
 from ...analysis.conductivity import ConductivitySettings, equilibration_replicas
 from ...analysis.crystals import choose_repetition
 from ...data.structures import to_atoms
-from ..validation import explain
+from ..validation import validated
 
 SUPERCELL = 'supercell'
 
@@ -62,7 +61,4 @@ def read_settings(values: Mapping[str, Any]) -> ConductivitySettings:
 
     :raises ValueError: naming each field that is missing, not known or out of range.
     """
-    try:
-        return ConductivitySettings.model_validate(dict(values))
-    except ValidationError as error:
-        raise ValueError(explain(error, 'settings', ConductivitySettings)) from error
+    return validated(values, ConductivitySettings, 'settings')

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from aiida.engine import calcfunction
 from aiida.orm import Dict
-from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from ...contract.base import Model
-from ..validation import explain
+from ..validation import validated
 
 STRUCTURE = 'crystal'
 REPLICA = 'quench'
@@ -86,7 +86,4 @@ def read_melt_quench(values: Mapping[str, Any]) -> MeltQuench:
 
     :raises ValueError: naming each field that is missing, not known or out of range.
     """
-    try:
-        return MeltQuench.model_validate(dict(values))
-    except ValidationError as error:
-        raise ValueError(explain(error, 'schedule', MeltQuench)) from error
+    return validated(values, MeltQuench, 'schedule')

@@ -8,10 +8,10 @@ from typing import Any
 
 from aiida.engine import calcfunction
 from aiida.orm import Dict
-from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, field_validator
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from ...contract.base import Model
-from ..validation import explain
+from ..validation import validated
 
 START = 'start'
 """Name of the structure from which all replicas of a grid start."""
@@ -84,7 +84,4 @@ def read_grid(values: Mapping[str, Any]) -> Grid:
 
     :raises ValueError: naming each field that is missing, not known or out of range.
     """
-    try:
-        return Grid.model_validate(dict(values))
-    except ValidationError as error:
-        raise ValueError(explain(error, 'grid', Grid)) from error
+    return validated(values, Grid, 'grid')

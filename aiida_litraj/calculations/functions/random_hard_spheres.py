@@ -11,11 +11,11 @@ from aiida.engine import calcfunction
 from aiida.orm import Dict, StructureData
 from ase import Atoms
 from ase.formula import Formula
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from ...analysis.random_spheres import Packing, random_spheres
 from ...contract.base import Model
-from ..validation import explain
+from ..validation import validated
 
 
 class PackingRequest(Model):
@@ -90,7 +90,4 @@ def read_packing(values: Mapping[str, Any]) -> PackingRequest:
 
     :raises ValueError: naming each field that is missing, not known or out of range.
     """
-    try:
-        return PackingRequest.model_validate(dict(values))
-    except ValidationError as error:
-        raise ValueError(explain(error, 'packing', PackingRequest)) from error
+    return validated(values, PackingRequest, 'packing')
