@@ -15,11 +15,11 @@ import numpy as np
 from scipy import stats
 
 from ..contract.arrays import Array
+from ..contract.units import BOLTZMANN_EV_PER_K
 from .diffusion import ONE_SIGMA, Estimate
 from .diffusion_fit import Caveat
-from .transport import BOLTZMANN_J_PER_K, ELEMENTARY_CHARGE_C, Transport
+from .transport import Transport
 
-BOLTZMANN_EV_PER_K = BOLTZMANN_J_PER_K / ELEMENTARY_CHARGE_C
 ROOM_TEMPERATURE_K = 298.0
 FEWEST_TEMPERATURES = 3
 SIGNIFICANT = 0.05

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..contract.arrays import Array
+from ..contract.units import BOLTZMANN_J_PER_K, ELEMENTARY_CHARGE_C
 from .diffusion import (
     Estimate,
     Indices,
@@ -33,8 +34,6 @@ from .diffusion import (
 )
 from .diffusion_fit import COLLECTIVE_RESOLVED, Caveat, Fit, TransportSettings, unresolved
 
-ELEMENTARY_CHARGE_C = 1.602176634e-19
-BOLTZMANN_J_PER_K = 1.380649e-23
 CM2_PER_S = 1e-4
 """Of one Ang^2/ps."""
 SAME_STEP = 1e-3

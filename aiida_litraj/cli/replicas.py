@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ..contract.files import ITEMS
+from ..contract.units import FEMTOSECONDS_OF_PS
 
 if TYPE_CHECKING:
     from aiida.orm import CalcJobNode, ProcessNode
@@ -20,7 +21,6 @@ MOST_ROWS = 60
 """Of a table that a person reads; ``--json`` has all."""
 MOST_FILES = 200
 """Accounts of replicas that are fetched from a running job to say which died."""
-_FS_OF_PS = 1000.0
 _NAMESPACE = 'replicas__'
 _WORDS = {'finished': 'done', 'failed': 'died', 'unfinished': 'cut off'}
 
@@ -39,7 +39,7 @@ def replicas_of(process: ProcessNode, running: CalcJobNode | None, progress: Pro
             continue
         stage = _stage(job)
         for name, schedule in _schedules(job):
-            duration = sum(segment['duration_fs'] for segment in schedule) / _FS_OF_PS
+            duration = sum(segment['duration_fs'] for segment in schedule) / FEMTOSECONDS_OF_PS
             row = {'stage': stage, 'replica': name, 'state': 'waiting', 'time_ps': 0.0, 'duration_ps': duration}
             rows[stage, name] = {**row, 'reason': None}
         if 'results' in job.outputs:
@@ -52,7 +52,7 @@ def replicas_of(process: ProcessNode, running: CalcJobNode | None, progress: Pro
                 # The folder may hold accounts of replicas that an earlier job has ended: those are known already.
                 if name in own:
                     _settle(rows[stage, name], item)
-            timestep = job.inputs.parameters['timestep_fs'] / _FS_OF_PS
+            timestep = job.inputs.parameters['timestep_fs'] / FEMTOSECONDS_OF_PS
             for active in progress.active:
                 if (stage, active.id) in rows:
                     rows[stage, active.id].update(state='running', time_ps=active.step * timestep)
@@ -71,7 +71,7 @@ def _schedules(job: CalcJobNode) -> list[tuple[str, list[dict[str, Any]]]]:
 
 
 def _settle(row: dict[str, Any], item: dict[str, Any]) -> None:
-    time_ps = item.get('time_fs', _FS_OF_PS * row['duration_ps']) / _FS_OF_PS
+    time_ps = item.get('time_fs', FEMTOSECONDS_OF_PS * row['duration_ps']) / FEMTOSECONDS_OF_PS
     row.update(state=_WORDS.get(item['status'], item['status']), time_ps=time_ps, reason=item.get('reason'))
 
 

@@ -23,6 +23,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from .arrays import Array
 from .base import Model
+from .cells import heights
 from .job import Item, Job, Parameters
 from .result import ItemResult, JobResult
 
@@ -228,17 +229,15 @@ def check_start(positions: Array, cell: Array, pbc: npt.NDArray[np.bool_], param
         raise ValueError(
             f'npt on a structure with pbc {pbc.tolist()}: a volume needs three periodic directions; use nvt'
         )
-    if not pbc.any():
+    if not pbc.all():
         return
     volume = float(abs(np.linalg.det(cell)))
-    if pbc.all() and volume < 1e-6:
+    if volume < 1e-6:
         raise ValueError(f'the cell has a volume of {volume:g} Ang^3')
-    normals = np.cross(np.roll(cell, -1, axis=0), np.roll(cell, -2, axis=0))
-    lengths = np.linalg.norm(normals, axis=1)
-    heights = np.divide(volume, lengths, out=np.full(3, np.inf), where=lengths > 0.0)[pbc]
-    if pbc.all() and heights.min() < 2.0 * parameters.contact_distance_ang:
+    thinnest = float(heights(cell).min())
+    if thinnest < 2.0 * parameters.contact_distance_ang:
         raise ValueError(
-            f'the cell is {heights.min():.3f} Ang thin, less than twice contact_distance_ang '
+            f'the cell is {thinnest:.3f} Ang thin, less than twice contact_distance_ang '
             f'({parameters.contact_distance_ang:g}): use a supercell'
         )
 

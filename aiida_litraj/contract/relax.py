@@ -20,9 +20,6 @@ from .job import Item, Job, Parameters
 from .neb import Criterion, Optimizer
 from .result import ItemResult, JobResult
 
-EV_PER_ANG3_OF_GPA = 1.0 / 160.2176634
-"""1 eV/Ang^3 is 160.2176634 GPa, by the elementary charge of the SI."""
-
 
 class RelaxationParameters(Parameters):
     """Every number of the science, without defaults: a protocol fills them.

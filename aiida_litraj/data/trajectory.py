@@ -19,9 +19,9 @@ from ..analysis.frames import composition, finite
 from ..contract.arrays import AnyArray, Array
 from ..contract.frames import Frames
 from ..contract.trajectory import Header, Records, read_records
+from ..contract.units import FEMTOSECONDS_OF_PS
 from .fields import attribute
 
-FEMTOSECONDS_OF_PS = 1000.0
 VOIGT = (0, 4, 8, 5, 2, 1)
 """Where xx yy zz yz xz xy are in a flattened (3, 3) stress."""
 END_ARRAYS = ('positions', 'velocities', 'cell')

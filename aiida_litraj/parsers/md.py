@@ -17,7 +17,8 @@ from ..contract.errors import LitrajError
 from ..contract.md import MdItemResult, MdResult
 from ..contract.result import ExitReport, ItemResult
 from ..contract.trajectory import FRAMES_SUFFIX, THERMO_SUFFIX
-from ..data.trajectory import FEMTOSECONDS_OF_PS, MdTrajectoryData
+from ..contract.units import FEMTOSECONDS_OF_PS
+from ..data.trajectory import MdTrajectoryData
 from .batch import BatchParser
 
 GONE_ON_FROM = frozenset({110, 120, 140, 303, 310, 400, 410})

@@ -14,7 +14,6 @@ from ..calculations.base import register_exit_codes
 from ..calculations.functions.analyse_melt_quench import analyse_melt_quench, read_analysis
 from ..calculations.functions.extract_snapshots import extract_snapshots
 from ..calculations.functions.plan_melt_quench import (
-    FEMTOSECONDS_OF_PS,
     REPLICA,
     STRUCTURE,
     MeltQuench,
@@ -25,6 +24,7 @@ from ..calculations.functions.plan_melt_quench import (
 from ..calculations.md import check_in_ensemble
 from ..calculations.validation import check_elements, check_family, check_parameters, check_structure, refuse
 from ..contract.md import MdParameters, Segment, check_segment
+from ..contract.units import FEMTOSECONDS_OF_PS
 from ..data.frames import FramesData
 from ..data.potential import PotentialData
 from ..data.trajectory import MdTrajectoryData

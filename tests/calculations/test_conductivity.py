@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from aiida.orm import Dict, StructureData
 
-from aiida_litraj.analysis.arrhenius import BOLTZMANN_EV_PER_K
 from aiida_litraj.analysis.conductivity import name_of
 from aiida_litraj.analysis.transport import conductivity_s_per_cm
 from aiida_litraj.calculations.functions.analyse_conductivity import analyse_conductivity
 from aiida_litraj.calculations.functions.mean_cells import mean_cells
 from aiida_litraj.calculations.functions.plan_equilibration import plan_equilibration
+from aiida_litraj.contract.units import BOLTZMANN_EV_PER_K
 from aiida_litraj.data import MdTrajectoryData
 from tests.analysis.test_conductivity import SETTINGS
 from tests.fixtures.trajectories import CELL_ANG, FRAME_PS, trajectory

@@ -15,7 +15,7 @@ from aiida.orm import StructureData
 from aiida_litraj.calculations.relax import RelaxCalculation
 from aiida_litraj.contract import files, unpack_arrays
 from aiida_litraj.contract.errors import BY_LABEL
-from aiida_litraj.contract.relax import EV_PER_ANG3_OF_GPA
+from aiida_litraj.contract.units import EV_PER_ANG3_OF_GPA
 from aiida_litraj.data import PotentialData
 from aiida_litraj.parsers.relax import RelaxParser
 from tests.fixtures.nodes import FCC_CONSTANT, fcc, potential, rattled, relax_parameters

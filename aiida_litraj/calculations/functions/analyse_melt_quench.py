@@ -15,10 +15,11 @@ from ...analysis.motifs import Motifs
 from ...analysis.rdf import RadialDistribution
 from ...contract.base import Model
 from ...contract.trajectory import Records
+from ...contract.units import FEMTOSECONDS_OF_PS
 from ...data.trajectory import MdTrajectoryData
 from ..validation import validated
 from .extract_snapshots import stage_at
-from .plan_melt_quench import FEMTOSECONDS_OF_PS, MeltQuench, Span, read_melt_quench
+from .plan_melt_quench import MeltQuench, Span, read_melt_quench
 
 COUNTS = ('ps4', 'p2s7', 'p2s6', 'other', 'free_sulfur')
 """Rows of the array ``motifs_<stage>``: for each frame numbers of anions, of P in others, of S without P."""

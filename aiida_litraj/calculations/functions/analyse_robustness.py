@@ -10,8 +10,9 @@ from aiida.orm import Dict
 
 from ...analysis.robustness import Fate, Outcome, RobustnessGrid, build_grid
 from ...contract.md import Death
+from ...contract.units import FEMTOSECONDS_OF_PS
 from ...data.trajectory import MdTrajectoryData
-from .plan_robustness import FEMTOSECONDS_OF_PS, Grid, read_grid
+from .plan_robustness import Grid, read_grid
 
 NO_VERDICT: tuple[Death, ...] = ('memory', 'wall_time')
 """Ends that say nothing of the potential: the replica counts as not finished."""

@@ -8,9 +8,10 @@ import numpy as np
 from aiida.engine import calcfunction
 from aiida.orm import Dict
 
+from ...contract.units import FEMTOSECONDS_OF_PS
 from ...data.frames import FramesData
 from ...data.trajectory import MdTrajectoryData
-from .plan_melt_quench import FEMTOSECONDS_OF_PS, MeltQuench, read_melt_quench
+from .plan_melt_quench import MeltQuench, read_melt_quench
 
 
 @calcfunction

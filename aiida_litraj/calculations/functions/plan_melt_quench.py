@@ -10,12 +10,12 @@ from aiida.orm import Dict
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from ...contract.base import Model
+from ...contract.units import FEMTOSECONDS_OF_PS
 from ..validation import validated
 
 STRUCTURE = 'crystal'
 REPLICA = 'quench'
 """Names in the job; always the same, so that an equal one is recognised by the cache."""
-FEMTOSECONDS_OF_PS = 1000.0
 
 
 class Span(NamedTuple):

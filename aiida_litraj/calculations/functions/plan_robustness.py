@@ -11,12 +11,12 @@ from aiida.orm import Dict
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from ...contract.base import Model
+from ...contract.units import FEMTOSECONDS_OF_PS
 from ..validation import validated
 
 START = 'start'
 """Name of the structure from which all replicas of a grid start."""
 PASCALS_OF_GPA = 1e9
-FEMTOSECONDS_OF_PS = 1000.0
 
 
 class Grid(Model):

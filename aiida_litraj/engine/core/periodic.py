@@ -6,13 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...contract.arrays import Array
-
-
-def heights(cell: Array) -> Array:
-    """Return the distances (3,) in Ang between opposite faces of a cell (3, 3)."""
-    normals = np.cross(np.roll(cell, -1, axis=0), np.roll(cell, -2, axis=0))
-    result: Array = abs(np.linalg.det(cell)) / np.linalg.norm(normals, axis=1)
-    return result
+from ...contract.cells import heights
 
 
 def lattice_vectors(cell: Array, pbc: npt.NDArray[np.bool_], cutoff: float, positions: Array) -> Array:

@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...contract.arrays import Array
-from ...contract.relax import EV_PER_ANG3_OF_GPA, RelaxationParameters
+from ...contract.relax import RelaxationParameters
+from ...contract.units import EV_PER_ANG3_OF_GPA
 from .band import residual
 from .hessian import System, model_hessian
 from .optimisers import LBFGS_CURVATURE, FireState, LbfgsState, fire_step, lbfgs_step

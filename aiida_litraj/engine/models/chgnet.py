@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...contract.potential import PotentialReport
+from ...contract.units import EV_PER_ANG3_OF_GPA
 from .elements import symbols_of
 from .interface import Configuration, Evaluation, Evaluator, Family, LoadRequest
 from .refusal import not_loaded, resolve_dtype, resolve_kernels, verify_checksum
@@ -17,9 +18,6 @@ from .torch_evaluator import TorchEvaluator
 
 DTYPES = ('float32',)
 """What chgnet 0.4 evaluates in: its graphs are float32 whatever the weights are."""
-
-EV_PER_ANG3_OF_GPA = 1.0 / 160.2176634
-"""1 eV/Ang^3 is 160.2176634 GPa, by the elementary charge of the SI."""
 
 _NAMED = {
     '0.3.0': '0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar',

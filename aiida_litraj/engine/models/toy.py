@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...contract.arrays import Array
+from ...contract.cells import heights
 from ...contract.errors import LitrajError
 from ...contract.potential import PotentialReport
 from .interface import Configuration, Evaluation, Family, LoadRequest
@@ -58,11 +59,6 @@ def mueller_brown(configuration: Configuration, scale: float = 0.01) -> Evaluati
 def _pairs(configuration: Configuration, cutoff: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Array]:
     """Return ``i``, ``j`` and the vector r_j - r_i of every directed pair within ``cutoff``, all images included."""
     cell, pbc = configuration.cell, configuration.pbc
-    heights = np.full(3, np.inf)
-    if pbc.any():
-        heights = abs(np.linalg.det(cell)) / np.linalg.norm(
-            np.cross(np.roll(cell, -1, axis=0), np.roll(cell, -2, axis=0)), axis=1
-        )
     # Atoms may lie outside the cell (positions are continuous along a path), so wrap a copy first.
     positions = configuration.positions
     if pbc.any():
@@ -70,7 +66,7 @@ def _pairs(configuration: Configuration, cutoff: float) -> tuple[npt.NDArray[np.
         fractional[:, pbc] -= np.floor(fractional[:, pbc])
         positions = fractional @ cell
     # fractional coordinates of two wrapped atoms differ by less than one
-    reach = [int(cutoff / height) + 1 if periodic else 0 for height, periodic in zip(heights, pbc)]
+    reach = [int(cutoff / height) + 1 if periodic else 0 for height, periodic in zip(heights(cell), pbc)]
     shifts = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing='ij'), axis=-1).reshape(-1, 3)
     vectors = positions[None, :, None, :] + (shifts @ cell)[None, None, :, :] - positions[:, None, None, :]
     squared = (vectors**2).sum(axis=-1)
@@ -130,14 +126,14 @@ def site_lattice(
     carriers = phases[~lithium]
     phases = phases - np.arctan2(np.sin(carriers).sum(axis=0), np.cos(carriers).sum(axis=0))
     phases[lithium] -= np.pi
-    heights = np.where(lithium, barrier, framework)[:, None]
-    slopes = 0.5 * heights * np.sin(phases)
+    depths = np.where(lithium, barrier, framework)[:, None]
+    slopes = 0.5 * depths * np.sin(phases)
     if len(carriers):  # what is against the lattice is carried by its atoms
         shares = np.cos(phases[~lithium])
         slopes[~lithium] -= slopes.sum(axis=0) * shares / shares.sum(axis=0)
     rest, volume = counts.prod() * spacing**3, abs(np.linalg.det(cell))
     strain = volume / rest - 1.0
-    energy = (0.5 * heights * (1.0 - np.cos(phases))).sum() + 0.5 * modulus * rest * strain**2
+    energy = (0.5 * depths * (1.0 - np.cos(phases))).sum() + 0.5 * modulus * rest * strain**2
     stress = modulus * strain * np.eye(3) if configuration.stress else None
     return Evaluation(float(energy), -(2.0 * np.pi * counts * slopes) @ inverse.T, stress)
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ...contract.md import SegmentResult
 from ...contract.trajectory import Records
+from ...contract.units import FEMTOSECONDS_OF_PS
 from ..core.dynamics.schedule import Schedule
 
 _FEWEST_FOR_A_SLOPE = 3
@@ -48,4 +49,4 @@ def _drift(samples: Records, n_atoms: int) -> float | None:
     conserved: npt.NDArray[np.float64] = samples['conserved_ev']
     if len(conserved) < _FEWEST_FOR_A_SLOPE or not np.isfinite(conserved).all():
         return None
-    return float(np.polyfit(samples['time_fs'] / 1000.0, conserved / n_atoms, 1)[0])
+    return float(np.polyfit(samples['time_fs'] / FEMTOSECONDS_OF_PS, conserved / n_atoms, 1)[0])

@@ -11,14 +11,8 @@ import numpy as np
 
 from ...contract.arrays import AnyArray
 from ...contract.errors import BY_LABEL
-from ...contract.relax import (
-    EV_PER_ANG3_OF_GPA,
-    RelaxationParameters,
-    RelaxItem,
-    RelaxItemResult,
-    RelaxJob,
-    RelaxResult,
-)
+from ...contract.relax import RelaxationParameters, RelaxItem, RelaxItemResult, RelaxJob, RelaxResult
+from ...contract.units import EV_PER_ANG3_OF_GPA
 from ..core.hessian import System
 from ..core.relaxation import Crystal, RelaxedCrystal, Symmetry, relax_crystal
 from ..ends import fingerprint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ....contract.md import CellRescaling, MdParameters
 from ....contract.md import Langevin as LangevinParameters
+from ....contract.units import FEMTOSECONDS_OF_PS
 from .cell_rescaling import CellRescalingLangevin
 from .integrator import Integrator, VelocityVerlet
 from .langevin import LangevinBaoab
@@ -19,7 +20,7 @@ def integrator_for(parameters: MdParameters, system: System) -> Integrator:
     if thermostat is None:
         return VelocityVerlet(system, timestep)
     if isinstance(thermostat, LangevinParameters):
-        langevin = LangevinBaoab(system, timestep, thermostat.friction_per_ps / (1000.0 * FEMTOSECOND))
+        langevin = LangevinBaoab(system, timestep, thermostat.friction_per_ps / (FEMTOSECONDS_OF_PS * FEMTOSECOND))
         if barostat is None:
             return langevin
         assert isinstance(barostat, CellRescaling)

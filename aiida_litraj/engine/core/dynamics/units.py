@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from typing import Final
 
-# CODATA 2018: Tiesinga et al., Rev. Mod. Phys. 93, 025010 (2021)
-_ELEMENTARY_CHARGE: Final = 1.602176634e-19
-_ATOMIC_MASS: Final = 1.66053906660e-27
+from ....contract.units import ATOMIC_MASS_KG, BOLTZMANN_EV_PER_K, ELEMENTARY_CHARGE_C, EV_PER_ANG3_OF_GPA
 
-BOLTZMANN: Final = 1.380649e-23 / _ELEMENTARY_CHARGE
+BOLTZMANN: Final = BOLTZMANN_EV_PER_K
 """eV/K."""
-FEMTOSECOND: Final = 1e-5 * math.sqrt(_ELEMENTARY_CHARGE / _ATOMIC_MASS)
+FEMTOSECOND: Final = 1e-5 * math.sqrt(ELEMENTARY_CHARGE_C / ATOMIC_MASS_KG)
 """In units of time."""
-GIGAPASCAL: Final = 1e-21 / _ELEMENTARY_CHARGE
+GIGAPASCAL: Final = EV_PER_ANG3_OF_GPA
 """eV/Ang^3."""
