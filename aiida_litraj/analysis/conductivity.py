@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
-from scipy.linalg import polar
 
-from ..contract.arrays import AnyArray, Array
+from ..contract.arrays import Array
 from ..contract.base import Model
+from ..contract.units import FEMTOSECONDS_OF_PS
 from .arrhenius import Conductivity, analyse_conductivity
 from .diffusion import Indices
 from .diffusion_fit import TransportSettings
+from .mean_cell import BLOCKS
 from .transport import Run, measure_transport
 
 FEWEST_FRAMES = 20
 """Of a run, without what is discarded: with fewer there is no window in which a displacement is measured."""
-SETTLED = 0.02
-"""Relative difference of the mean volume between the halves of a run below which it has come to rest."""
-CLEAR_ANG = 0.35
-"""No two nuclei of condensed matter are this close (H2: 0.74 Ang), and below 0.3 Ang a structure is refused: a frame in
-which two are is no start."""
-PS = 1000.0
-"""In fs."""
+FEWEST_OF_A_MEAN = 2 * BLOCKS
+"""Frames of a run at constant pressure, without what is discarded: a block of one frame tells of no fluctuation."""
 
 
 class Equilibration(Model):
@@ -108,8 +104,10 @@ class ConductivitySettings(Model):
         :raises ValueError: with the values and the remedy.
         """
         run = getattr(self, stage)
-        left = int((run.duration_ps - run.discard_ps) * PS / frame_interval_fs + 1e-9) + 1
-        fewest = FEWEST_FRAMES if stage == 'production' else 2
+        left = int((run.duration_ps - run.discard_ps) * FEMTOSECONDS_OF_PS / frame_interval_fs + 1e-9) + 1
+        # The first lag of a fit is a frame at least, and a run holds two windows up to ``window_factor`` times that.
+        window = math.ceil(2.0 * self.analysis.window_factor) + 1
+        fewest = max(FEWEST_FRAMES, window) if stage == 'production' else FEWEST_OF_A_MEAN
         if left < fewest:
             raise ValueError(
                 f'settings.{stage}.duration_ps = {run.duration_ps:g} is shorter than the window of its analysis: '
@@ -125,80 +123,28 @@ def name_of(temperature_k: float, repeat: int | None = None) -> str:
 
 
 def equilibration_replicas(settings: ConductivitySettings, structure: str) -> dict[str, dict[str, object]]:
-    """Return the replicas at constant pressure, one for each temperature, all of the same structure."""
-    run = settings.equilibration
+    """Return the replicas at constant pressure, all of the same structure, the repeats of each temperature."""
+    duration, pressure = settings.equilibration.duration_ps * FEMTOSECONDS_OF_PS, settings.equilibration.pressure_gpa
     replicas = {}
     for temperature in settings.temperatures_k:
-        name = name_of(temperature)
-        segment = {'duration_fs': run.duration_ps * PS, 'temperature_k': temperature, 'pressure_gpa': run.pressure_gpa}
-        replicas[name] = {'structure': structure, 'seed': _seed(settings, name), 'schedule': [segment]}
+        segment = {'duration_fs': duration, 'temperature_k': temperature, 'pressure_gpa': pressure}
+        for repeat in range(1, settings.repeats + 1):
+            name = name_of(temperature, repeat)
+            seed = _seed(settings, f'equilibration:{name}')
+            replicas[name] = {'structure': structure, 'seed': seed, 'schedule': [segment]}
     return replicas
 
 
-def production_replicas(settings: ConductivitySettings, temperature_k: float) -> dict[str, dict[str, object]]:
-    """Return the repeats in the mean cell of one temperature, whose structure has its name."""
-    segment = {'duration_fs': settings.production.duration_ps * PS, 'temperature_k': temperature_k}
-    names = [name_of(temperature_k, repeat) for repeat in range(1, settings.repeats + 1)]
-    return {
-        name: {'structure': name_of(temperature_k), 'seed': _seed(settings, name), 'schedule': [segment]}
-        for name in names
-    }
+def production_replica(settings: ConductivitySettings, temperature_k: float, repeat: int) -> dict[str, object]:
+    """Return a repeat in the mean cell of a temperature; its start has its name."""
+    segment = {'duration_fs': settings.production.duration_ps * FEMTOSECONDS_OF_PS, 'temperature_k': temperature_k}
+    name = name_of(temperature_k, repeat)
+    return {'structure': name, 'seed': _seed(settings, name), 'schedule': [segment]}
 
 
 def _seed(settings: ConductivitySettings, name: str) -> int:
     """Return the seed of a replica, which further temperatures or repeats beside it do not change."""
     return int.from_bytes(hashlib.blake2b(f'{settings.seed}:{name}'.encode(), digest_size=6).digest(), 'big')
-
-
-@dataclass(frozen=True)
-class MeanCell:
-    """Mean of a run at constant pressure.
-
-    :ivar cell: (3, 3) in Ang: the mean strain from the first frame, without rotations, applied to that.
-    :ivar positions: (n, 3) in Ang, of the last frame in which no two atoms overlap, brought into the mean cell.
-    :ivar volume_ang3: mean volume.
-    :ivar drift: relative difference of the mean volume between the second half and the first.
-    :ivar fluctuation: relative standard deviation of the volume within the halves.
-    """
-
-    cell: Array
-    positions: Array
-    volume_ang3: float
-    drift: float
-    fluctuation: float
-
-    @property
-    def settled(self) -> bool:
-        """Whether the volume has come to rest, as far as its fluctuation lets one see."""
-        return abs(self.drift) <= max(SETTLED, 2.0 * self.fluctuation)
-
-
-def mean_cell(cells: Array, positions: AnyArray, closest: Array) -> MeanCell:
-    """Return the mean of cells (F, 3, 3), and positions (F, n, 3) of a frame in it, from F >= 2 frames.
-
-    ``closest`` (F,) are the shortest distances of two atoms in Ang, which say which frames are fit to start from.
-
-    The cell itself must not be averaged: one that turns would shrink. Its stretch (the symmetric factor of its polar
-    decomposition) turns with nothing. The volume is set to the mean volume, from which that of the mean stretch may
-    differ in second order.
-
-    :raises ValueError: if there are fewer than two frames, one is not finite, or two atoms overlap in each.
-    """
-    clear = np.flatnonzero(np.asarray(closest) >= CLEAR_ANG)
-    if not len(clear):
-        raise ValueError(f'there is no frame in which all atoms are {CLEAR_ANG:g} Ang apart or more')
-    if len(cells) < 2 or not np.isfinite(cells).all():
-        raise ValueError(f'a mean cell needs two frames at least, all finite, not {len(cells)}')
-    stretches = [polar(np.linalg.solve(cells[0], cell), side='left')[1] for cell in cells]
-    volumes = abs(np.linalg.det(cells))
-    middle = cells[0] @ np.mean(stretches, axis=0)
-    middle = middle * (volumes.mean() / abs(np.linalg.det(middle))) ** (1.0 / 3.0)
-    last = clear[-1]
-    fractional = np.linalg.solve(cells[last].T, np.asarray(positions[last], dtype=float).T).T
-    halves = volumes[: len(volumes) // 2], volumes[len(volumes) // 2 :]
-    drift = float(halves[1].mean() / halves[0].mean() - 1.0)
-    within = float(np.sqrt(np.mean([half.var() for half in halves])) / volumes.mean())
-    return MeanCell(middle, fractional @ middle, float(volumes.mean()), drift, within)
 
 
 @dataclass(frozen=True)

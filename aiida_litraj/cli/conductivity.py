@@ -53,10 +53,10 @@ class Numbers(click.ParamType):
 def conductivity(cache: bool | None, daemon: bool, as_json: bool, **request: Any) -> None:
     """Compute the ionic conductivity at 298 K of STRUCTURE, a CIF, POSCAR or extended xyz file or a node.
 
-    A supercell is brought to each temperature at constant pressure, all in one job; in the mean cells then run the
-    repeats, again in one job. From the mean-square displacements of the mobile ions against the framework follow
-    diffusivities, Haven ratio and conductivity, and along an Arrhenius line the conductivity at 298 K. Every number has
-    a 68 % interval; what cannot be said is left empty, with a warning.
+    The repeats bring a supercell to each temperature at constant pressure, all in one job; from where they end they go
+    on in the mean cell of their temperature, again in one job. From the mean-square displacements of the mobile ions
+    against the framework follow diffusivities, Haven ratio and conductivity, and along an Arrhenius line the
+    conductivity at 298 K. Every number has a 68 % interval; what cannot be said is left empty, with a warning.
 
     \b
     Examples:
@@ -122,10 +122,10 @@ def plan_text(builder: ProcessBuilder) -> str:
     settings = read_settings(builder.settings.get_dict())
     atoms = len(supercell(builder.structure, settings).sites)
     temperatures = settings.temperatures_k
-    stages = (('npt', settings.equilibration, 1), ('nvt', settings.production, settings.repeats))
+    stages = (('npt', settings.equilibration), ('nvt', settings.production))
     steps = sum(
-        1000.0 * run.duration_ps / builder[name].md.parameters['timestep_fs'] * repeats * len(temperatures)
-        for name, run, repeats in stages
+        1000.0 * run.duration_ps / builder[name].md.parameters['timestep_fs'] * settings.repeats * len(temperatures)
+        for name, run in stages
     )
     return (
         f'{settings.mobile_element} in {atoms} atoms at {", ".join(f"{one:g}" for one in temperatures)} K, '

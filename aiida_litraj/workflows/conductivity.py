@@ -42,7 +42,8 @@ NOTHING_LEFT = ExitCode(BY_LABEL['ERROR_RESULT_MISSING'].status, 'the runs left 
 class ConductivityWorkChain(ProtocolMixin, WorkChain):
     """Brings a crystal to several temperatures, follows its ions in the mean cells, and measures how fast they go.
 
-    A replica that dies is left out, with a warning; so is a temperature whose cell could not be found.
+    Every repeat has its own run at constant pressure, and starts where that ended; the cell is the mean of all repeats
+    at its temperature. A replica that dies is left out, with a warning; so is a temperature at which all did.
     """
 
     protocol_file = 'conductivity.yaml'
@@ -68,7 +69,7 @@ class ConductivityWorkChain(ProtocolMixin, WorkChain):
         spec.output('conductivity', valid_type=Dict, required=False, help='What was found, with its warnings.')
         spec.output('supercell', valid_type=StructureData, help='Where all runs start.')
         spec.output_namespace(
-            'cells', valid_type=StructureData, dynamic=True, required=False, help='Mean cells by temperature.'
+            'cells', valid_type=StructureData, dynamic=True, required=False, help='Starts in the mean cells, by run.'
         )
         spec.output_namespace(
             'trajectories', valid_type=MdTrajectoryData, dynamic=True, required=False, help='In the mean cells, by run.'
@@ -132,7 +133,7 @@ class ConductivityWorkChain(ProtocolMixin, WorkChain):
         return self._submit('npt', {SUPERCELL: self.ctx.supercell}, self.ctx.npt_replicas)
 
     def take_cells(self) -> ExitCode | None:
-        """Take the mean cells of the temperatures that came to their end."""
+        """Take the mean cells, and the starts in them of the runs that came to their end."""
         chain = self.ctx.npt
         if 'results' not in chain.outputs or not trajectories_of(chain):
             return self._ended_as(chain) or NOTHING_LEFT

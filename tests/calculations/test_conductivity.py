@@ -60,7 +60,8 @@ def account(names: Any, **ends: str) -> Dict:
 
 
 def report(*warnings: str, temperatures: tuple[float, ...] = TEMPERATURES) -> Dict:
-    return Dict({'temperatures': [{'temperature_k': one} for one in temperatures], 'warnings': list(warnings)})
+    entries = [{'temperature_k': one, 'repeats': [1, 2]} for one in temperatures]
+    return Dict({'temperatures': entries, 'warnings': list(warnings)})
 
 
 def test_lattice_gas_has_its_conductivity_and_activation_energy(tmp_path: Path) -> None:
@@ -127,49 +128,68 @@ def test_no_run_at_all_is_no_conductivity(tmp_path: Path) -> None:
     assert 'no run has reached its end' in node.exit_message
 
 
-def breathing(folder: Path, edge: float, growth: float = 0.0, n_frames: int = 40) -> MdTrajectoryData:
-    """A cube around ``edge``; ions at half of it."""
+def breathing(
+    folder: Path, edge: float, growth: float = 0.0, place: float = 0.5, n_frames: int = 40
+) -> MdTrajectoryData:
+    """A cube around ``edge``; ions at ``place`` of it."""
     generator = np.random.default_rng(5)
     edges = edge * (1.0 + 0.002 * generator.normal(size=n_frames) + np.linspace(0.0, growth, n_frames))
-    ions = np.repeat(0.5 * edges[:, None, None], 3, axis=2) * np.ones((1, 2, 1))
+    ions = np.repeat(place * edges[:, None, None], 3, axis=2) * np.ones((1, 2, 1))
     return trajectory(folder, ions, edges[:, None, None] * np.eye(3))
 
 
 def test_mean_cells_and_what_runs_in_them(tmp_path: Path) -> None:
     runs = {
-        'T700': breathing(tmp_path, 12.0), 'T850': breathing(tmp_path, 12.2), 'T1100': breathing(tmp_path, 12.0, 0.1)
-    }  # fmt: skip
-    made = mean_cells(settings(), account(runs, T850='an atom was lost'), **runs)
-    assert {name for name in made if name.startswith('cell_')} == {'cell_T700', 'cell_T1100'}
+        name_of(temperature, repeat): breathing(tmp_path, 12.0, growth=0.1 if temperature > 1000 else 0.0)
+        for temperature in TEMPERATURES
+        for repeat in (1, 2)
+    }
+    made = mean_cells(settings(), account(runs, T850_r1='lost', T850_r2='lost', T1100_r1='an atom was lost'), **runs)
+    assert {name for name in made if name.startswith('cell_')} == {'cell_T700_r1', 'cell_T700_r2', 'cell_T1100_r2'}
     assert {name for name in made if name.startswith('replica_')} == {
-        'replica_T700_r1', 'replica_T700_r2', 'replica_T1100_r1', 'replica_T1100_r2'
+        'replica_T700_r1', 'replica_T700_r2', 'replica_T1100_r2'
     }  # fmt: skip
-    cell = made['cell_T700']
-    used = abs(np.linalg.det(runs['T700'].cells[10:]))  # the first ps is discarded
-    assert cell.get_cell_volume() == pytest.approx(used.mean())
-    assert cell.get_formula() == 'Li2S4'
-    np.testing.assert_allclose(cell.sites[0].position, np.full(3, used.mean() ** (1 / 3) / 2), atol=1e-3)
-    assert made['replica_T700_r1']['structure'] == 'T700'
+    assert made['replica_T700_r1']['structure'] == 'T700_r1'
     assert made['replica_T700_r1']['schedule'] == [{'duration_fs': 10000.0, 'temperature_k': 700.0}]
     warnings = made['report']['warnings']
-    assert len(warnings) == 2
-    assert '850 K: left out, the run at constant pressure failed: an atom was lost' in warnings
+    assert 'T1100_r1: left out, the run at constant pressure failed: an atom was lost' in warnings
+    assert '850 K: left out, no run at constant pressure is of use' in warnings
     assert any(text.startswith('1100 K: the volume has not come to rest') for text in warnings)
-    assert cell.creator.process_type == 'aiida.calculations:litraj.mean_cells'
+    entries = {entry['temperature_k']: entry for entry in made['report']['temperatures']}
+    assert {temperature: entry['repeats'] for temperature, entry in entries.items()} == {700.0: [1, 2], 1100.0: [2]}
+    assert made['cell_T700_r1'].creator.process_type == 'aiida.calculations:litraj.mean_cells'
+
+
+def test_repeats_share_the_mean_cell_of_all_and_start_where_each_ended(tmp_path: Path) -> None:
+    """Two runs whose cubes differ by 2 % and whose ions ended in other places."""
+    chosen = settings(temperatures_k=[700.0])
+    runs = {'T700_r1': breathing(tmp_path, 12.0, place=0.5), 'T700_r2': breathing(tmp_path, 12.24, place=0.3)}
+    made = mean_cells(chosen, account(runs), **runs)
+    starts = [made[f'cell_{name}'] for name in runs]
+    used = np.concatenate([abs(np.linalg.det(run.cells[10:])) for run in runs.values()])  # without the first ps
+    for start, place in zip(starts, (0.5, 0.3)):
+        assert start.get_formula() == 'Li2S4'
+        assert start.get_cell_volume() == pytest.approx(used.mean())
+        np.testing.assert_allclose(start.cell, starts[0].cell)
+        np.testing.assert_allclose(start.sites[0].position, np.full(3, place * used.mean() ** (1 / 3)), atol=1e-3)
+    (entry,) = made['report']['temperatures']
+    assert entry['strain_error']['xx'] == pytest.approx(0.02 / 2, rel=0.1)  # two means, 2 % apart
+    assert any('mean cell is uncertain' in text for text in made['report']['warnings'])
 
 
 def test_no_temperature_left(tmp_path: Path) -> None:
-    runs = {'T700': breathing(tmp_path, 12.0)}
-    _, node = mean_cells.run_get_node(settings(), account(runs, T700='it melted'), **runs)
+    runs = {'T700_r1': breathing(tmp_path, 12.0)}
+    _, node = mean_cells.run_get_node(settings(), account(runs, T700_r1='it melted'), **runs)
     assert node.exit_status == 510
-    assert '700 K: left out, the run at constant pressure failed: it melted' in node.exit_message
+    assert 'T700_r1: left out, the run at constant pressure failed: it melted' in node.exit_message
 
 
-def test_plan_is_a_supercell_and_a_replica_for_each_temperature() -> None:
+def test_plan_is_a_supercell_and_the_replicas_of_each_temperature() -> None:
     crystal = StructureData(cell=5.0 * np.eye(3))
     crystal.append_atom(position=(0.0, 0.0, 0.0), symbols='Li')
     crystal.append_atom(position=(2.5, 2.5, 2.5), symbols='Cl')
     made = plan_equilibration(crystal, settings())
-    assert set(made) == {'supercell', 'T700', 'T850', 'T1100'}
+    names = {name_of(temperature, repeat) for temperature in TEMPERATURES for repeat in (1, 2)}
+    assert set(made) == {'supercell', *names}
     assert made['supercell'].get_formula() == 'Cl8Li8'
-    assert made['T700']['structure'] == 'supercell'
+    assert made['T700_r2']['structure'] == 'supercell'

@@ -172,7 +172,6 @@ def runs(folder: Path, *names: str) -> dict[str, Any]:
 
 
 EVERY = tuple(name_of(temperature, repeat) for temperature in TWO for repeat in (1, 2))
-CELLS = ('T700', 'T900')
 
 
 @pytest.fixture
@@ -180,7 +179,7 @@ def process(instantiate: Any, conductivity_inputs: Any, tmp_path: Path) -> Any:
     """The chain, planned, with the first stage at its end."""
     made = instantiate(ConductivityWorkChain, conductivity_inputs())
     made.plan()
-    made.ctx.npt = Ended(0, {'results': account(CELLS), 'trajectories': runs(tmp_path, *CELLS)}).node
+    made.ctx.npt = Ended(0, {'results': account(EVERY), 'trajectories': runs(tmp_path, *EVERY)}).node
     return made
 
 
@@ -192,7 +191,7 @@ def test_plan_and_first_job(process: Any, monkeypatch: Any) -> None:
     )
     process.equilibrate()
     assert submitted['chain'] is MdBaseWorkChain
-    assert set(submitted['md'].replicas) == set(CELLS)
+    assert set(submitted['md'].replicas) == set(EVERY)
     assert submitted['md'].structures == {'supercell': process.outputs['supercell']}
     assert submitted['md'].parameters['ensemble'] == 'npt'
     assert submitted['metadata'].call_link_label == 'npt'
@@ -204,7 +203,8 @@ def test_second_job_has_the_repeats_in_the_mean_cells(process: Any, monkeypatch:
     monkeypatch.setattr(process, 'submit', lambda chain, **inputs: submitted.update(inputs) or process.ctx.npt)
     process.follow()
     assert set(submitted['md'].replicas) == set(EVERY)
-    assert set(submitted['md'].structures) == set(process.outputs['cells']) == set(CELLS)
+    assert set(submitted['md'].structures) == set(process.outputs['cells']) == set(EVERY)
+    assert {node['structure'] for node in submitted['md'].replicas.values()} == set(EVERY)
     assert submitted['md'].parameters['ensemble'] == 'nvt'
     assert all(node.creator is not None for node in submitted['md'].replicas.values())
 
@@ -222,10 +222,10 @@ def test_a_replica_that_died_does_not_fail_the_chain(process: Any, tmp_path: Pat
 
 
 def test_a_temperature_that_melted_away_is_left_out(process: Any, tmp_path: Path) -> None:
-    first = {'results': account(CELLS, died=('T900',)), 'trajectories': runs(tmp_path, *CELLS)}
+    first = {'results': account(EVERY, died=EVERY[2:]), 'trajectories': runs(tmp_path, *EVERY)}
     process.ctx.npt = Ended(501, first).node
     assert process.take_cells() is None
-    assert set(process.ctx.cells) == {'T700'}
+    assert set(process.ctx.cells) == {'T700_r1', 'T700_r2'}
     assert set(process.ctx.replicas) == {'T700_r1', 'T700_r2'}
     followed = {'results': account(EVERY[:2]), 'trajectories': runs(tmp_path, *EVERY[:2])}
     process.ctx.nvt = Ended(0, followed).node
@@ -254,6 +254,6 @@ def test_chain_without_any_trajectory_hands_the_code_on(stage: str, ended: Any, 
 
 
 def test_first_stage_in_which_all_died_ends_the_chain(process: Any, tmp_path: Path) -> None:
-    every = {'results': account(CELLS, died=CELLS), 'trajectories': runs(tmp_path, *CELLS)}
+    every = {'results': account(EVERY, died=EVERY), 'trajectories': runs(tmp_path, *EVERY)}
     process.ctx.npt = Ended(510, every).node
     assert process.take_cells().status == 510

@@ -37,7 +37,7 @@ def analyse_conductivity(
     :param trajectories: of the runs, by their names.
     """
     choices = read_settings(settings.get_dict())
-    lost = lost_replicas(choices, results.get_dict(), cells.get_dict())
+    lost = lost_replicas(results.get_dict(), cells.get_dict())
     kept = {name: node for name, node in trajectories.items() if name not in lost}
     try:
         measured = measure_trajectories(choices, kept)
@@ -49,6 +49,7 @@ def analyse_conductivity(
     return Dict(
         {
             **describe(measured, warnings),
+            'cells': cells['temperatures'],
             'mobile_element': choices.mobile_element,
             'natoms': some.n_atoms,
             'formula': some.base.attributes.get('formula'),
@@ -60,13 +61,11 @@ def analyse_conductivity(
     )
 
 
-def lost_replicas(
-    settings: ConductivitySettings, results: Mapping[str, Any], cells: Mapping[str, Any]
-) -> dict[str, str]:
-    """Return the names of the runs that did not reach their end, with the reason of each."""
+def lost_replicas(results: Mapping[str, Any], cells: Mapping[str, Any]) -> dict[str, str]:
+    """Return the names of the runs in mean cells that did not reach their end, with the reason of each."""
     lost = {}
     for entry in cells['temperatures']:
-        for repeat in range(1, settings.repeats + 1):
+        for repeat in entry['repeats']:
             name = name_of(entry['temperature_k'], repeat)
             item = results['items'].get(name, {'status': 'missing', 'reason': 'it did not run'})
             if item['status'] != 'finished':

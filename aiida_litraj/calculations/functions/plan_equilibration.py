@@ -20,7 +20,7 @@ SUPERCELL = 'supercell'
 
 @calcfunction
 def plan_equilibration(structure: StructureData, settings: Dict) -> dict[str, Any]:
-    """Return the ``supercell``, and under the name of each temperature the replica at constant pressure.
+    """Return the ``supercell``, and the replicas at constant pressure under the names of the runs.
 
     :param settings: the fields of ``analysis.conductivity.ConductivitySettings``.
     """
