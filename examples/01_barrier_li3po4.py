@@ -58,7 +58,7 @@ def main() -> None:
         protocol=arguments.protocol,
         overrides={'geometry': {'min_image_distance_ang': arguments.supercell_min, 'n_images': arguments.images}},
     )
-    announce(builder)  # goes on where an equal run was stopped
+    announce(builder)
     with enable_caching(identifier=CACHED):
         chain = run_with_progress(instantiate(builder), 'Lithium hop in Li3PO4')
     result = result_of(chain)

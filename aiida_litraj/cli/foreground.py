@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from .console import console
 from .errors import Refusal
 from .live import Gauge, describe, read_progress_through, running_job
-from .processes import BARRIER, entry_point
 
 if TYPE_CHECKING:
     from aiida.engine import Process, ProcessBuilder
@@ -26,6 +25,7 @@ LINE_SECONDS = 20.0
 """Without a terminal there is no bar but a line, at most this often."""
 
 Show = Callable[[float, str], None]
+Say = Callable[[str], None]
 
 
 def instantiate(builder: ProcessBuilder) -> Process:
@@ -55,8 +55,10 @@ def run_with_progress(process: Process, title: str = 'Barrier') -> ProcessNode:
     )
     stop = Stop(runner.loop, words)
     with _quiet_log() as hush, loop_scope(runner.loop), stop.listening():
-        with _display(f'{title} (pk {process.pid})') as show:
-            ending = runner.run_until_complete(_drive(process, stop, show, hush))
+        with _display(f'{title} (pk {process.pid})') as (show, say):
+            resumptions = Resumptions(process.node, say)
+            ending = runner.run_until_complete(_drive(process, stop, show, hush, resumptions))
+            resumptions.tell()
         forget_exceptions([process, *runner.under_way])
         runner.under_way.clear()
     if stop.number is not None and not process.is_successful:
@@ -64,12 +66,35 @@ def run_with_progress(process: Process, title: str = 'Barrier') -> ProcessNode:
     return process.node
 
 
-async def _drive(process: Process, stop: Stop, show: Show, hush: Callable[[], None]) -> Ending:
+class Resumptions:
+    """Tells once of each job of a process that it goes on from one of before."""
+
+    def __init__(self, node: ProcessNode, say: Say) -> None:
+        self._node, self._say = node, say
+        self._told: set[int] = set()
+
+    def tell(self) -> None:
+        """Tell of those that are new."""
+        from ..workflows.resume import resumed_from
+        from .processes import jobs_of
+
+        for job in jobs_of(self._node):
+            if job.pk in self._told or job.get_remote_workdir() is None:
+                continue
+            self._told.add(job.pk)
+            before = resumed_from(job)
+            if before is not None:
+                self._say(f'Goes on from job {before.pk}, which was stopped. From the start: --no-cache')
+
+
+async def _drive(
+    process: Process, stop: Stop, show: Show, hush: Callable[[], None], resumptions: Resumptions
+) -> Ending:
     """Step a process until it has ended, by itself or because of a signal; return how it was ended."""
     from .stopping import Ending, end_all
 
     runner: Any = process.runner
-    watch = asyncio.ensure_future(_watch(runner, process.node, show))
+    watch = asyncio.ensure_future(_watch(runner, process.node, show, resumptions))
     run = asyncio.ensure_future(process.step_until_terminated())
     asked = asyncio.ensure_future(stop.asked.wait())
     ending = Ending()
@@ -105,8 +130,6 @@ class Stopped(Refusal):
         if ending.problems:
             parts = [f'chain {node.pk} is killed', *ending.problems]
         kept = 'What was computed is kept: the same launch again goes on from there.'
-        if entry_point(node) != BARRIER:
-            kept = 'Jobs that had ended are kept: the same launch again takes them from the cache.'
         super().__init__(
             ', and '.join(parts),
             kept if ending.jobs else 'Nothing was computed yet.',
@@ -116,13 +139,14 @@ class Stopped(Refusal):
         self.exit_code = 128 + number
 
 
-async def _watch(runner: Any, node: ProcessNode, show: Show) -> None:
+async def _watch(runner: Any, node: ProcessNode, show: Show, resumptions: Resumptions) -> None:
     """Read the progress of the job under way again and again, until cancelled."""
     # The jobs of a restarted band are one way; those of dynamics may be stages of which each has its own.
     gauges: dict[int | None, Gauge] = {}
     show(0.0, 'preparing')
     while True:
         await asyncio.sleep(POLL_SECONDS)
+        resumptions.tell()
         job = running_job(node)
         if job is None:
             continue
@@ -143,11 +167,11 @@ async def _ask(runner: Any, job: Any) -> Progress | None:
 
 
 @contextlib.contextmanager
-def _display(title: str) -> Iterator[Show]:
-    """Yield a function that shows a fraction and a text, as a bar on a terminal and as lines elsewhere."""
+def _display(title: str) -> Iterator[tuple[Show, Say]]:
+    """Yield what shows a fraction and a text, as a bar or as lines, and what prints a line beside it."""
     screen = console(stderr=True)
     if not screen.is_terminal:
-        yield _line_printer(screen, title)
+        yield _line_printer(screen, title), screen.print
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -159,7 +183,7 @@ def _display(title: str) -> Iterator[Show]:
         def show(fraction: float, text: str) -> None:
             bar.update(task, total=1.0 if fraction > 0 else None, completed=fraction, state=text)
 
-        yield show
+        yield show, screen.print
         if not bar.tasks[0].fields['state'].startswith('stopping'):
             bar.update(task, total=1.0, completed=1.0, state='done')
 

@@ -127,7 +127,8 @@ def barrier(cache: bool | None, daemon: bool, as_json: bool, **options: Any) -> 
         require_caching()
     with refusals():
         builder = prepare(request, overrides)
-        announce(builder, resume=cache is not False, quiet=as_json)
+    if not as_json:
+        announce(builder)
     if cache is False:
         builder.neb.neb.metadata.disable_cache = True  # goes with the job, also to the daemon
     with reusing() if cache else contextlib.nullcontext():
@@ -208,23 +209,14 @@ def _parse_hop(request: Request) -> dict[str, Any]:
         raise click.UsageError(f'--hop: {error}') from error
 
 
-def announce(builder: ProcessBuilder, resume: bool = True, quiet: bool = False) -> None:
-    """Say what will be computed, and what is odd about it; let it go on where an equal launch was stopped.
-
-    :param resume: whether to look for a job of before that was stopped on the way to the same numbers.
-    """
+def announce(builder: ProcessBuilder) -> None:
+    """Say what will be computed, and what is odd about it."""
     from ..calculations.functions.extract_barrier import hop_warnings
     from ..report.captions import plan_text
     from ..workflows.barrier import straight_path
-    from ..workflows.resume import go_on
 
     path = straight_path(builder)
-    job = go_on(builder, path) if resume else None
-    if quiet:
-        return
     plan = plan_text(path.labels, path.hop_displacement, path.natoms, path.n_images, builder.geometry.label)
     click.echo(plan, err=True)
     for warning in hop_warnings(path.hop_displacement):
         click.echo(click.style(f'Warning: {warning}', fg='yellow'), err=True)
-    if job is not None:
-        click.echo(f'Goes on from job {job.pk}, which was stopped. From the start: --no-cache', err=True)

@@ -28,6 +28,7 @@ from ..contract.errors import BY_LABEL
 from ..contract.result import ITEMS, Progress
 from ..contract.runtime import LARGEST_BATCH_ATOMS
 from .protocols import ProtocolMixin
+from .resume import stopped_job
 from .submission import submitted_before
 
 MAX_IDLE_JOBS = 6
@@ -96,6 +97,18 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         self.ctx.inputs.metadata = AttributeDict(self.ctx.inputs.metadata)
         self.ctx.inputs.metadata.options = AttributeDict(self.ctx.inputs.metadata.options)
         self.ctx.idle_jobs = 0
+        self._go_on_from_stopped()
+
+    def _go_on_from_stopped(self) -> None:
+        """Let the first job take up one of before that was cut off, unless it is told to, or that nothing be reused."""
+        if 'parent_folder' in self.ctx.inputs or self.ctx.inputs.metadata.get('disable_cache', False):
+            return
+        found = stopped_job(self._process_class, self.ctx.inputs)
+        if found is not None:
+            job, self.ctx.inputs.parent_folder = found
+            self.report(
+                f'going on from {job.process_label}<{job.pk}>, which was cut off on the way to the same numbers'
+            )
 
     def run_process(self) -> ToContext:
         """Submit the next job, or go on with the one that a killed worker has already submitted."""

@@ -1,63 +1,89 @@
-"""Going on from a job of before that was killed: its checkpoint lies where it ran."""
+"""Going on from a job of before that was cut off: its checkpoint lies where it ran."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiida.engine import ProcessState
 from aiida.orm import AbstractCode, CalcJobNode, QueryBuilder, RemoteData
 
-from ..calculations.neb import NebCalculation
+from ..calculations.base import LitrajCalcJob
 from ..calculations.validation import check_parent
-from ..data.path import PathData
+from ..contract.errors import BY_LABEL
 from ..data.potential import PotentialData
-from .barrier import ITEM
 
 MOST = 20
-"""Jobs of the same code and potential that are compared, the newest first."""
+"""Jobs of the same task, code and potential that are compared, the newest first."""
+_FIRST_OF_OURS = 200
+"""Exit codes below are those of schedulers and monitors."""
+_CUT_OFF = {
+    BY_LABEL[label].status
+    for label in ('ERROR_OUT_OF_TIME', 'ERROR_DEVICE_MEMORY', 'ERROR_RESULT_MISSING', 'ERROR_ENGINE_CRASHED')
+}
 
 
-def go_on(builder: Any, path: PathData) -> CalcJobNode | None:
-    """Let the builder of a barrier go on from a job that was killed; return that job, ``None`` if there is none.
+def stopped_job(process: type[LitrajCalcJob], inputs: Mapping[str, Any]) -> tuple[CalcJobNode, RemoteData] | None:
+    """Return the newest job on the way to the same numbers, and its folder, if there is more to do there; or ``None``.
 
-    :param path: what the chain will optimise, ``straight_path`` of the builder.
+    Same are code, computer, potential, parameters and all the items: what it has evaluated is what would be evaluated
+    again. The engine judges the checkpoint once more, and leaves alone what does not fit. A job that itself went on
+    from others stands for their items too, for its folder has them.
+
+    :param inputs: of the job to come, as nodes, stored or not.
     """
-    neb = builder.neb.neb
-    inputs = {'potential': builder.potential, 'parameters': neb.parameters, 'paths': {ITEM: path}}
-    found = interrupted_job(neb.code, neb.metadata.get('computer', None) or neb.code.computer, inputs)
-    if found is None:
-        return None
-    job, neb.parent_folder = found
-    return job
-
-
-def interrupted_job(code: AbstractCode, computer: Any, inputs: dict[str, Any]) -> tuple[CalcJobNode, RemoteData] | None:
-    """Return the newest job on the way to the same numbers, and its folder, if it was killed; ``None`` if not.
-
-    Same are code, computer, potential, parameters and all the paths: what it has evaluated is what would be evaluated
-    again. The engine judges the checkpoint once more, and leaves alone what does not fit.
-
-    :param inputs: ``potential``, ``parameters`` and ``paths`` of the job to come, as nodes, stored or not.
-    """
+    computer = inputs['metadata'].get('computer', None) or inputs['code'].computer
+    given = set(inputs[process.items_name()])
     submitted = {'attributes': {'has_key': 'job_id'}}
-    query = QueryBuilder().append(NebCalculation, filters=submitted, tag='job', project='*')
-    query.append(AbstractCode, with_outgoing='job', filters={'uuid': code.uuid})
+    query = QueryBuilder().append(process, filters=submitted, tag='job', project='*')
+    query.append(AbstractCode, with_outgoing='job', filters={'uuid': inputs['code'].uuid})
     query.append(PotentialData, with_outgoing='job', filters={'uuid': inputs['potential'].uuid})
     query.append(RemoteData, with_incoming='job', edge_filters={'label': 'remote_folder'}, project='*')
     query.order_by({'job': {'ctime': 'desc'}}).limit(MOST)
     for job, folder in query.iterall():
-        if job.computer.uuid == computer.uuid and _same(job, folder, inputs):
-            # One that has finished is for the cache, one that runs is not to be copied from.
-            stopped = job.process_state in (ProcessState.KILLED, ProcessState.EXCEPTED)
-            return (job, folder) if stopped and not folder.is_cleaned else None
+        if job.computer.uuid != computer.uuid or _items_with(job, inputs, process) != given:
+            continue
+        if not job.is_terminated:
+            return None  # one that runs is not to be copied from
+        if _was_cut_off(job) or set(job.inputs[process.items_name()]) != given:
+            if not folder.is_cleaned:
+                return job, folder
+        elif (job.exit_status or 0) >= 500 or job.is_finished_ok:
+            return None  # for the cache
     return None
 
 
-def _same(job: CalcJobNode, folder: RemoteData, inputs: dict[str, Any]) -> bool:
-    if set(inputs['paths']) != set(job.inputs.paths):
-        return False
-    try:
-        check_parent(folder, inputs, NebCalculation.task)
-    except ValueError:
-        return False
-    return True
+def _was_cut_off(job: CalcJobNode) -> bool:
+    if job.process_state in (ProcessState.KILLED, ProcessState.EXCEPTED):
+        return True
+    return bool(job.exit_status) and (job.exit_status < _FIRST_OF_OURS or job.exit_status in _CUT_OFF)
+
+
+def _items_with(job: CalcJobNode, inputs: Mapping[str, Any], process: type[LitrajCalcJob]) -> set[str] | None:
+    """Return the names of the items that the folder of a job is about, ``None`` if it is about anything else."""
+    names: set[str] = set()
+    for one in _lineage(job):
+        try:
+            check_parent(one.outputs.remote_folder, inputs, process.task)
+        except ValueError:
+            return None
+        names |= set(one.inputs[process.items_name()])
+    return names
+
+
+def _lineage(job: CalcJobNode) -> Iterator[CalcJobNode]:
+    """Yield a job, the one it went on from, and so on."""
+    one: CalcJobNode | None = job
+    while one is not None:
+        yield one
+        one = one.inputs.parent_folder.creator if 'parent_folder' in one.inputs else None
+
+
+def resumed_from(job: CalcJobNode) -> CalcJobNode | None:
+    """Return the job of an earlier launch that a job went on from, ``None`` if it began anew or took up its sibling."""
+    if 'parent_folder' not in job.inputs or job.base.caching.is_created_from_cache:
+        return None
+    before = job.inputs.parent_folder.creator
+    if before is None or (job.caller is not None and before.caller is not None and before.caller.pk == job.caller.pk):
+        return None
+    return before  # type: ignore[no-any-return]
