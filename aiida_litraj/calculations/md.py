@@ -108,6 +108,12 @@ class MdCalculation(LitrajCalcJob):
             for k, segment in enumerate(replica.schedule):
                 check_segment(segment, parameters, f'replicas.{name}.schedule[{k}]')
         used = {replica.structure for replica in replicas.values()}
+        for name in inputs.get('velocities', None) or {}:
+            if used and name not in used:
+                raise ValueError(
+                    f'velocities.{name}: no replica starts from a structure called {name!r}, only from '
+                    f'{", ".join(sorted(used))}; rename it, or leave it out'
+                )
         for name in sorted(used & set(structures)):
             check_masses(structures[name], f'structures.{name}')
             check_in_ensemble(structures[name], f'structures.{name}', parameters, inputs.get('potential', None))
@@ -192,6 +198,18 @@ def check_in_ensemble(
         raise ValueError(
             f'{name}: {neighbours:.0f} neighbours per atom within the cutoff of the potential ({cutoff:g} Ang), above '
             f'parameters.limits.max_neighbours = {most:g}: give a larger cell, or raise the limit'
+        )
+
+
+def check_velocities_made(parameters: MdParameters, name: str) -> None:
+    """Refuse to wait for velocities that a chain has no input for.
+
+    :param name: of the parameters, to the one who gave them.
+    :raises ValueError: with the remedy.
+    """
+    if parameters.initial_velocities == 'given':
+        raise ValueError(
+            f"{name}.initial_velocities = 'given', but this chain gives none: take maxwell-boltzmann or zero"
         )
 
 

@@ -245,15 +245,25 @@ def check_family(code: AbstractCode, potential: PotentialData) -> None:
 
 
 def check_parent(parent: RemoteData, inputs: Mapping[str, Any], task: str) -> None:
-    """Refuse to resume a job that computed something else: its checkpoint would be of no use.
+    """Refuse to resume a job that computed something else, or whose checkpoint cannot be had.
 
-    :raises ValueError: naming the input that differs, or if the folder is that of no job of the task.
+    :raises ValueError: naming the input that differs, or if the folder is that of no job of the task, was cleaned, or
+        is on another computer.
     """
     creator = parent.creator
     if creator is None or creator.process_type != f'aiida.calculations:litraj.{task}':
         raise ValueError(
             f'parent_folder: node {parent.pk} is not the folder of a litraj.{task} job; give outputs.remote_folder of '
             'one'
+        )
+    if parent.is_cleaned:
+        raise ValueError(f'parent_folder: the folder of job {creator.pk} has been cleaned; leave it out to start anew')
+    code = inputs.get('code', None)
+    computer = (inputs.get('metadata', None) or {}).get('computer', None) or (None if code is None else code.computer)
+    if computer is not None and computer.uuid != parent.computer.uuid:
+        raise ValueError(
+            f'parent_folder: job {creator.pk} ran on {parent.computer.label}, this one is to run on {computer.label}: '
+            'resume on the same computer, or leave it out to start anew'
         )
     before = creator.base.links.get_incoming(link_type=LinkType.INPUT_CALC).nested()
     for name in ('potential', 'parameters'):

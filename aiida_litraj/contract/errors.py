@@ -54,6 +54,7 @@ TABLE: tuple[ExitCode, ...] = (
     ExitCode(505, 'ERROR_EXPLODED', 'a force of {fmax} eV/Ang in {phase}, above the limit {limit}'),
     ExitCode(506, 'ERROR_VOLUME', 'the volume is {ratio} times that of the start, outside {least} to {most}'),
     ExitCode(507, 'ERROR_STRESS_LEFT', 'a stress of {stress} GPa is left after {steps} steps, asked for {target}'),
+    ExitCode(508, 'ERROR_RELAXED_UNUSABLE', 'the relaxed structure cannot be gone on with: {reason}'),
     ExitCode(510, 'ERROR_UNSTABLE', 'the replica died after {time} fs: {reason}'),
 )
 

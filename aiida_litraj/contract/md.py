@@ -245,7 +245,9 @@ def check_start(positions: Array, cell: Array, pbc: npt.NDArray[np.bool_], param
 Death = Literal[
     'non_finite', 'temperature', 'energy', 'volume', 'atom_lost', 'neighbours', 'evaluation', 'memory', 'wall_time'
 ]
-"""What ended a replica before its schedule did; the last three are no verdict of physics."""
+"""What ended a replica before its schedule did; the last four are no verdict of physics.
+
+``neighbours`` saves the memory of the other replicas, and at one density comes sooner the longer the cutoff."""
 
 
 class SegmentResult(Model):
@@ -280,9 +282,9 @@ class MdItemResult(ItemResult):
     n_atoms: NonNegativeInt = 0
     n_frames: NonNegativeInt = 0
     contact_frames: NonNegativeInt = 0
-    """Frames with a distance of at most ``contact_distance_ang``."""
+    """Frames after the start with a distance of at most ``contact_distance_ang``: the start is given, not dynamics."""
     closest_ang: NonNegativeFloat | None = None
-    """Smallest distance in all the frames."""
+    """Smallest distance in these frames; ``None`` if there are none."""
     segments: list[SegmentResult] = []
 
 

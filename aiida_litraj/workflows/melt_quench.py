@@ -21,13 +21,21 @@ from ..calculations.functions.plan_melt_quench import (
     read_melt_quench,
     replica_of,
 )
-from ..calculations.md import check_in_ensemble
-from ..calculations.validation import check_elements, check_family, check_parameters, check_structure, refuse
+from ..calculations.md import check_in_ensemble, check_velocities_made
+from ..calculations.validation import (
+    check_elements,
+    check_family,
+    check_masses,
+    check_parameters,
+    check_structure,
+    refuse,
+)
 from ..contract.md import MdParameters, Segment, check_segment
 from ..contract.units import FEMTOSECONDS_OF_PS
 from ..data.frames import FramesData
 from ..data.potential import PotentialData
 from ..data.trajectory import MdTrajectoryData
+from .children import check_child
 from .md import MONITOR, MdBaseWorkChain
 from .protocols import ProtocolMixin
 from .robustness import check_images, check_npt, resolved
@@ -91,9 +99,9 @@ class MeltQuenchWorkChain(ProtocolMixin, WorkChain):
             'analysis': Dict(read_analysis(inputs['analysis']).model_dump(mode='json'), label=name),
         }
         parameters = Dict(resolved(MdBaseWorkChain, inputs['dynamics'], MdParameters), label=name)
-        check_melt_quench_inputs(
-            {**given, 'md': {'md': {'code': code, 'potential': potential, 'parameters': parameters}}}
-        )
+        metadata = {'options': dict(options or {}), **({} if computer is None else {'computer': computer})}
+        job = {'code': code, 'potential': potential, 'parameters': parameters, 'metadata': metadata}
+        check_melt_quench_inputs({**given, 'md': {'md': job}})
         builder = cls.get_builder()
         for key, value in given.items():
             builder[key] = value
@@ -101,9 +109,7 @@ class MeltQuenchWorkChain(ProtocolMixin, WorkChain):
         builder.md.md.potential = potential
         builder.md.md.parameters = parameters
         builder.md.md.monitors = {'hopeless': Dict(MONITOR)}
-        builder.md.md.metadata.options = dict(options or {})
-        if computer is not None:
-            builder.md.md.metadata.computer = computer
+        builder.md.md.metadata = metadata
         return builder
 
     def prepare(self) -> None:
@@ -168,6 +174,7 @@ def check_melt_quench_inputs(inputs: Mapping[str, Any]) -> None:
     plan = read_melt_quench(inputs['schedule'].get_dict())
     parameters = check_parameters(md['parameters'].get_dict(), MdParameters)
     check_npt(parameters)
+    check_velocities_made(parameters, 'dynamics')
     for k, segment in enumerate(replica_of(plan)['schedule']):
         check_segment(Segment.model_validate(segment), parameters, f'schedule[{k}]')
     check_frames(plan, parameters)
@@ -175,12 +182,15 @@ def check_melt_quench_inputs(inputs: Mapping[str, Any]) -> None:
     if structure is None:
         return
     check_structure(structure, 'structure')
+    check_masses(structure, 'structure')
     check_in_ensemble(structure, 'structure', parameters, potential)
     if potential is not None:
         check_elements(potential, {kind.symbol for kind in structure.kinds})
         check_images(structure, 'structure', potential)
         if md.get('code', None) is not None:
             check_family(md['code'], potential)
+            replicas = {REPLICA: Dict(replica_of(plan))}
+            check_child(MdBaseWorkChain, {**md, 'structures': {STRUCTURE: structure}, 'replicas': replicas}, 'md.md')
 
 
 def check_frames(plan: MeltQuench, parameters: MdParameters) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from aiida.common import AttributeDict
+from aiida.common import AttributeDict, NotExistent
 from aiida.engine import ExitCode, ToContext, WorkChain
 from aiida.orm import AbstractCode, Computer, Dict, StructureData, WorkChainNode, to_aiida_type
 
@@ -15,10 +15,12 @@ from ..calculations.base import register_exit_codes
 from ..calculations.functions.analyse_robustness import analyse_robustness
 from ..calculations.functions.plan_robustness import START, plan_robustness, read_grid, replicas_of
 from ..calculations.functions.random_hard_spheres import packed, random_hard_spheres
-from ..calculations.md import check_in_ensemble
+from ..calculations.md import MdCalculation, check_in_ensemble, check_velocities_made
+from ..calculations.relax import RelaxCalculation
 from ..calculations.validation import (
     check_elements,
     check_family,
+    check_masses,
     check_names,
     check_parameters,
     check_structure,
@@ -27,6 +29,7 @@ from ..calculations.validation import (
 from ..contract.md import MdParameters, Segment, check_segment
 from ..contract.relax import RelaxationParameters
 from ..data.potential import PotentialData
+from .children import check_child, check_options
 from .md import MONITOR, MdBaseWorkChain
 from .protocols import ProtocolMixin
 from .relax import RelaxBaseWorkChain
@@ -34,6 +37,8 @@ from .submission import submitted_before
 
 PHYSICS = 500
 """Exit codes from here on are verdicts on replicas or structures, which are what a grid is made of."""
+JOB_KEYS = ('computer', 'disable_cache', 'options')
+"""What can be said of the jobs of a potential."""
 
 
 class RobustnessWorkChain(ProtocolMixin, WorkChain):
@@ -145,8 +150,8 @@ class RobustnessWorkChain(ProtocolMixin, WorkChain):
         return ToContext(**started)
 
     def anneal(self) -> Any:
-        """Anneal what each potential has made of it; one that has made nothing of it has no grid."""
-        started = {}
+        """Anneal what each potential has made of it; one that has made nothing of it, or nonsense, has no grid."""
+        started, self.ctx.refused = {}, {}
         for name in self.inputs.potentials:
             chain = self.ctx[f'relax_{name}']
             relaxed = _nested(chain, 'structures').get(START)
@@ -161,7 +166,11 @@ class RobustnessWorkChain(ProtocolMixin, WorkChain):
             }
             if 'monitors' in self.inputs:
                 given['monitors'] = dict(self.inputs.monitors)
-            started[f'md_{name}'] = self._start(MdBaseWorkChain, 'md', name, given)
+            try:
+                started[f'md_{name}'] = self._start(MdBaseWorkChain, 'md', name, given)
+            except ValueError as error:  # atoms on one place, a cell gone thin: of this potential, not of the others
+                self.ctx.refused[name] = f'{name}: {error}'
+                self.report(f'{name}: the relaxed start is refused: {error}')
         return ToContext(**started)
 
     def analyse(self) -> ExitCode | None:
@@ -181,7 +190,9 @@ class RobustnessWorkChain(ProtocolMixin, WorkChain):
                 self.out(f'grids.{name}', grid)
                 if (chain.exit_status or 0) >= PHYSICS or chain.is_finished_ok:
                     continue
-            ended = ended or self._ended(chain, name)
+            refused = self.ctx.refused.get(name)
+            unusable = self.exit_codes.ERROR_RELAXED_UNUSABLE
+            ended = ended or (unusable.format(reason=refused) if refused else self._ended(chain, name))
         return ended
 
     def _start(self, chain: Any, task: str, name: str, given: dict[str, Any]) -> WorkChainNode:
@@ -190,9 +201,7 @@ class RobustnessWorkChain(ProtocolMixin, WorkChain):
         earlier = submitted_before(self, label)
         if earlier is not None:
             return earlier
-        chosen = self.inputs.potentials[name]
-        inputs = AttributeDict({**given, 'code': chosen['code'], 'potential': chosen['potential']})
-        inputs.metadata = AttributeDict(job_metadata(self.inputs.jobs.get(name, {})))
+        inputs = job_inputs(self.inputs.potentials[name], self.inputs.jobs.get(name, {}), given)
         return self.submit(chain, **{task: inputs, 'metadata': {'call_link_label': label}})
 
     def _ended(self, chain: WorkChainNode, name: str) -> ExitCode:
@@ -219,6 +228,13 @@ def resolved(chain: Any, section: Mapping[str, Any], model: Any) -> dict[str, An
     return found
 
 
+def job_inputs(chosen: Mapping[str, Any], job: Mapping[str, Any], given: Mapping[str, Any]) -> AttributeDict:
+    """Return the inputs of the jobs of a potential: what is ``given``, its node and code, and how they run."""
+    inputs = AttributeDict({**given, 'code': chosen['code'], 'potential': chosen['potential']})
+    inputs.metadata = AttributeDict(job_metadata(job))
+    return inputs
+
+
 def job_metadata(job: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``metadata`` of a job: its computer, by label, its options, and whether an equal one will not do."""
     from aiida.orm import load_computer
@@ -243,11 +259,14 @@ def check_robustness_inputs(inputs: Mapping[str, Any]) -> None:
         given = 'both are' if packing is not None else 'none is'
         raise ValueError(f'structure and packing: {given} given; the start is one or the other')
     check_potentials(inputs.get('potentials', None) or {})
+    jobs = inputs.get('jobs', None) or {}
+    check_jobs(jobs, inputs['potentials'])
     if inputs.get('grid', None) is None or inputs.get('dynamics', None) is None:
         return
     grid, name = read_grid(inputs['grid'].get_dict()), 'structure' if packing is None else 'packing'
     parameters = check_parameters(inputs['dynamics'].get_dict(), MdParameters)
     check_npt(parameters)
+    check_velocities_made(parameters, 'dynamics')
     if inputs.get('relaxation', None) is not None:
         check_parameters(inputs['relaxation'].get_dict(), RelaxationParameters)
     segment = next(iter(replicas_of(grid).values()))['schedule'][0]
@@ -257,11 +276,44 @@ def check_robustness_inputs(inputs: Mapping[str, Any]) -> None:
         raise ValueError(f'{error} (grid.duration_ps = {grid.duration_ps:g})') from error
     start = packed(packing.get_dict()) if structure is None else structure
     check_structure(start, name)
-    for chosen in inputs['potentials'].values():
+    check_masses(start, name)
+    for key, chosen in inputs['potentials'].items():
         potential = chosen['potential']
         check_elements(potential, {kind.symbol for kind in start.kinds})
         check_in_ensemble(start, name, parameters, potential)
         check_images(start, name, potential)
+        shared = {'structures': {START: start}}
+        if inputs.get('relaxation', None) is not None:
+            relaxed = {**shared, 'parameters': inputs['relaxation']}
+            check_child(RelaxBaseWorkChain, job_inputs(chosen, jobs.get(key, {}), relaxed), f'potentials.{key}')
+        replicas = {name: Dict(replica) for name, replica in replicas_of(grid).items()}
+        annealed = {**shared, 'parameters': inputs['dynamics'], 'replicas': replicas}
+        annealed |= {'monitors': dict(inputs.get('monitors', None) or {})}
+        check_child(MdBaseWorkChain, job_inputs(chosen, jobs.get(key, {}), annealed), f'potentials.{key}')
+
+
+def check_jobs(jobs: Mapping[str, Any], potentials: Mapping[str, Any]) -> None:
+    """Refuse settings of jobs that are of no potential, or that no job knows.
+
+    :raises ValueError: naming the first that is at fault.
+    """
+    for name, job in jobs.items():
+        where = f'jobs.{name}'
+        if name not in potentials:
+            raise ValueError(f'{where}: no potential is called {name!r}; there are: {", ".join(potentials)}')
+        if not isinstance(job, Mapping) or not isinstance(job.get('options') or {}, Mapping):
+            raise ValueError(f"{where} = {job!r}; give a dictionary such as {{'options': {{'device': 'cuda'}}}}")
+        unknown = sorted(set(job) - set(JOB_KEYS))
+        if unknown:
+            raise ValueError(f'{where}.{unknown[0]} is not known; there are: {", ".join(JOB_KEYS)}')
+        for task in (RelaxCalculation, MdCalculation):  # a job of each gets them
+            check_options(job.get('options') or {}, task, f'{where}.options')
+        try:
+            job_metadata(job)
+        except NotExistent as error:
+            raise ValueError(
+                f'{where}.computer = {job["computer"]!r}: there is none of that label; verdi computer list tells them'
+            ) from error
 
 
 def check_npt(parameters: MdParameters) -> None:

@@ -12,7 +12,7 @@ from aiida_litraj.calculations.md import MdCalculation
 from aiida_litraj.contract import files, unpack_arrays
 from aiida_litraj.contract.md import MdJob
 from aiida_litraj.data import PotentialData
-from tests.fixtures.nodes import FCC_CONSTANT, Job, fcc, md_parameters, potential, rattled, replica
+from tests.fixtures.nodes import FCC_CONSTANT, Job, fcc, md_parameters, of_lithium_6, potential, rattled, replica
 
 RAMP = {'duration_fs': 50.0, 'temperature_k': 300.0, 'temperature_end_k': 600.0}
 HELD = {'duration_fs': 100.0, 'temperature_k': 600.0}
@@ -92,13 +92,6 @@ def slab() -> StructureData:
     structure = StructureData(cell=6.0 * np.eye(3), pbc=(True, True, False))
     for place in ((0.0, 0.0, 2.0), (3.0, 3.0, 4.0)):
         structure.append_atom(position=place, symbols='Li')
-    return structure
-
-
-def of_lithium_6() -> StructureData:
-    structure = StructureData(cell=4.0 * np.eye(3))
-    for place in ((0.0, 0.0, 0.0), (2.0, 2.0, 2.0)):
-        structure.append_atom(position=place, symbols='Li', mass=6.015)
     return structure
 
 
@@ -221,6 +214,13 @@ BAD: dict[str, tuple[Any, str]] = {
         },
         r'velocities\.fcc: node \w+ has no array velocities, only default',
     ),
+    'velocities of no replica': (
+        lambda: {
+            'parameters': md_parameters(initial_velocities='given'),
+            'velocities': {name: with_velocities(np.zeros((4, 3))) for name in ('fcc', 'bcc')},
+        },
+        r"velocities\.bcc: no replica starts from a structure called 'bcc', only from fcc",
+    ),
     'isotope': (
         lambda: {'structures': {'fcc': of_lithium_6()}},
         r'structures\.fcc: the kind Li has a mass of 6\.015 u, Li has 6\.941: isotopes are not followed',
@@ -262,3 +262,19 @@ def test_checkpoint_of_another_job_is_refused(instantiate: Any, md_inputs: Any, 
     other = job_node(inputs, Job(exit_status=400, outputs={}, task='neb')).outputs.remote_folder
     with pytest.raises(ValueError, match=r'is not the folder of a litraj\.md job'):
         instantiate(MdCalculation, {**inputs, 'parent_folder': other})
+
+
+def test_checkpoint_that_cannot_be_had_is_refused(
+    instantiate: Any, md_inputs: Any, job_node: Any, aiida_computer_local: Any
+) -> None:
+    inputs = md_inputs()
+    earlier = job_node(inputs, Job(exit_status=400, outputs={}, task='md'))
+    parent = earlier.outputs.remote_folder
+    elsewhere = {**inputs['metadata'], 'computer': aiida_computer_local(label='elsewhere')}
+    with pytest.raises(
+        ValueError, match=f'parent_folder: job {earlier.pk} ran on localhost.* run on elsewhere: resume'
+    ):
+        instantiate(MdCalculation, {**inputs, 'parent_folder': parent, 'metadata': elsewhere})
+    parent.base.extras.set(parent.KEY_EXTRA_CLEANED, True)
+    with pytest.raises(ValueError, match=f'parent_folder: the folder of job {earlier.pk} has been cleaned'):
+        instantiate(MdCalculation, {**inputs, 'parent_folder': parent})

@@ -115,6 +115,19 @@ def test_one_potential_that_cannot_be_asked_leaves_the_grids_of_others(builder: 
     assert outputs['grids']['morse']['n_survived'] == 2
 
 
+def test_one_potential_that_puts_atoms_on_one_place_leaves_the_grids_of_others(builder: Any) -> None:
+    """Atoms that only attract end on each other, and no potential can be asked about that."""
+    chosen = {'glue': potential('morse', radius=0.1, alpha=1.0, depth=3.0), 'morse': potential('morse')}
+    small = {**GRID, 'temperatures_k': [COLD], 'repeats': 1}
+    outputs, node = run_get_node(builder(chosen, grid=small, relaxation={'max_steps': 100}))
+    assert node.is_finished, node.exception
+    assert node.exit_status == RobustnessWorkChain.exit_codes.ERROR_RELAXED_UNUSABLE.status == 508
+    assert 'glue: ' in node.exit_message and 'on one place' in node.exit_message
+    assert set(outputs['relaxed']) == {'glue', 'morse'}
+    assert set(outputs['grids']) == set(outputs['results']) == {'morse'}
+    assert outputs['grids']['morse']['n_survived'] == 2
+
+
 def test_structure_instead_of_a_packing(engine_code: Any, computer: Any) -> None:
     builder = RobustnessWorkChain.get_builder_from_protocol(
         {'morse': {'code': engine_code, 'potential': potential('morse')}}, structure=fcc(),

@@ -10,7 +10,7 @@ import pytest
 from aiida_litraj.calculations.functions.extract_snapshots import choose, stage_at
 from aiida_litraj.calculations.functions.plan_melt_quench import read_melt_quench, replica_of
 from aiida_litraj.workflows.melt_quench import MeltQuenchWorkChain
-from tests.fixtures.nodes import fcc, potential
+from tests.fixtures.nodes import fcc, of_lithium_6, potential
 
 SCHEDULE = {
     'melt_temperature_k': 1500.0, 'end_temperature_k': 300.0, 'melt_ps': 1.0, 'quench_ps': 2.0, 'hold_ps': 1.0,
@@ -72,6 +72,7 @@ def test_snapshots_are_at_even_times() -> None:
         ({'schedule': {'hold_ps': 0.002}}, ['the stage glass takes 2 fs', 'frame_interval_fs = 4']),
         ({'schedule': {'melt_ps': 0.0803}}, ['schedule[0].duration_fs', 'no multiple of timestep_fs']),
         ({'dynamics': {'protocol': 'nve'}}, ["dynamics.ensemble = 'nve'", 'npt-isotropic']),
+        ({'dynamics': {'initial_velocities': 'given'}}, ["dynamics.initial_velocities = 'given'", 'maxwell-boltzmann']),
         ({'dynamics': {'timestep_fs': 0.0}}, ['parameters.timestep_fs = 0.0']),
         ({'analysis': {'shell_ang': -0.1}}, ['analysis.shell_ang = -0.1']),
         ({'schedule': {'melting': 1.0}}, ['schedule.melting = 1.0 is not known']),
@@ -84,3 +85,10 @@ def test_bad_input_is_refused(overrides: dict[str, Any], words: list[str], build
     for word in words:
         assert word in str(refused.value)
     assert count_processes() == before
+
+
+def test_isotopes_and_malformed_options_are_refused(build: Any) -> None:
+    with pytest.raises(ValueError, match=r'^structure: the kind Li has a mass of 6\.015 u'):
+        build(structure=of_lithium_6())
+    with pytest.raises(ValueError, match=r"metadata\.options\.device = 'gpu'"):
+        build(options={'device': 'gpu'})

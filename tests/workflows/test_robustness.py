@@ -12,7 +12,7 @@ from aiida_litraj.calculations.functions.plan_robustness import derived_seed, re
 from aiida_litraj.calculations.functions.random_hard_spheres import packed, random_hard_spheres
 from aiida_litraj.data import PotentialData
 from aiida_litraj.workflows.robustness import RobustnessWorkChain
-from tests.fixtures.nodes import fcc, potential
+from tests.fixtures.nodes import fcc, of_lithium_6, potential
 
 DENSITY_G_PER_CM3 = 1.88
 LI3PS4_U = 3 * 6.94 + 30.973762 + 4 * 32.06
@@ -124,6 +124,7 @@ DENSE = {'composition': 'Li2S', 'n_atoms': 3, 'density_g_per_cm3': 12.0, 'min_di
         ({'dynamics': {'timestep_fs': 0.0}}, ['parameters.timestep_fs = 0.0', 'greater than 0']),
         ({'dynamics': {'protocol': 'nvt'}}, ["dynamics.ensemble = 'nvt'", 'npt-isotropic']),
         ({'dynamics': {'protocol': 'nothing'}}, ["protocol 'nothing' is not known"]),
+        ({'dynamics': {'initial_velocities': 'given'}}, ["dynamics.initial_velocities = 'given'", 'maxwell-boltzmann']),
         ({'relaxation': {'fmax': 0.1}}, ['parameters.fmax', 'is not known']),
         ({'grids': {}}, ["override 'grids'"]),
     ],
@@ -165,3 +166,40 @@ def test_start_is_given_or_packed(launcher_code: Any, computer: Any, instantiate
         instantiate(RobustnessWorkChain, {**inputs, 'packing': build().packing})
     with pytest.raises(ValueError, match='structure and packing: none is given'):
         instantiate(RobustnessWorkChain, {key: value for key, value in inputs.items() if key != 'structure'})
+
+
+def test_isotopes_are_refused_before_the_relaxation(build: Any) -> None:
+    with pytest.raises(ValueError, match=r'^structure: the kind Li has a mass of 6\.015 u'):
+        build(structure=of_lithium_6())
+
+
+JOBS: dict[str, tuple[Any, str]] = {
+    'unknown potential': ({'mace': {}}, r"jobs\.mace: no potential is called 'mace'; there are: morse"),
+    'no dictionary': ({'morse': 'cuda'}, r"jobs\.morse = 'cuda'; give a dictionary"),
+    'unknown key': ({'morse': {'device': 'cuda'}}, r'jobs\.morse\.device is not known; there are: computer, disable_c'),
+    'unknown computer': ({'morse': {'computer': 'nowhere'}}, r"jobs\.morse\.computer = 'nowhere': there is none"),
+    'unknown option': (
+        {'morse': {'options': {'devise': 'cuda'}}},
+        r"jobs\.morse\.options\.devise = 'cuda' is not known, but device is",
+    ),
+    'option of one of its jobs alone': (
+        {'morse': {'options': {'keep_unfinished': True}}}, r'jobs\.morse\.options\.keep_unfinished = True is not known',
+    ),
+    'malformed device': ({'morse': {'options': {'device': 'gpu'}}}, r"morse: metadata\.options\.device = 'gpu'"),
+    'malformed option': ({'morse': {'options': {'processes': 'two'}}}, r'morse: .*processes'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('case', JOBS)
+def test_settings_of_jobs_are_refused(case: str, build: Any, instantiate: Any, count_processes: Any) -> None:
+    jobs, message = JOBS[case]
+    inputs, before = build()._inputs(prune=True), count_processes()
+    with pytest.raises(ValueError, match=message):
+        instantiate(RobustnessWorkChain, {**inputs, 'jobs': jobs})
+    assert count_processes() == before
+
+
+def test_code_without_a_computer_is_refused(launcher_code: Any, build: Any, instantiate: Any) -> None:
+    inputs = {key: value for key, value in build()._inputs(prune=True).items() if key != 'jobs'}
+    with pytest.raises(ValueError, match=r'potentials\.morse: no computer has been specified'):
+        instantiate(RobustnessWorkChain, inputs)

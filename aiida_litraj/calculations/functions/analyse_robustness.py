@@ -14,8 +14,12 @@ from ...contract.units import FEMTOSECONDS_OF_PS
 from ...data.trajectory import MdTrajectoryData
 from .plan_robustness import Grid, read_grid
 
-NO_VERDICT: tuple[Death, ...] = ('memory', 'wall_time')
-"""Ends that say nothing of the potential: the replica counts as not finished."""
+NO_VERDICT: tuple[Death, ...] = ('neighbours', 'evaluation', 'memory', 'wall_time')
+"""Ends that say nothing of what the potential is as physics: the replica counts as not finished.
+
+How many neighbours a density makes goes by the cutoff: to count them would judge two potentials of one trajectory
+differently. Whether a collapse is one is said by the volume, the same for all.
+"""
 FATE = tuple(Fate.__dataclass_fields__)
 
 
@@ -84,8 +88,8 @@ def describe_grid(
 def outcome_of(entry: Mapping[str, Any] | None) -> tuple[Outcome, str]:
     """Return what became of a replica, and why, from its entry in the results.
 
-    Only a death that the potential is to blame for counts: what ran out of time or memory, or was never begun, is
-    unfinished.
+    Only a death that is a verdict of physics counts, the same for all potentials: what ran out of time or memory, could
+    not be evaluated, had more neighbours than are allowed, or was never begun, is unfinished.
     """
     if entry is None:
         return 'unfinished', 'the job did not get to it'

@@ -314,7 +314,7 @@ class MdRun(BatchRun[MdJob, MdItemResult]):
         elif cause is not None:
             death = _DEATHS_OF_EVALUATION.get(cause.label)
         frames, thermo = running.recorder.read()
-        schedule, closest = running.start.schedule, frames['closest_ang']
+        schedule, closest = running.start.schedule, frames['closest_ang'][frames['step'] > 0]
         contacts = int((closest <= self._parameters.contact_distance_ang).sum())
         return MdItemResult(
             id=running.name,

@@ -103,15 +103,23 @@ def test_a_replica_depends_on_its_seed_and_on_nothing_around_it(run_md: Run, wit
 
 
 def test_contacts_are_counted_and_not_fatal(run_md: Run) -> None:
-    """Two free atoms that pass at 0.5 Ang, 0.1 Ang per frame: |x| <= sqrt(0.75) at 17 of the frames."""
+    """Two free atoms that pass at 0.5 Ang, 0.1 Ang per frame: |x| <= sqrt(0.75) at 17 of the frames.
+
+    Of two that start in the middle at 8 of them, the start is not counted.
+    """
     atoms = ase.Atoms('Ar2', [[0.0, 0.0, 0.0], [2.0, 0.5, 0.0]], cell=20.0 * np.eye(3), pbc=True)
     velocities = np.array([[0.005, 0.0, 0.0], [-0.005, 0.0, 0.0]])
     replica = Replica(atoms, [hold(400.0, 1e5)], velocities=velocities)
-    ran = run_md({'a': replica}, parameters(initial_velocities='given'), potential='ideal_gas')
+    middle = atoms.copy()
+    middle.positions[1, 0] = 0.0
+    replicas = {'a': replica, 'b': Replica(middle, [hold(400.0, 1e5)], velocities=velocities)}
+    ran = run_md(replicas, parameters(initial_velocities='given'), potential='ideal_gas')
     assert ran['a'].converged
     assert ran['a'].n_frames == 41
     assert ran['a'].contact_frames == 17
     assert ran['a'].closest_ang == pytest.approx(0.5, abs=1e-9)
+    assert ran['b'].contact_frames == 8
+    assert ran['b'].closest_ang == pytest.approx(np.hypot(0.1, 0.5), abs=1e-9)
     expected = np.hypot(2.0 - 0.01 * ran.frames('a')['time_fs'], 0.5)
     np.testing.assert_allclose(ran.frames('a')['closest_ang'], expected, rtol=1e-12)
 
