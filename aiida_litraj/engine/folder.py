@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -55,8 +55,25 @@ class Folder:
         self.path = path
         self.items = path / files.ITEMS
         self.checkpoint = path / files.CHECKPOINT
+        self.put_by = self.checkpoint / files.ITEMS
         self.items.mkdir(exist_ok=True)
         self.checkpoint.mkdir(exist_ok=True)
+
+    def sort(self, wanted: Collection[str]) -> None:
+        """Have the files of the ``wanted`` items in ``items/`` and no others, for all of it is fetched after the run.
+
+        What an earlier job has finished and this one is not asked for is put by in the checkpoint: a job that resumes
+        this one may be.
+        """
+        for path in list(self.items.iterdir()):
+            if path.name.startswith('.'):  # left by a kill in the middle of a write
+                path.unlink()
+            elif path.stem not in wanted:
+                self.put_by.mkdir(exist_ok=True)
+                path.replace(self.put_by / path.name)
+        for path in list(self.put_by.glob('*')):
+            if path.stem in wanted:
+                path.replace(self.items / path.name)
 
     def keep(
         self, result: ItemResult, arrays: Mapping[str, AnyArray], fingerprint: str, calls: Mapping[str, int]

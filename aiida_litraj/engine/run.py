@@ -29,7 +29,8 @@ def run(job_file: Path) -> JobResult[Any]:
     Only a kill -9, or a disk that takes no more, keeps ``result.json`` from being written.
     """
     folder = Folder(job_file.resolve().parent)
-    (folder.path / files.RESULT).unlink(missing_ok=True)
+    for said in (files.RESULT, files.PROGRESS):  # by an earlier run in this folder, of a job that was queued again
+        (folder.path / said).unlink(missing_ok=True)
     task: str | None = None
     try:
         content = job_file.read_bytes()
@@ -39,6 +40,7 @@ def run(job_file: Path) -> JobResult[Any]:
         arrays = unpack_arrays(folder.path / files.ARRAYS)
     except (OSError, ValueError) as error:
         return _give_up(folder, task, exit_report('ERROR_JOB_INVALID', reason=_short(error)))
+    folder.sort({item.id for item in job.items})
     limit = job.runtime.max_seconds
     stop = Stop(None if limit is None else time.monotonic() + limit)
     stop.listen()
@@ -56,7 +58,8 @@ def run(job_file: Path) -> JobResult[Any]:
         ended = exit_report('ERROR_ENGINE_CRASHED', reason=f'{type(error).__name__}: {_short(error)}')
         _give_up(folder, task, ended, under_way)
         raise
-    if result.exit.status == SUCCESS.status or result.exit.status >= 500:  # nothing is left that could be resumed
+    through = result.exit.status == SUCCESS.status or result.exit.status >= 500  # nothing is left to be resumed
+    if through and not folder.put_by.exists():  # else what earlier jobs have finished is of use to one that wants all
         shutil.rmtree(folder.checkpoint, ignore_errors=True)
     return result
 
