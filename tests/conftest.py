@@ -5,11 +5,30 @@ from __future__ import annotations
 import importlib.util
 import os
 import sysconfig
+from pathlib import Path
 
 import pytest
 
 HAVE_AIIDA = importlib.util.find_spec('aiida') is not None
 AIIDA_ROOMS = ('calculations', 'cli', 'codes', 'data', 'datasets', 'e2e', 'groups', 'parsers', 'report', 'workflows')
+HERE = Path(__file__).parent
+STORAGE = {
+    'data': 'nodes as they come back: attributes, arrays, hashes, queries, archives',
+    'groups': 'sets: names, queries, selections, exports, checks, removal',
+    'datasets/ingest': 'rows by COPY and in which order, packs and locks, kills in between, archives',
+    'calculations/test_select_entries.py': 'a selection asks the database for its candidates',
+    'cli/dataset': 'all of this as a person does it',
+    'codes/test_potentials.py': 'potentials are found again by queries',
+    'codes/test_register.py': 'so are codes',
+    'workflows/test_resume.py': 'and jobs to go on from',
+    'workflows/test_submission.py': 'and children that a killed worker has submitted',
+    'e2e/test_barrier.py': 'a chain from crystal to barrier, its graph, the cache and an archive',
+    'e2e/test_daemon.py': 'several processes write at once',
+}
+"""What of these tests depends on the database, and why; single tests elsewhere have the marker ``storage``.
+
+The rest makes inputs, parses folders and follows chains: that calls AiiDA, which is tested on PostgreSQL by itself.
+"""
 
 pytest_plugins = (
     ['aiida.tools.pytest_fixtures', 'tests.fixtures.profiles', 'tests.fixtures.nodes'] if HAVE_AIIDA else []
@@ -26,3 +45,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default='sqlite',
         help='database behind the AiiDA profile of the tests; postgresql starts a throw-away server',
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = [HERE / name for name in STORAGE]
+    if missing := [str(place) for place in places if not place.exists()]:
+        raise pytest.UsageError(f'STORAGE in {__file__} names what is not there: {", ".join(missing)}')
+    for item in items:
+        if any(place == item.path or place in item.path.parents for place in places):
+            item.add_marker(pytest.mark.storage)

@@ -20,11 +20,11 @@ export PYTEST_ADDOPTS="-p no:cacheprovider --color=no"
 # What a person has set up for AiiDA has no say here.
 unset AIIDA_PATH AIIDA_PROFILE LITRAJ_PYTHON
 
-# Two lanes run at the same time, for two cores; what measures time or keeps both busy comes after them, alone.
-LANE_1=(ruff mypy imports docs unit postgresql mace chgnet)
-LANE_2=(engine sevennet)
+# Two lanes take these in turn, for two cores, the longest early, so that both end at about the same time; what measures
+# time or keeps both cores busy comes after them, alone.
+SHARED=(ruff mypy imports docs unit sevennet postgresql engine mace chgnet)
 ALONE=(e2e examples)
-SECTIONS=(system environments "${LANE_1[@]}" "${LANE_2[@]}" "${ALONE[@]}")
+SECTIONS=(system environments "${SHARED[@]}" "${ALONE[@]}")
 
 about() {
   case $1 in
@@ -35,17 +35,13 @@ about() {
     imports) echo 'import rules between the rooms' ;;
     docs) echo 'documentation, warnings are errors' ;;
     unit) echo 'contract, analysis, report, command line and AiiDA rooms, on SQLite' ;;
-    postgresql) echo 'the AiiDA rooms and real processes on PostgreSQL' ;;
+    postgresql) echo 'what depends on the database, on PostgreSQL: see STORAGE in tests/conftest.py' ;;
     engine) echo 'the engine on analytic potentials, where there is no aiida' ;;
     sevennet | mace | chgnet) echo "the engine with the family $1, where there is no aiida" ;;
     e2e) echo 'real processes, real engine, real daemon' ;;
-    examples) echo 'quickstart and example scripts: SevenNet-0 on one unit cell, a made data set, toy dynamics' ;;
+    examples) echo 'quickstart and what the example scripts say: SevenNet-0 on one unit cell, a data set, toy dynamics' ;;
   esac
 }
-
-# Folders below tests/ that exist; a test folder that is not listed anywhere else belongs to "unit".
-folders() { for name in "$@"; do [ ! -e "tests/$name" ] || echo "tests/$name"; done; }
-AIIDA_ROOMS=(data calculations parsers workflows groups datasets/ingest)
 
 section_ruff() { .venv/bin/ruff check --output-format concise . && .venv/bin/ruff format --check .; }
 section_mypy() { .venv/bin/mypy; }
@@ -58,7 +54,7 @@ section_unit() {
   "$PY" -m pytest tests --ignore=tests/engine --ignore=tests/e2e --ignore=tests/benchmarks -m 'not e2e'
 }
 section_postgresql() {
-  "$PY" -m pytest --storage postgresql -m 'not gpu' $(folders "${AIIDA_ROOMS[@]}" e2e)
+  "$PY" -m pytest tests --ignore=tests/engine --ignore=tests/benchmarks --storage postgresql -m 'storage and not gpu'
 }
 # The environments of the engines have no aiida, on purpose; test_imports.py holds there too.
 section_engine() { engine sevennet 'not sevennet and not mace and not chgnet' tests/engine tests/test_imports.py; }
@@ -74,19 +70,18 @@ engine() {
   fi
   ".venv-$environment/bin/python" -m pytest -m "($marker) and not gpu" "$@"
 }
-section_e2e() { "$PY" -m pytest tests --ignore=tests/engine -m 'e2e and not gpu'; }
+section_e2e() {
+  "$PY" -m pytest tests --ignore=tests/engine --ignore-glob='*/cli/test_example*.py' -m 'e2e and not gpu'
+}
 section_examples() {
   local place
   # A profile of its own: nothing of it may come from an earlier run.
   place=$(mktemp -d)
-  QUICKSTART_AIIDA_PATH=$place/.aiida ./examples/quickstart.sh --supercell-min 4.8 --images 5 &&
-    AIIDA_PATH=$place/.aiida .venv/bin/verdi run examples/02_query_provenance.py &&
-    AIIDA_PATH=$place/.aiida .venv/bin/verdi run examples/03_dataset_provenance.py --folder "$place/made" &&
-    AIIDA_PATH=$place/.aiida .venv/bin/aiida-litraj potential import --family toy --name morse &&
-    AIIDA_PATH=$place/.aiida .venv/bin/verdi run examples/04_robustness_grid.py --picture "$place/robustness.png" &&
-    AIIDA_PATH=$place/.aiida .venv/bin/verdi run examples/05_conductivity.py --picture "$place/conductivity.png"
+  # The tests then find the barrier of the quickstart in the cache; its crystal and potential are theirs.
+  QUICKSTART_AIIDA_PATH=$place/aiida ./examples/quickstart.sh --supercell-min 4.8 --images 5 &&
+    LITRAJ_QUICKSTART=$place "$PY" -m pytest tests/cli/test_example*.py
   local code=$?
-  AIIDA_PATH=$place/.aiida .venv/bin/verdi daemon stop >/dev/null 2>&1
+  AIIDA_PATH=$place/aiida .venv/bin/verdi daemon stop >/dev/null 2>&1
   rm -rf "$place"
   return $code
 }
@@ -152,7 +147,8 @@ guarded() {
   [ $code -ne 124 ] || echo 'error: given up after 2000 s'
   return $code
 }
-run_lane() { for name in "$@"; do ! wanted "$name" || run_section "$name"; done; }
+# A section belongs to the lane that has made its folder.
+run_lane() { for name in "$@"; do ! wanted "$name" || ! mkdir "$LOGS/$name.taken" 2>/dev/null || run_section "$name"; done; }
 wanted() { [[ " ${CHOSEN[*]} " == *" $1 "* ]]; }
 
 heading() { printf '\n=== %s: %s\n' "$1" "$(about "$1")"; }
@@ -224,7 +220,7 @@ for name in "${CHOSEN[@]}"; do
   [ -n "$(about "$name")" ] || { echo "unknown section $name; known are: ${SECTIONS[*]}" >&2; exit 2; }
 done
 
-mkdir -p "$LOGS" && rm -f "$LOGS"/*.log "$LOGS"/*.result "$LOGS"/*.pid
+mkdir -p "$LOGS" && rm -rf "$LOGS"/*.log "$LOGS"/*.result "$LOGS"/*.pid "$LOGS"/*.taken
 # On an interruption the lanes go too, each with what it runs.
 stop() {
   trap - INT TERM
@@ -233,6 +229,6 @@ stop() {
 }
 trap stop INT TERM
 run_lane system environments & show system environments; wait
-run_lane "${LANE_1[@]}" & run_lane "${LANE_2[@]}" & show "${LANE_1[@]}" "${LANE_2[@]}"; wait
+run_lane "${SHARED[@]}" & run_lane "${SHARED[@]}" & show "${SHARED[@]}"; wait
 run_lane "${ALONE[@]}" & show "${ALONE[@]}"; wait
 summary

@@ -108,6 +108,7 @@ def clock_of(folder: Path) -> float:
     return CLOCK_SHARE * audit.wall_seconds
 
 
+@pytest.mark.storage
 @pytest.mark.timeout(PATIENCE_S)
 def test_killed_in_between_and_yet_one_trajectory(inputs: Any, folder: Path, killer: Killer) -> None:
     """Bit for bit, and each frame stored once: no job has left a node of what it did not finish."""

@@ -1,7 +1,11 @@
-"""An import killed at any moment and started again ends with each entry exactly once."""
+"""An import killed at any moment and started again ends with each entry exactly once.
+
+``LITRAJ_IMPORT_KILLS`` and ``LITRAJ_KILL_SEED`` set how often and with which random numbers; the seed is printed.
+"""
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -26,11 +30,13 @@ from aiida_litraj.groups.verify import verify
 pytestmark = [pytest.mark.usefixtures('aiida_profile_clean'), pytest.mark.e2e, pytest.mark.timeout(600)]
 
 CASES = {
-    'configurations': ('MPLiTrj', {'n': 2000, 'atoms': 8}, 20, 'entry', 20),
-    'many in a node': ('MPLiTrj', {'n': 400, 'atoms': 8}, 10, 'trajectory', 3),
-    'paths': ('nebDFT2k', {'n': 50}, 2, 'entry', 3),
+    'configurations': ('MPLiTrj', {'n': 2000, 'atoms': 8}, 20, 'entry', 6),
+    'many in a node': ('MPLiTrj', {'n': 400, 'atoms': 8}, 10, 'trajectory', 2),
+    'paths': ('nebDFT2k', {'n': 50}, 2, 'entry', 2),
 }
 """Set, how it is made, entries per chunk, granularity, and how often the import is killed."""
+BEFORE, AFTERWARDS = (-1, 0), (1, 2, 3, 4)
+"""How many chunks an import has told of when it is killed; -1 is in the middle of the checksum."""
 SCRIPT = """
 import sys
 from aiida import load_profile
@@ -69,13 +75,19 @@ def test_killed_at_random_moments(case: Any, tmp_path: Path, aiida_profile: Any,
     record_property('seed', seed)
     print(f'seed {seed}')
     chance = random.Random(seed)
+    kills = int(os.environ.get('LITRAJ_IMPORT_KILLS', kills))
+    first, second = chance.sample(BEFORE, 2)
+    later, *others = chance.sample(AFTERWARDS, 4)
+    moments = list(itertools.islice(itertools.cycle([first, later, second, *others]), kills))
+    chance.shuffle(moments)
     stored = []
-    for _ in range(kills):
+    for left in moments:
         process = start(aiida_profile.name, source, card, size, granularity)
         assert process.stdout is not None
-        left = chance.randrange(1, 7)  # lines of progress; none before the first part, one before anything is stored
-        while left and (line := process.stdout.readline()):
-            left -= left == 1 or not line.startswith('checksum')
+        while line := process.stdout.readline():
+            left -= not line.startswith('checksum')  # the first other line comes before the first chunk
+            if left < 0:
+                break
         time.sleep(chance.uniform(0.0, 0.03))
         assert process.poll() is None, 'the import was over before it could be killed'
         os.killpg(process.pid, signal.SIGKILL)  # its workers too: what a scheduler kills, it kills whole
