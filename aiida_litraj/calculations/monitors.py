@@ -16,11 +16,13 @@ from .. import __version__ as __version__  # aiida-core asks the module of a mon
 from ..contract import files
 from ..contract.result import ITEMS, Progress
 
+HOPELESS = 'litraj.hopeless'
+"""Entry point of the monitor in this module."""
 STOPPED_EXTRA = 'litraj_stopped'
 """Extra of a job that a monitor has ended: why, ``STALLED`` or ``DEAD``."""
 STALLED, DEAD = 'stalled', 'dead'
 _SEEN_EXTRA = 'litraj_seen'
-"""Extra of a running job: its model calls when they were last seen to rise, and when that was."""
+"""Extra of a running job: the run of the engine, its model calls when last seen to rise, and when that was."""
 STALLED_SECONDS = 3600.0
 """The slowest model call there is, the compiling of a potential, or a file system that hangs, are over by then."""
 
@@ -35,9 +37,12 @@ def hopeless(
     up while others still run (whoever wants all of them need not wait; without it that is no reason, for an item that
     was given up is a result). A job that waits in the queue, loads its potential, or is at its end, is left alone.
 
-    The clock is that of this machine: when the calls were last seen to rise is kept in an extra of the job.
+    The clock is that of this machine: when the calls were last seen to rise is kept in an extra of the job. It begins
+    anew with each run of the engine, for a scheduler may put a job back into its queue.
     """
     if node.get_scheduler_state() is not JobState.RUNNING:
+        if node.base.extras.get(_SEEN_EXTRA, None) is not None:
+            node.base.extras.delete(_SEEN_EXTRA)
         return None
     progress = _read_progress(node, transport)
     if progress is None or progress.n_finished == progress.n_items:
@@ -69,8 +74,12 @@ def _read_progress(node: CalcJobNode, transport: Transport) -> Progress | None:
 def _idle_seconds(node: CalcJobNode, progress: Progress) -> float:
     """Return for how long the model calls have not been seen to rise."""
     now = datetime.now(timezone.utc)
+    standing = {
+        'run': None if progress.audit is None else progress.audit.started_at,
+        'model_calls': progress.model_calls,
+    }
     seen = node.base.extras.get(_SEEN_EXTRA, None)
-    if seen is None or seen['model_calls'] != progress.model_calls:
-        node.base.extras.set(_SEEN_EXTRA, {'model_calls': progress.model_calls, 'at': now.isoformat()})
+    if seen is None or {key: seen.get(key) for key in standing} != standing:
+        node.base.extras.set(_SEEN_EXTRA, {**standing, 'at': now.isoformat()})
         return 0.0
     return (now - datetime.fromisoformat(seen['at'])).total_seconds()

@@ -9,7 +9,7 @@ from aiida.common.links import LinkType
 from aiida.orm import Data, Dict
 
 from ..calculations.md import KEEP_UNFINISHED, MdParameters
-from ..calculations.monitors import STALLED, STOPPED_EXTRA
+from ..calculations.monitors import HOPELESS, STALLED, STOPPED_EXTRA
 from ..calculations.relax import structure_arrays
 from ..contract import files
 from ..contract.arrays import AnyArray, unpack_arrays
@@ -111,9 +111,11 @@ class MdParser(BatchParser):
         super()._out(ended, all_items, nodes, audit)
 
     def _keep_unfinished(self, ended: ExitReport) -> bool:
-        """Return whether to make nodes of replicas that were cut off."""
+        """Return whether to make nodes of replicas that were cut off: unless a chain has this job and goes on."""
         options = (self.node.get_metadata_inputs() or {}).get('metadata', {}).get('options', {})
-        if options.get(KEEP_UNFINISHED, True):
+        if options.get(KEEP_UNFINISHED, True) or self.node.caller is None:  # inputs of a job may be used again by hand
             return True
+        if any(monitor['entry_point'] != HOPELESS for monitor in self._inputs().get('monitors', {}).values()):
+            return True  # it may have ended the job for good, which AiiDA says only after the parser
         stopped = self.node.base.extras.get(STOPPED_EXTRA, None)
         return ended.status not in GONE_ON_FROM or stopped not in (None, STALLED)

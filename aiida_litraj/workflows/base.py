@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from ..calculations.base import LitrajCalcJob, register_exit_codes
 from ..calculations.functions.merge_results import merge, merge_results
+from ..calculations.monitors import STALLED, STOPPED_EXTRA
 from ..contract import files
 from ..contract.audit import Audit
 from ..contract.errors import BY_LABEL
@@ -96,7 +97,7 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         self.ctx.inputs = AttributeDict(self.exposed_inputs(self._process_class, self.task()))
         self.ctx.inputs.metadata = AttributeDict(self.ctx.inputs.metadata)
         self.ctx.inputs.metadata.options = AttributeDict(self.ctx.inputs.metadata.options)
-        self.ctx.idle_jobs = 0
+        self.ctx.idle_jobs = self.ctx.furthest = 0
         self._go_on_from_stopped()
 
     def _go_on_from_stopped(self) -> None:
@@ -110,15 +111,22 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
                 f'going on from {job.process_label}<{job.pk}>, which was cut off on the way to the same numbers'
             )
 
+    def jobs(self) -> list[CalcJobNode]:
+        """Return all jobs so far, in their order; aiida-core knows only of those since it last paused."""
+        return [*self.ctx.get('before_pause', ()), *self.ctx.get('children', ())]
+
     def run_process(self) -> ToContext:
         """Submit the next job, or go on with the one that a killed worker has already submitted."""
-        label = f'iteration_{self.ctx.iteration + 1:02d}'
-        earlier = submitted_before(self, label, self.ctx.get('children', ()))
+        count, number = self.ctx.iteration + 1, len(self.jobs()) + 1
+        earlier = submitted_before(self, f'iteration_{number:02d}', self.jobs())
         if earlier is None:
-            return super().run_process()
-        self.ctx.iteration += 1
+            self.ctx.iteration = number - 1  # what aiida-core makes the label of, which goes on after a pause
+            submitted = super().run_process()
+            self.ctx.iteration = count
+            return submitted
+        self.ctx.iteration = count
         considered = self.node.base.extras.get(self._considered_handlers_extra, [])
-        if len(considered) < self.ctx.iteration:
+        if len(considered) < number:
             self.node.base.extras.set(self._considered_handlers_extra, [*considered, []])
         self.report(f'{earlier.process_label}<{earlier.pk}> was submitted before the worker was lost: going on with it')
         return ToContext(children=append_(earlier))
@@ -129,7 +137,20 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         if ended is not None and ended.status:
             for name, output in self.get_outputs(self.ctx.children[-1]).items():
                 self.out(name, output)
+        elif ended is None and not self.ctx.is_finished:
+            self._go_on_after_all()
         return ended
+
+    def _go_on_after_all(self) -> None:
+        """Prepare the next job where aiida-core pauses, or tries once more, although no handler knows a remedy.
+
+        It then counts from nothing, if these were all jobs allowed, and would judge the first of its jobs again: the
+        chain takes them away from it.
+        """
+        self._prepare(self.ctx.children[-1])
+        self.ctx.idle_jobs = 0
+        if self.ctx.iteration == 0:
+            self.ctx.before_pause, self.ctx.children = self.jobs(), []
 
     @process_handler(priority=700)
     def handle_all_finished(self, node: CalcJobNode) -> ProcessHandlerReport | None:
@@ -168,6 +189,13 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
     def handle_out_of_memory(self, node: CalcJobNode) -> ProcessHandlerReport:
         """The node's memory was full: go on with half of what fills it."""
         return self._resume(node, self._halve(node), patience=MAX_IDLE_CRASHES)
+
+    @process_handler(priority=565, exit_codes=[SCHEDULER.STOPPED_BY_MONITOR])
+    def handle_stopped(self, node: CalcJobNode) -> ProcessHandlerReport:
+        """A monitor ended the job, which is the end; but go on from one that only hung, perhaps of the node's fault."""
+        if node.base.extras.get(STOPPED_EXTRA, None) == STALLED:
+            return self._resume(node, patience=MAX_IDLE_CRASHES)
+        return self._give_up(node, 'a monitor has ended it for good')
 
     @process_handler(priority=560, exit_codes=[_code('ERROR_DEVICE_MEMORY')])
     def handle_device_memory(self, node: CalcJobNode) -> ProcessHandlerReport:
@@ -235,7 +263,7 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         return ExitCode(ended['status'], ended['message']) if ended['status'] else None
 
     def _with_results(self) -> list[CalcJobNode]:
-        return [child for child in self.ctx.children if 'results' in child.outputs]
+        return [child for child in self.jobs() if 'results' in child.outputs]
 
     def _unfinished(self) -> dict[str, Any]:
         """Return the items that no job has brought to an end yet, as they were given."""
@@ -252,9 +280,8 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
 
         ``halved`` tells what the next one will have less of; that makes it another job, so the counting starts again.
         """
-        left, progress = self._unfinished(), _progress(node)
-        evaluated = progress is not None and progress.model_calls > progress.resumed_calls
-        moved = evaluated or halved is not None or len(left) < len(self.ctx.inputs[self.items_name()])
+        left = self._unfinished()
+        moved = self._moved(node, len(left)) or halved is not None
         self.ctx.idle_jobs = 0 if moved else self.ctx.idle_jobs + 1
         if self.ctx.idle_jobs >= patience:
             return self._give_up(node, f'{self.ctx.idle_jobs} job(s) in a row did not get anywhere')
@@ -263,10 +290,29 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
             f'{node.process_label}<{node.pk}> ended with {node.exit_status}: {node.exit_message}; resuming from the '
             f'checkpoint{changed}, {len(left)} of {len(self.given_items())} {self.items_name()} left'
         )
-        self.ctx.inputs[self.items_name()] = left
+        self._prepare(node)
+        return ProcessHandlerReport(True)
+
+    def _moved(self, node: CalcJobNode, n_left: int) -> bool:
+        """Return whether a job has finished an item, or come further than any before it with the same items.
+
+        One whose checkpoint was lost evaluates again what was evaluated before, which is not getting anywhere.
+        """
+        if n_left < len(self.ctx.inputs[self.items_name()]):
+            self.ctx.furthest = 0  # the next job counts the evaluations of fewer items
+            return True
+        progress = _progress(node)
+        if progress is None:
+            return False
+        further = progress.model_calls > max(progress.resumed_calls, self.ctx.furthest)
+        self.ctx.furthest = max(progress.model_calls, self.ctx.furthest)
+        return further
+
+    def _prepare(self, node: CalcJobNode) -> None:
+        """Let the next job do what is left, from where the last one came to."""
+        self.ctx.inputs[self.items_name()] = self._unfinished()
         if 'remote_folder' in node.outputs:
             self.ctx.inputs.parent_folder = node.outputs.remote_folder
-        return ProcessHandlerReport(True)
 
     def _give_up(self, node: CalcJobNode, why: str) -> ProcessHandlerReport:
         """End the chain with the exit code of the job, also where this was the last job it was allowed."""

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aiida.engine import ProcessHandlerReport, ToContext, process_handler
+from aiida.engine import ToContext
 from aiida.orm import AbstractCode, ArrayData, CalcJobNode, Computer, Dict, StructureData
 
 from ..calculations.md import KEEP_UNFINISHED, MdCalculation, check_structures, used_structures
-from ..calculations.monitors import STALLED, STOPPED_EXTRA
+from ..calculations.monitors import HOPELESS
 from ..calculations.validation import check_parameters
 from ..contract.md import MdParameters
 from ..data.potential import PotentialData
-from .base import MAX_IDLE_CRASHES, MAX_IDLE_JOBS, SCHEDULER, EngineBaseWorkChain
+from .base import MAX_IDLE_CRASHES, EngineBaseWorkChain
 
-MONITOR = {'entry_point': 'litraj.hopeless', 'minimum_poll_interval': 60}
+MONITOR = {'entry_point': HOPELESS, 'minimum_poll_interval': 60}
 """Ends a job that has evaluated nothing for an hour, which would else sit there to the end of its walltime."""
 
 
@@ -86,19 +86,9 @@ class MdBaseWorkChain(EngineBaseWorkChain):
         self.ctx.inputs.metadata.options[KEEP_UNFINISHED] = last or may_give_up
         return super().run_process()
 
-    @process_handler(priority=570, exit_codes=[SCHEDULER.STOPPED_BY_MONITOR])
-    def handle_stopped(self, node: CalcJobNode) -> ProcessHandlerReport:
-        """A monitor found the job hopeless: go on from the checkpoint if it only hung, perhaps of the node's fault."""
-        if node.base.extras.get(STOPPED_EXTRA, None) == STALLED:
-            return self._resume(node, patience=MAX_IDLE_CRASHES)
-        return self._give_up(node, 'a restart cannot change that')
-
-    def _resume(
-        self, node: CalcJobNode, halved: str | None = None, patience: int = MAX_IDLE_JOBS
-    ) -> ProcessHandlerReport:
-        """Prepare the next job as any, with the structures and velocities of what is left."""
-        report = super()._resume(node, halved, patience)
+    def _prepare(self, node: CalcJobNode) -> None:
+        """Let the next job do what is left, with the structures and velocities of that."""
+        super()._prepare(node)
         for name in ('structures', 'velocities'):
             if name in self.ctx.inputs:
                 self.ctx.inputs[name] = used_structures(self.ctx.inputs.replicas, self.ctx.inputs[name])
-        return report

@@ -15,6 +15,7 @@ from aiida.schedulers import JobState
 from aiida_litraj import __version__
 from aiida_litraj.calculations import monitors
 from aiida_litraj.contract import files
+from aiida_litraj.contract.audit import Audit
 from aiida_litraj.contract.result import Progress
 
 HOUR = timedelta(hours=1)
@@ -44,10 +45,21 @@ def ask(running: CalcJobNode, computer: Any) -> Callable[..., str | None]:
     return make
 
 
-def engine_says(folder: Path, calls: int, n_finished: int = 0, n_converged: int = 0, n_items: int = 4) -> None:
+AUDIT: dict[str, Any] = {
+    'engine_version': '0.1.0', 'schema_version': 1, 'python_version': '3.11', 'platform': 'x', 'packages': {},
+    'potential': {'family': 'toy', 'name': 'morse', 'sha256': 'ab' * 32}, 'device': 'cpu', 'dtype': 'float64',
+    'kernels': 'plain', 'processes': 1, 'seed': 0, 'model_calls': 7, 'resumed_calls': 0, 'model_seconds': 1.0,
+    'cpu_seconds': 2.0, 'wall_seconds': 3.0, 'peak_memory_mb': 100.0, 'out_of_memory_halvings': 0,
+}  # fmt: skip
+
+
+def engine_says(
+    folder: Path, calls: int, n_finished: int = 0, n_converged: int = 0, n_items: int = 4, started: str = 'noon'
+) -> None:
     progress = Progress(
         task='md', n_items=n_items, n_finished=n_finished, n_converged=n_converged, n_active=n_items - n_finished,
         model_calls=calls, wall_seconds=1.0, updated_at='2000-01-01T00:00:00+00:00',
+        audit=Audit(**AUDIT, started_at=started),
     )  # fmt: skip
     (folder / files.PROGRESS).write_text(progress.model_dump_json())
 
@@ -89,6 +101,26 @@ def test_patience_is_a_choice(ask: Any, clock: Any, tmp_path: Path) -> None:
     assert ask(stalled_seconds=10.0) is None
     clock.moment += timedelta(seconds=11)
     assert ask(stalled_seconds=10.0) == 'nothing was evaluated for 11 s, more than 10'
+
+
+@pytest.mark.parametrize('seen_waiting', [True, False])
+def test_job_that_was_queued_again_has_its_time_anew(
+    ask: Any, clock: Any, running: CalcJobNode, tmp_path: Path, seen_waiting: bool
+) -> None:
+    """The calls of the new run may be those of the old one when it is first looked at."""
+    engine_says(tmp_path, 7, started='noon')
+    assert ask() is None
+    clock.moment += 0.9 * HOUR
+    if seen_waiting:
+        running.set_scheduler_state(JobState.QUEUED)
+        assert ask() is None
+        running.set_scheduler_state(JobState.RUNNING)
+    else:
+        engine_says(tmp_path, 7, started='one')
+    clock.moment += 0.2 * HOUR
+    assert ask() is None
+    clock.moment += 1.1 * HOUR
+    assert ask() == 'nothing was evaluated for 3960 s, more than 3600'
 
 
 @pytest.mark.parametrize('given_up', [0, 2, 3])

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aiida.orm import CalcJobNode
+from aiida.orm import CalcJobNode, Dict
 
 from aiida_litraj.calculations.md import MdCalculation
 from aiida_litraj.calculations.monitors import DEAD, STALLED, STOPPED_EXTRA
@@ -185,7 +185,8 @@ def test_killed_job_keeps_what_was_computed(read: Any, both: Any, good: Path) ->
     assert found.results['audit'] == json.loads((good / files.PROGRESS).read_text())['audit']
 
 
-IN_A_CHAIN = {'options': {'keep_unfinished': False}}
+IN_A_CHAIN = {'options': {'keep_unfinished': False}, 'in_a_chain': True}
+OURS, ANOTHER = 'litraj.hopeless', 'core.always_kill'
 
 
 def test_chain_that_goes_on_stores_each_frame_once(read: Any, both: Any, good: Path) -> None:
@@ -194,6 +195,24 @@ def test_chain_that_goes_on_stores_each_frame_once(read: Any, both: Any, good: P
     found = read(both, good, **IN_A_CHAIN)
     assert set(found.nodes) == {'cold'}
     assert found.results['items']['warm']['n_frames'] == 4
+
+
+def test_job_with_the_inputs_of_one_of_a_chain_keeps_its_frames(read: Any, both: Any, good: Path) -> None:
+    """As ``get_builder_restart`` gives them, options too: nobody goes on from a job that was launched by hand."""
+    lose_result(good)
+    cut(good, 'warm', 4)
+    found = read(both, good, options=IN_A_CHAIN['options'])
+    assert {name: node.n_frames for name, node in found.nodes.items()} == {'cold': FRAMES, 'warm': 4}
+
+
+@pytest.mark.parametrize(('monitor', 'made'), [(OURS, {'cold'}), (ANOTHER, {'cold', 'warm'})])
+def test_monitor_of_somebody_else_may_have_said_that_this_is_the_end(
+    monitor: str, made: set[str], read: Any, both: Any, good: Path
+) -> None:
+    lose_result(good)
+    cut(good, 'warm', 4)
+    watched = {**both, 'monitors': {'watch': Dict({'entry_point': monitor})}}
+    assert set(read(watched, good, **IN_A_CHAIN).nodes) == made
 
 
 @pytest.mark.parametrize('status', [110, 120, 140])

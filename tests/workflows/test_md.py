@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aiida.orm import Dict, Int, Log
+from aiida.orm import Bool, Dict, Int, Log, Str, StructureData
 
 from aiida_litraj.calculations.md import MdCalculation
 from aiida_litraj.calculations.monitors import DEAD, STALLED, STOPPED_EXTRA
@@ -46,6 +46,12 @@ def trajectory(tmp_path: Any) -> Any:
     return make
 
 
+def fcc_of_eight() -> StructureData:
+    """Two cubic cells of an fcc crystal."""
+    two = fcc().get_ase().repeat((2, 1, 1))
+    return StructureData(ase=two)
+
+
 class Chain:
     """A chain of replicas ``a`` of one structure and ``b`` of another, whose jobs are faked one after the other."""
 
@@ -53,14 +59,20 @@ class Chain:
         self.process, self._job_node = process, job_node
         process.setup()
         process.ctx.children = []
-        self._calls = 0
+        self._calls, self.label, self.pauses = 0, '', 0
         monkeypatch.setattr(type(process), 'submit', lambda *_, **__: process.node)
+        monkeypatch.setattr(type(process), 'pause', self._pause)
+
+    def _pause(self, *_: Any) -> None:
+        self.pauses += 1
 
     def submit(self) -> bool:
         """Submit the next job; return whether it shall keep the frames of what it does not finish."""
         iteration = self.process.ctx.iteration
         self.process.run_process()
+        assert self.process.ctx.iteration == iteration + 1
         self.process.ctx.iteration = iteration
+        self.label = self.inputs.metadata.call_link_label
         return bool(self.inputs.metadata.options.keep_unfinished)
 
     def job(self, status: int, items: dict[str, Any], calls: int, nodes: Any = None, stopped: str | None = None) -> Any:
@@ -90,9 +102,9 @@ class Chain:
 def chain(instantiate: Any, md_inputs: Any, job_node: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """``chain(max_iterations)`` is a chain of two replicas."""
 
-    def make(max_iterations: int = 20) -> Chain:
-        inputs = md_inputs({'a': replica(), 'b': replica('off')}, {'fcc': fcc(), 'off': rattled()})
-        process = instantiate(MdBaseWorkChain, {'md': inputs, 'max_iterations': Int(max_iterations)})
+    def make(max_iterations: int = 20, structure: Any = None, **given: Any) -> Chain:
+        inputs = md_inputs({'a': replica(), 'b': replica('off')}, {'fcc': structure or fcc(), 'off': rattled()})
+        process = instantiate(MdBaseWorkChain, {'md': inputs, 'max_iterations': Int(max_iterations), **given})
         return Chain(process, job_node, monkeypatch)
 
     return make
@@ -177,12 +189,62 @@ def test_job_with_too_many_dead_is_the_end(chain: Any, trajectory: Any) -> None:
     assert ended.status == 150
     assert set(made.process.outputs['trajectories']) == {'a', 'b'}
     reports = [log.message for log in Log.collection.get_logs_for(made.process.node)]
-    assert any('a restart cannot change that' in report for report in reports)
+    assert any('a monitor has ended it for good' in report for report in reports)
 
 
-def test_memory_of_the_largest_structure_left(chain: Any) -> None:
-    made = chain()
+def test_memory_is_that_of_the_largest_structure_left(chain: Any, trajectory: Any) -> None:
+    made = chain(structure=fcc_of_eight())
+    assert made.process.largest() == 8
+    assert made.job(400, {'a': DONE, 'b': OPEN}, 15, {'a': trajectory()}).status == 0
     assert made.process.largest() == 4
+
+
+# A person is asked what to do
+
+
+def test_played_after_its_last_job_it_goes_on_from_that_one(chain: Any, trajectory: Any) -> None:
+    """Twice: the labels go on, the jobs are counted anew, and it is the last job that is judged."""
+    made = chain(max_iterations=2, pause_on_max_iterations=Bool(True))
+    labels = []
+    for number in range(1, 5):
+        kept = made.submit()
+        labels.append(made.label)
+        assert kept == (number % 2 == 0)  # for the person may leave it at that
+        ended = made.job(400, {'a': OPEN, 'b': OPEN}, 10 * number, {'a': trajectory(number)} if kept else None)
+        assert (ended is None) == kept
+        assert made.pauses == number // 2
+        last = made.process.jobs()[-1]
+        assert made.inputs.parent_folder.pk == last.outputs.remote_folder.pk
+        considered = made.process.node.base.extras.get('considered_handlers')
+        assert len(considered) == number
+    made.submit()
+    labels.append(made.label)
+    assert labels == [f'iteration_0{number}' for number in range(1, 6)]
+    assert made.job(0, {'a': DONE, 'b': DONE}, 50, {'a': trajectory(9), 'b': trajectory(9)}) is None
+    assert made.process.ctx.is_finished
+    made.process.results()
+    assert made.process.verdict() is None
+    outputs = made.process.outputs
+    assert {name: node.n_frames for name, node in outputs['trajectories'].items()} == {'a': 9, 'b': 9}
+    assert outputs['results']['n_jobs'] == 5
+
+
+def test_played_after_it_was_stuck_it_is_as_patient_as_before(chain: Any) -> None:
+    made = chain(max_iterations=2, pause_on_max_iterations=Bool(True))
+    items = {'a': OPEN, 'b': OPEN}
+    assert made.job(310, items, 15).status == 0
+    assert not made.job(310, items, 15)
+    assert made.pauses == 1
+    assert made.job(310, items, 15).status == 0
+
+
+@pytest.mark.parametrize('action', ['pause', 'restart_once'])
+def test_after_what_nobody_knows_only_what_is_left_is_done(chain: Any, trajectory: Any, action: str) -> None:
+    made = chain(on_unhandled_failure=Str(action))
+    assert made.job(199, {'a': DONE, 'b': OPEN}, 15, {'a': trajectory()}) is None
+    assert made.pauses == (action == 'pause')
+    assert (set(made.inputs.replicas), set(made.inputs.structures)) == ({'b'}, {'off'})
+    assert made.inputs.parent_folder.pk == made.process.jobs()[0].outputs.remote_folder.pk
 
 
 # Builders

@@ -9,6 +9,7 @@ from aiida.engine import ProcessState
 from aiida.orm import Dict, Int, Log
 
 from aiida_litraj.calculations.functions.merge_results import merge
+from aiida_litraj.calculations.monitors import DEAD, STALLED, STOPPED_EXTRA
 from aiida_litraj.calculations.neb import NebCalculation
 from aiida_litraj.contract import NebItemResult
 from aiida_litraj.contract.errors import TABLE
@@ -66,16 +67,29 @@ class Chain:
         self.audit: dict[str, Any] | None = None
         self._calls = 0
 
-    def job(self, status: int, items: dict[str, dict[str, Any]] | None = None, calls: int = 0, **given: Any) -> Any:
-        """Let a job end with ``status`` and return what the chain makes of it."""
-        process = self.process
+    def job(
+        self,
+        status: int,
+        items: dict[str, dict[str, Any]] | None = None,
+        calls: int = 0,
+        resumed: int | None = None,
+        stopped: str | None = None,
+        **given: Any,
+    ) -> Any:
+        """Let a job end with ``status`` and return what the chain makes of it.
+
+        ``resumed``: evaluations of earlier jobs that it had, by default all; ``stopped``: what our monitor said of it.
+        """
+        process, resumed = self.process, self._calls if resumed is None else resumed
         outputs: dict[str, Any] = dict(given)
         if items is not None:
             outputs['results'] = Dict(account(items, AUDIT if status == 400 else None))
             done = {name: surface_path() for name, each in items.items() if each['status'] == 'finished'}
             outputs |= {'paths': done} if done else {}
         inputs = {'paths': dict(process.ctx.inputs.paths)}
-        node = self._job_node(inputs, Job(status, progress=progress(calls, self._calls, self.audit), outputs=outputs))
+        node = self._job_node(inputs, Job(status, progress=progress(calls, resumed, self.audit), outputs=outputs))
+        if stopped is not None:
+            node.base.extras.set(STOPPED_EXTRA, stopped)
         self._calls = calls
         process.ctx.iteration += 1
         process.ctx.children.append(node)
@@ -173,6 +187,23 @@ def test_patience_is_counted_anew_when_a_job_gets_on(chain: Any) -> None:
     assert made.job(303, OPEN, calls=6).status == 303
 
 
+def test_job_that_began_anew_has_to_get_further(chain: Any) -> None:
+    """Its checkpoint was lost: what it evaluates was evaluated before, and jobs may go round like that for ever."""
+    made = chain()
+    for calls, resumed, idle in ((50, 0, 0), (40, 0, 1), (50, 0, 2), (60, 50, 0), (60, 0, 1), (61, 0, 0)):
+        assert made.job(400, OPEN, calls=calls, resumed=resumed).status == 0
+        assert made.process.ctx.idle_jobs == idle
+
+
+def test_what_is_left_is_measured_anew_once_a_path_is_done(chain: Any) -> None:
+    """A job of fewer paths counts the evaluations of these alone."""
+    made = chain()
+    assert made.job(400, HALF, calls=50).status == 0
+    for calls, idle in ((20, 0), (20, 1), (25, 0)):
+        assert made.job(303, {'b': OPEN['b']}, calls=calls, resumed=15).status == 0
+        assert made.process.ctx.idle_jobs == idle
+
+
 @pytest.mark.parametrize('status', [110, 410])
 def test_memory_halves_the_processes(chain: Any, status: int) -> None:
     """Also where a job got nowhere: with half as many the next is another one."""
@@ -268,7 +299,7 @@ def test_what_a_restart_cannot_change_ends_the_chain(chain: Any, status: int) ->
 
 def test_unknown_code_of_a_scheduler_keeps_what_is_finished(chain: Any) -> None:
     made = chain()
-    ended = made.job(150, HALF)
+    ended = made.job(199, HALF)
     assert ended.status == 402
     assert set(made.process.outputs['paths']) == {'a'}
 
@@ -295,9 +326,25 @@ def test_killed_job_keeps_what_was_finished_before(chain: Any, job_node: Any) ->
 
 def test_job_without_any_output(chain: Any) -> None:
     made = chain()
-    ended = made.job(150)
+    ended = made.job(199)
     assert ended.status == 402
     assert 'paths' not in made.process.outputs
+
+
+@pytest.mark.parametrize('stopped', [None, DEAD])
+def test_stopped_by_a_monitor_is_the_end(chain: Any, stopped: str | None) -> None:
+    """Whoever wrote it wanted no more; what is finished is kept."""
+    made = chain()
+    ended = made.job(150, HALF, stopped=stopped)
+    assert (ended.status, ended.message) == (150, 'exit message 150')
+    assert set(made.process.outputs['paths']) == {'a'}
+    assert any('a monitor has ended it for good' in report for report in made.reports)
+
+
+def test_job_that_hung_is_gone_on_from(chain: Any) -> None:
+    made = chain()
+    assert made.job(150, HALF, calls=15, stopped=STALLED).status == 0
+    assert set(made.inputs.paths) == {'b'}
 
 
 # The account of several jobs
