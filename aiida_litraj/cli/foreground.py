@@ -37,7 +37,18 @@ def instantiate(builder: ProcessBuilder) -> Process:
     from .stopping import foreground_runner
 
     wait_for_locks()
+    tidy_up()
     return foreground_runner().instantiate_process(builder)
+
+
+def tidy_up() -> None:
+    """End what launches that were killed have left behind on this machine, and say so."""
+    from .left_behind import end_left_behind
+
+    for pk in end_left_behind():
+        console(stderr=True).print(
+            f'Chain {pk}, which a launch that was killed had left behind, is ended with its job.'
+        )
 
 
 def run_with_progress(process: Process, title: str = 'Barrier') -> ProcessNode:
@@ -47,12 +58,12 @@ def run_with_progress(process: Process, title: str = 'Barrier') -> ProcessNode:
     """
     from aiida.engine.utils import loop_scope
 
+    from .left_behind import sign
     from .stopping import Stop, forget_exceptions
 
+    sign(process.node)
     runner: Any = process.runner
-    words = (
-        f'Left at once: chain {process.pid} is not ended, and its job may go on (aiida-litraj status {process.pid}).'
-    )
+    words = f'Left at once: chain {process.pid} and its job are not ended. The next launch ends them.'
     stop = Stop(runner.loop, words)
     with _quiet_log() as hush, loop_scope(runner.loop), stop.listening():
         with _display(f'{title} (pk {process.pid})') as (show, say):
@@ -126,13 +137,16 @@ class Stopped(Refusal):
     title = 'Stopped'
 
     def __init__(self, node: ProcessNode, number: int, ending: Ending) -> None:
-        parts = [f'chain {node.pk} is killed', *(['its job has been told to end'] if ending.jobs else [])]
+        from .processes import LAUNCH_AGAIN, jobs_of
+
+        told = {0: [], 1: ['its job has been told to end']}.get(ending.jobs, ['its jobs have been told to end'])
+        parts = [f'chain {node.pk} is killed', *told]
         if ending.problems:
             parts = [f'chain {node.pk} is killed', *ending.problems]
-        kept = 'What was computed is kept: the same launch again goes on from there.'
+        begun = any(job.get_job_id() is not None for job in jobs_of(node))
         super().__init__(
             ', and '.join(parts),
-            kept if ending.jobs else 'Nothing was computed yet.',
+            LAUNCH_AGAIN if begun else 'Nothing was computed yet.',
             pk=node.pk,
             uuid=node.uuid,
         )

@@ -102,7 +102,12 @@ class Request:
 )
 @click.option('--device', metavar='DEVICE', help='auto, cpu, cuda or cuda:N.')
 @click.option('--processes', type=click.IntRange(min=1), metavar='N', help='Worker processes on a CPU.')
-@click.option('--cache/--no-cache', default=None, help='Reuse an equal job of before.  [default: as the profile says]')
+@click.option(
+    '--cache/--no-cache',
+    default=None,
+    help='Reuse an equal job of before; without, begin anew also where one was stopped.  '
+    '[default: as the profile says]',
+)
 @click.option('--daemon', is_flag=True, help='Leave it to the daemon and return at once.')
 @json_option
 @with_profile

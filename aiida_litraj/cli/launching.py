@@ -38,7 +38,10 @@ def launch_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option('--device', metavar='DEVICE', help='auto, cpu, cuda or cuda:N.'),
         click.option('--processes', type=click.IntRange(min=1), metavar='N', help='Worker processes on a CPU.'),
         click.option(
-            '--cache/--no-cache', default=None, help='Reuse equal jobs of before.  [default: as the profile says]'
+            '--cache/--no-cache',
+            default=None,
+            help='Reuse equal jobs of before; without, begin anew also where one was stopped.  '
+            '[default: as the profile says]',
         ),
         click.option('--daemon', is_flag=True, help='Leave it to the daemon and return at once.'),
         json_option,
@@ -137,7 +140,9 @@ def submit(builder: ProcessBuilder, as_json: bool) -> None:
     from aiida.engine import submit as send
 
     from ..codes.daemon import ensure_daemon
+    from .foreground import tidy_up
 
+    tidy_up()
     with refusals():
         state = ensure_daemon()
         chain = send(builder)

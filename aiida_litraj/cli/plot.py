@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 def plot(pk: str, output: Path | None, as_json: bool) -> None:
     """Draw the result of the chain PK (or of the chain that node PK belongs to).
 
-    Of a barrier: images, and the spline through them with their forces as slopes.
+    Of a barrier: images, and the spline through them with their forces as slopes. Of a robustness grid: who survived in
+    each cell. Of a melt-quench: density and structure of the stages. Of a conductivity: the Arrhenius line and the
+    mean-square displacements.
 
     \b
     Examples:

@@ -16,6 +16,7 @@ KEYS = (
     'n_images', 'profile_ev', 'natoms', 'potential_sha256', 'warnings',
 )  # fmt: skip
 """What ``--json`` of a barrier has at least."""
+LAUNCH_AGAIN = 'What was computed is kept: the same launch again goes on from there.'
 
 
 def load_any(text: str) -> Node:
@@ -151,6 +152,10 @@ def _state(process: ProcessNode) -> str:
 
 def unfinished(process: ProcessNode) -> Refusal:
     """Return what to say of a process whose result is asked for before it has ended."""
+    from .left_behind import LEFT_BEHIND, is_left_behind
+
+    if is_left_behind(process):
+        return Refusal(f'process {process.pk} {LEFT_BEHIND}', LAUNCH_AGAIN, pk=process.pk, uuid=process.uuid)
     return Refusal(
         f'process {process.pk} has not ended yet, it is {_state(process)}',
         f'Its progress: aiida-litraj status {process.pk}',

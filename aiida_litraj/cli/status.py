@@ -44,6 +44,7 @@ def status(pk: str, as_json: bool) -> None:
 def _state(process: ProcessNode) -> tuple[dict[str, Any], Progress | None]:
     """Return the state of a process as ``--json`` prints it, and the progress of its running job."""
     from .chains import CHAINS
+    from .left_behind import is_left_behind
     from .live import running_job, seconds_left
     from .processes import entry_point, jobs_of, result_of
     from .replicas import replicas_of
@@ -55,6 +56,7 @@ def _state(process: ProcessNode) -> tuple[dict[str, Any], Progress | None]:
         'process': entry_point(process) or process.process_label,
         'state': process.process_state.value if process.process_state else None,
         'finished': process.is_terminated,
+        'left_behind': is_left_behind(process),
         'exit_status': process.exit_status,
         'exit_message': process.exit_message or None,
         'jobs': [_job(job) for job in jobs],
@@ -88,7 +90,9 @@ def _look(job: CalcJobNode) -> tuple[Progress | None, str | None]:
 
 
 def _job(job: CalcJobNode) -> dict[str, Any]:
-    scheduler_state = job.get_scheduler_state()
+    from ..workflows.resume import resumed_from
+
+    scheduler_state, before = job.get_scheduler_state(), resumed_from(job)
     return {
         'pk': job.pk,
         'computer': job.computer.label if job.computer else None,
@@ -98,10 +102,12 @@ def _job(job: CalcJobNode) -> dict[str, Any]:
         'exit_status': job.exit_status,
         'exit_message': job.exit_message or None,
         'from_cache': bool(job.base.caching.is_created_from_cache),
+        'goes_on_from': None if before is None else before.pk,
     }
 
 
 def _print(process: ProcessNode, content: dict[str, Any], progress: Progress | None) -> None:
+    from .left_behind import LEFT_BEHIND
     from .live import describe, describe_item
 
     print_pairs(
@@ -111,6 +117,7 @@ def _print(process: ProcessNode, content: dict[str, Any], progress: Progress | N
             ('message', content['exit_message']),
             ('progress', None if progress is None else describe(progress)),
             ('', content['progress_problem']),
+            ('left behind', f'it {LEFT_BEHIND}' if content['left_behind'] else None),
         ]
     )
     if content['replicas']:
@@ -129,20 +136,25 @@ def _print(process: ProcessNode, content: dict[str, Any], progress: Progress | N
                 job['job_id'],
                 'from the cache' if job['from_cache'] else job['scheduler_state'] or job['state'],
                 job['exit_status'],
+                None if job['goes_on_from'] is None else f'goes on from job {job["goes_on_from"]}',
             )
             for job in content['jobs']
         ]
-        print_table(None, ('>job', 'computer', 'id there', 'state', '>exit'), rows)
+        print_table(None, ('>job', 'computer', 'id there', 'state', '>exit', ''), rows)
     click.echo(_next(process, content))
 
 
 def _next(process: ProcessNode, content: dict[str, Any]) -> str:
     """Return what to type next."""
+    from .processes import LAUNCH_AGAIN
+
     if content['result'] is not None:
         from .processes import kind_of
 
         line = kind_of(process).call('line', content['result'])
         return f'{line}. All of it: aiida-litraj show {process.pk}; picture: aiida-litraj plot {process.pk}'
+    if content['left_behind'] or content['state'] == 'killed':
+        return f'{LAUNCH_AGAIN} Log: verdi process report {process.pk}'
     if content['finished']:
         return f'Log: verdi process report {process.pk}'
     return f'Again: aiida-litraj status {process.pk}; log: verdi process report {process.pk}'
