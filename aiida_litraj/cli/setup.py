@@ -89,6 +89,7 @@ def setup(
         from ..codes.configuration import Configuration, read_configuration
         from ..codes.environment import Environment
         from ..codes.profile import load_or_create
+        from ..codes.write_ahead import write_ahead
 
         plan = read_configuration(config) if config is not None else Configuration()
         if name is not None:
@@ -96,7 +97,7 @@ def setup(
             plan = Configuration(environments=(one,))
         profile = load_or_create(ctx.find_root().obj)
         report = _Report(as_json)
-        report.profile(profile.name, profile.created, profile.folder)
+        report.profile(profile.name, profile.created, profile.folder, write_ahead())
         report.computer(*ensure_localhost(work_dir, poll_interval))
         for entry in plan.computers:
             report.computer(*ensure_computer(entry))
@@ -143,9 +144,15 @@ class _Report:
         else:
             yield
 
-    def profile(self, name: str, created: bool, folder: str) -> None:
-        self._content['profile'] = {'name': name, 'created': created, 'folder': folder}
+    def profile(self, name: str, created: bool, folder: str, ahead: bool | None) -> None:
+        self._content['profile'] = {'name': name, 'created': created, 'folder': folder, 'write_ahead': ahead}
         self._say(f'Profile {name}: {"made in " + folder if created else "in use"}')
+        if ahead is False:
+            self._say(
+                'Its SQLite file has no write-ahead log (it is in use just now, or on a network file system): on a '
+                'busy machine the daemon may stop with "database is locked". Run setup again when nothing uses the '
+                'profile, or take a local disk or PostgreSQL.'
+            )
 
     def computer(self, computer: Any, created: bool) -> None:
         self._content['computers'].append({'label': computer.label, 'created': created})

@@ -33,6 +33,7 @@ def test_nothing_works_before_setup_and_it_says_so(tmp_path: Path) -> None:
 def test_setup_makes_profile_computer_and_code(installation: Installation, set_up: dict[str, Any]) -> None:
     assert set_up['profile']['created']
     assert set_up['profile']['folder'].startswith(str(installation.folder))
+    assert set_up['profile']['write_ahead'] is True
     assert [computer['label'] for computer in set_up['computers']] == ['localhost']
     (code,) = set_up['codes']
     assert (code['name'], code['state'], code['hidden']) == ('toy', 'new', None)

@@ -1,4 +1,4 @@
-"""A profile on SQLite waits for another process that writes, longer than SQLite would by itself."""
+"""A profile on SQLite waits for another process that writes, and not for one that reads."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from aiida.orm import Int
 from sqlalchemy import text
 
 from aiida_litraj.codes.profile import LOCK_MILLISECONDS, wait_for_locks
+from aiida_litraj.codes.write_ahead import on_network, write_ahead
 
 BY_ITSELF_S = 5.0
 """After which Python's SQLite gives up."""
@@ -42,3 +43,29 @@ def test_a_write_waits_for_one_that_takes_long(aiida_profile_clean: Any) -> None
     assert held.wait(10.0)
     assert Int(2).store().is_stored
     thread.join()
+
+
+def test_a_write_does_not_wait_for_one_that_reads(aiida_profile_clean: Any) -> None:
+    """Who reads for long keeps the commit of another from its lock, unless there is a write-ahead log."""
+    session = get_manager().get_profile_storage().get_session()
+    if session.get_bind().dialect.name != 'sqlite':
+        assert write_ahead() is None
+        return
+    Int(1).store()
+    other = sqlite3.connect(session.get_bind().url.database, timeout=0.1)
+    assert write_ahead() is True
+    reading = other.execute('SELECT id FROM db_dbuser UNION ALL SELECT id FROM db_dbnode')
+    before = reading.fetchone()
+    session.execute(text('PRAGMA busy_timeout = 100'))
+    assert Int(2).store().is_stored
+    assert write_ahead() is True
+    assert before is not None and len(reading.fetchall()) == 1, 'the reader sees what was there when it began'
+    other.close()
+
+
+def test_not_on_a_network(tmp_path: Path) -> None:
+    mounts = tmp_path / 'mounts'
+    mounts.write_text(f'disk / ext4 rw 0 0\nserver:/home {tmp_path}/my\\040home nfs4 rw 0 0\n')
+    assert on_network(tmp_path / 'my home' / 'database.sqlite', mounts)
+    assert not on_network(tmp_path / 'database.sqlite', mounts)
+    assert not on_network(tmp_path / 'my home' / 'database.sqlite', tmp_path / 'none')
