@@ -19,9 +19,14 @@ def check_child(chain: type[EngineBaseWorkChain], job: Mapping[str, Any], name: 
     :raises ValueError: as the chain, with the name in front.
     """
     port = chain.spec().inputs[chain.task()]
-    problem = port.validate(port.pre_process(dict(job)))
+    problem = port.validate(port.pre_process(_thawed(job)))
     if problem is not None:
         raise ValueError(f'{name}: {problem.message}')
+
+
+def _thawed(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return inputs that defaults can be put into: those that a process is validated with are frozen all the way."""
+    return {name: _thawed(value) if isinstance(value, Mapping) else value for name, value in inputs.items()}
 
 
 def check_options(options: Mapping[str, Any], job: type[LitrajCalcJob], name: str) -> None:
