@@ -73,6 +73,10 @@ def _state(process: ProcessNode) -> tuple[dict[str, Any], Progress | None]:
         content['progress'] = None if progress is None else progress.model_dump(mode='json')
         content['seconds_left'] = None if progress is None else seconds_left(progress)
     content['replicas'] = replicas_of(process, job, progress)
+    if process.is_terminated:
+        # How far the engine came with them stands in its checkpoint, which is for the next job to read.
+        for row in content['replicas']:
+            row.update({'state': 'stopped', 'time_ps': None} if row['state'] == 'waiting' else {})
     if process.is_terminated and entry_point(process) in CHAINS:
         content['result'] = result_of(process)
     return content, progress
