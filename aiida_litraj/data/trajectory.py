@@ -195,7 +195,9 @@ class MdTrajectoryData(ArrayData):
         return self._end()['velocities']
 
     def end_structure(self) -> StructureData:
-        """Return the structure at the last step, exact, wrapped into the cell.
+        """Return the structure at the last step, exact, wrapped into the cell, for looking at.
+
+        Stored, it would come from nowhere: what is computed with is made by ``litraj.extract_frame``.
 
         :raises ValueError: if the replica was cut off.
         """
@@ -203,7 +205,7 @@ class MdTrajectoryData(ArrayData):
         return _structure(Atoms(self.numbers, positions=end['positions'], cell=end['cell'], pbc=self.pbc))
 
     def step_structure(self, index: int) -> StructureData:
-        """Return a frame as a structure, wrapped into the cell.
+        """Return a frame as a structure, wrapped into the cell, for looking at; see ``end_structure``.
 
         :raises IndexError: if there is no such frame.
         """
@@ -221,7 +223,8 @@ class MdTrajectoryData(ArrayData):
     def frames(self, indices: int | slice | Iterable[int] = slice(None), wrapped: bool = True) -> Frames:
         """Return frames as configurations labelled by the potential: energy and stress; forces are not recorded.
 
-        ``FramesData.from_frames`` makes a node of them. The info of each has its ``step`` and ``time_fs``.
+        The info of each has its ``step`` and ``time_fs``. ``FramesData.from_frames`` makes a node of them, in a
+        calculation function of yours if the graph is to know where they are from.
 
         :param wrapped: bring the atoms into the cell.
         :raises IndexError: if there is no such frame.

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from aiida.common.exceptions import ValidationError
-from aiida.orm import QueryBuilder, load_node
+from aiida.orm import Int, QueryBuilder, load_node
+from aiida.plugins import CalculationFactory
 from aiida.tools import delete_nodes
 from aiida.tools.archive import create_archive, import_archive
 
@@ -21,6 +22,8 @@ NUMBERS = (3, 3, 16)
 N_FRAMES = 5
 CELL = np.array([[4.0, 0.0, 0.0], [0.5, 5.0, 0.0], [0.0, 0.3, 6.0]])
 PRESSURE_GPA = 0.5
+FOURTEEN_DIGITS = 1e-13
+"""Relative: what a database keeps of an attribute, of which a structure is made."""
 
 
 def frame(step: int, seed: int) -> dict[str, Any]:
@@ -184,6 +187,29 @@ def test_structures(written: Any) -> None:
     end = node.end_structure()
     np.testing.assert_array_equal(end.cell, END['cell'])
     np.testing.assert_allclose(end.get_ase().positions, END['positions'], atol=1e-12)
+
+
+def test_structure_in_the_graph(written: Any) -> None:
+    """A frame, and the end, with the trajectory as what they were created from."""
+    trajectory = MdTrajectoryData.from_records(*written(), END).store()
+    extract_frame = CalculationFactory('litraj.extract_frame')
+    frame_numbers: tuple[dict[str, Int], ...] = ({'frame': Int(2)}, {'frame': Int(-1)}, {})
+    found = [extract_frame(trajectory, **given) for given in frame_numbers]
+    for structure, expected in zip(found, (trajectory.to_ase(2), trajectory.to_ase(-1), None)):
+        creator = load_node(structure.uuid).creator
+        assert creator.inputs.trajectory.uuid == trajectory.uuid
+        assert creator.process_type == 'aiida.calculations:litraj.extract_frame'
+        positions, cell = (END['positions'], END['cell'])
+        if expected is not None:
+            positions, cell = expected.positions, expected.cell.array
+        np.testing.assert_allclose(structure.cell, cell, rtol=FOURTEEN_DIGITS)
+        way = (structure.get_ase().positions - positions) @ np.linalg.inv(cell)
+        np.testing.assert_allclose(way, np.rint(way), atol=1e-12)  # the same but for whole cells
+        assert list(structure.get_ase().symbols) == ['Li', 'Li', 'S']
+    with pytest.raises(IndexError, match='there is no frame 5, only 5'):
+        extract_frame(trajectory, Int(5))
+    with pytest.raises(ValueError, match='nothing to go on from'):
+        extract_frame(MdTrajectoryData.from_records(*written(1)))
 
 
 def test_what_makes_no_trajectory(written: Any) -> None:
