@@ -12,29 +12,6 @@ import click
 json_option = click.option('--json', 'as_json', is_flag=True, help='Print JSON and nothing else.')
 
 
-class HopType(click.ParamType):
-    """A hop as ``SOURCE,TARGET,I,J,K``: two sites and the cell offset of the target."""
-
-    name = 'hop'
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        parts = str(value).replace(' ', '').strip('()[]').split(',')
-        try:
-            numbers = tuple(int(part) for part in parts)
-        except ValueError:
-            numbers = ()
-        if len(numbers) != 5:
-            self.fail(
-                f'{value!r} is not a hop: write five whole numbers, source site, target site and the cell offset of '
-                'the target, for example 0,6,0,0,0',
-                param,
-                ctx,
-            )
-        return numbers
-
-
 def parse_overrides(values: tuple[str, ...]) -> dict[str, Any]:
     """Return nested overrides of a protocol from ``key.path=value`` texts; values are read as YAML.
 
