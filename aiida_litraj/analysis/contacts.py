@@ -1,9 +1,8 @@
-"""Pairs of atoms within a distance, and the closest ones, in any periodic cell, however skewed or small."""
+"""Pairs of atoms within a distance in any periodic cell, however skewed or small."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,12 +13,8 @@ from scipy.spatial import cKDTree
 from ..contract.arrays import Array
 from .crystals import Flags, complete_cell
 
-CONTACT_ANG = 1.0
-"""Atoms closer than this are in contact: LiPS-25 counts frames with any distance of 1 Ang or less."""
-DENSEST = 1.13
-"""In any periodic packing of points of number density n, two are closer than (sqrt(2) / n)^(1/3) = 1.122 n^(-1/3)."""
 MOST_IMAGES = 2_000_000
-"""More images of atoms mean a cell that has collapsed."""
+"""More images of atoms mean a cell that has collapsed, or a cutoff that nobody means."""
 
 
 @dataclass(frozen=True)
@@ -34,23 +29,6 @@ class Pairs:
     first: npt.NDArray[np.int64]
     second: npt.NDArray[np.int64]
     distances: Array
-
-
-@dataclass(frozen=True)
-class Contacts:
-    """Contacts in each of F frames.
-
-    :ivar closest_ang: (F,), distance of the two closest atoms, infinite for one atom without periodicity.
-    :ivar counts: (F,), number of pairs in contact, each once.
-    """
-
-    closest_ang: Array
-    counts: npt.NDArray[np.int64]
-
-    @property
-    def frames_with_contact(self) -> int:
-        """Number of frames with at least one contact."""
-        return int((self.counts > 0).sum())
 
 
 def pairs_within(positions: Array, cell: Array, pbc: Flags, cutoff: float) -> Pairs:
@@ -73,18 +51,12 @@ def pairs_within(positions: Array, cell: Array, pbc: Flags, cutoff: float) -> Pa
 
 def _images(positions: Array, cell: Array, pbc: Flags, cutoff: float) -> tuple[Array, npt.NDArray[np.int64]]:
     """Return wrapped positions (n, 3) followed by images that can be within the cutoff of one of them, and whose."""
+    lattice, reach = reach_of(len(positions), cell, pbc, cutoff)
     pbc = np.broadcast_to(np.asarray(pbc, dtype=bool), (3,))
-    lattice = minkowski_reduce(complete_cell(cell), pbc=pbc)[0] if pbc.any() else np.eye(3)
     inverse = np.linalg.inv(lattice)
     fractional = positions @ inverse
     fractional[:, pbc] -= np.floor(fractional[:, pbc])
-    reach = np.where(pbc, cutoff * np.linalg.norm(inverse, axis=0), 0.0)  # in units of the cell, across its faces
     steps = np.ceil(reach).astype(np.int64)
-    if len(positions) * np.prod(2.0 * steps + 1.0) > MOST_IMAGES:
-        raise ValueError(
-            f'a cell of {abs(np.linalg.det(lattice)):.3g} Ang^3 with {len(positions)} atoms is too flat or too small '
-            f'for neighbours up to {cutoff:g} Ang'
-        )
     shifts = np.array(list(itertools.product(*(range(-step, step + 1) for step in steps))), dtype=float)
     shifts = shifts[np.argsort(abs(shifts).sum(axis=1), kind='stable')]  # none first
     placed = (fractional[None, :, :] + shifts[:, None, :]).reshape(-1, 3)
@@ -94,31 +66,17 @@ def _images(positions: Array, cell: Array, pbc: Flags, cutoff: float) -> tuple[A
     return np.asarray(placed[near] @ lattice), origin[near]
 
 
-def closest_distance(positions: Array, cell: Array, pbc: Flags) -> float:
-    """Return the smallest distance in Ang between any two atoms or images; infinite for one atom alone."""
-    if not np.asarray(pbc).any():
-        if len(positions) < 2:
-            return float('inf')
-        return float(cKDTree(positions).query(positions, k=2)[0][:, 1].min())
-    if np.asarray(pbc).all():
-        cutoff = DENSEST * (abs(np.linalg.det(cell)) / len(positions)) ** (1.0 / 3.0)
-        return float(pairs_within(positions, cell, pbc, cutoff).distances.min())
-    lengths = np.linalg.norm(np.asarray(cell)[np.asarray(pbc, dtype=bool)], axis=1)
-    return float(pairs_within(positions, cell, pbc, float(lengths.min()) * (1.0 + 1e-9)).distances.min())
+def reach_of(n_atoms: int, cell: Array, pbc: Flags, cutoff: float) -> tuple[Array, Array]:
+    """Return the reduced cell (3, 3) and how far a cutoff reaches across its faces (3,), in units of the cell.
 
-
-def count_contacts(
-    frames: Iterable[Array], cells: Iterable[Array], pbc: Flags, distance_ang: float = CONTACT_ANG
-) -> Contacts:
-    """Return the contacts of frames: positions (n, 3) and cells (3, 3) in Ang, both of any length.
-
-    :raises ValueError: if positions or cell of a frame are not finite, or a cell has collapsed.
+    :raises ValueError: if atoms would have more than ``MOST_IMAGES`` images as far as that.
     """
-    closest, counts = [], []
-    for number, (positions, cell) in enumerate(zip(frames, cells)):
-        if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
-            raise ValueError(f'frame {number} is not finite')
-        closest.append(closest_distance(positions, cell, pbc))
-        near = closest[-1] <= distance_ang
-        counts.append(len(pairs_within(positions, cell, pbc, distance_ang).distances) // 2 if near else 0)
-    return Contacts(np.array(closest), np.array(counts, dtype=np.int64))
+    pbc = np.broadcast_to(np.asarray(pbc, dtype=bool), (3,))
+    lattice = minkowski_reduce(complete_cell(cell), pbc=pbc)[0] if pbc.any() else np.eye(3)
+    reach = np.where(pbc, cutoff * np.linalg.norm(np.linalg.inv(lattice), axis=0), 0.0)
+    if n_atoms * np.prod(2.0 * np.ceil(reach) + 1.0) > MOST_IMAGES:
+        raise ValueError(
+            f'a cell of {abs(np.linalg.det(lattice)):.3g} Ang^3 with {n_atoms} atoms is too flat or too small for '
+            f'neighbours up to {cutoff:g} Ang'
+        )
+    return lattice, reach

@@ -14,7 +14,8 @@ from ..contract.arrays import Array
 AVOGADRO_ANG3_PER_CM3 = 0.602214076
 """Of the Avogadro constant times 1e-24: g/mol per Ang^3 is 1/0.602 g/cm^3."""
 DENSEST_FRACTION = 0.7405
-"""Volume fraction of the densest packing of equal spheres (Kepler)."""
+"""Volume fraction of the densest packing of equal spheres (Kepler; proved by T. C. Hales). Unequal ones can fill more
+if small ones are put into the holes between large ones, which random places do not find."""
 RANDOM_FRACTION = 0.64
 """Of the densest random packing of equal spheres (J. D. Bernal, G. D. Scott)."""
 ATTEMPTS = (10, 40, 150, 300)
@@ -124,7 +125,7 @@ def _table(composition: Mapping[str, int], min_distances_ang: Mapping[str, float
 
 
 def _check_room(composition: Mapping[str, int], table: Array, length: float, density: float) -> None:
-    """Refuse what cannot be packed by any means.
+    """Refuse what cannot be packed, of unequal spheres also what random places would not find.
 
     :raises ValueError: naming what is too large.
     """
@@ -139,8 +140,9 @@ def _check_room(composition: Mapping[str, int], table: Array, length: float, den
     if fraction > DENSEST_FRACTION:
         raise ValueError(
             f'{_formula(composition)} at density_g_per_cm3 = {density:g} cannot be packed with '
-            f'{_distances(elements, table)}: spheres of these sizes would fill {fraction:.0%} of the cell, more than '
-            f'the densest packing of equal ones, {DENSEST_FRACTION:.0%}; lower the density or the distances'
+            f'{_distances(elements, table)}: spheres of these sizes would fill {fraction:.0%} of the cell. Equal '
+            f'ones fill {DENSEST_FRACTION:.0%} at most, and unequal ones at random places no more; lower the density '
+            'or the distances'
         )
 
 

@@ -6,12 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ToContext, WorkChain
 from aiida.orm import AbstractCode, ArrayData, Computer, Dict, StructureData, to_aiida_type
 
+from ..analysis.contacts import reach_of
+from ..analysis.melt_quench import CUTOFFS_ANG
 from ..calculations.base import register_exit_codes
-from ..calculations.functions.analyse_melt_quench import analyse_melt_quench, read_analysis
+from ..calculations.functions.analyse_melt_quench import (
+    AnalysisRequest,
+    analyse_melt_quench,
+    read_analysis,
+)
 from ..calculations.functions.extract_snapshots import extract_snapshots
 from ..calculations.functions.plan_melt_quench import (
     REPLICA,
@@ -133,32 +140,33 @@ class MeltQuenchWorkChain(ProtocolMixin, WorkChain):
         if 'results' in chain.outputs:
             self.out('results', chain.outputs.results)
         trajectories = dict(chain.outputs.trajectories) if 'trajectories' in chain.outputs else {}
-        if REPLICA in trajectories:
-            self._analyse(trajectories[REPLICA])
+        failed = self._analyse(trajectories[REPLICA]) if REPLICA in trajectories else None
         if chain.is_finished_ok:
-            return None
+            return failed
         if chain.is_killed:
             return self.exit_codes.ERROR_SUB_PROCESS_KILLED
         if not chain.is_finished:
             return self.exit_codes.ERROR_SUB_PROCESS_EXCEPTED
         return ExitCode(chain.exit_status, chain.exit_message)
 
-    def _analyse(self, trajectory: MdTrajectoryData) -> None:
-        """Make stages and snapshots of a trajectory that has frames after its start."""
+    def _analyse(self, trajectory: MdTrajectoryData) -> ExitCode | None:
+        """Make stages and snapshots of a trajectory; return why there are no stages, if they cannot be analysed."""
         self.out('trajectory', trajectory)
         plan = read_melt_quench(self.inputs.schedule.get_dict())
-        made = analyse_melt_quench(
+        made, node = analyse_melt_quench.run_get_node(
             trajectory, self.inputs.schedule, self.inputs.analysis, metadata={'call_link_label': 'analyse_melt_quench'}
         )
-        self.out('stages', made['stages'])
-        if made['stages']['stages']:
-            self.out('distributions', made['distributions'])
+        if node.is_finished_ok:
+            self.out('stages', made['stages'])
+            if made['stages']['stages']:
+                self.out('distributions', made['distributions'])
         first = plan.spans()[-1].stop_ps / plan.n_snapshots
         if trajectory.times_ps[-1] >= first * (1.0 - 1e-9):
             snapshots = extract_snapshots(
                 trajectory, self.inputs.schedule, metadata={'call_link_label': 'extract_snapshots'}
             )
             self.out('snapshots', snapshots)
+        return None if node.is_finished_ok else ExitCode(node.exit_status, node.exit_message)
 
 
 def check_melt_quench_inputs(inputs: Mapping[str, Any]) -> None:
@@ -166,8 +174,7 @@ def check_melt_quench_inputs(inputs: Mapping[str, Any]) -> None:
 
     :raises ValueError: naming the input, its value and the remedy.
     """
-    if inputs.get('analysis', None) is not None:
-        read_analysis(inputs['analysis'].get_dict())
+    asked = None if inputs.get('analysis', None) is None else read_analysis(inputs['analysis'].get_dict())
     md = (inputs.get('md', None) or {}).get('md', None) or {}
     if inputs.get('schedule', None) is None or md.get('parameters', None) is None:
         return
@@ -177,13 +184,16 @@ def check_melt_quench_inputs(inputs: Mapping[str, Any]) -> None:
     check_velocities_made(parameters, 'dynamics')
     for k, segment in enumerate(replica_of(plan)['schedule']):
         check_segment(Segment.model_validate(segment), parameters, f'schedule[{k}]')
-    check_frames(plan, parameters)
+    if asked is not None:
+        check_frames(plan, parameters, asked.averaged_share)
     structure, potential = inputs.get('structure', None), md.get('potential', None)
     if structure is None:
         return
     check_structure(structure, 'structure')
     check_masses(structure, 'structure')
     check_in_ensemble(structure, 'structure', parameters, potential)
+    if asked is not None:
+        check_analysis(structure, asked)
     if potential is not None:
         check_elements(potential, {kind.symbol for kind in structure.kinds})
         check_images(structure, 'structure', potential)
@@ -193,18 +203,41 @@ def check_melt_quench_inputs(inputs: Mapping[str, Any]) -> None:
             check_child(MdBaseWorkChain, {**md, 'structures': {STRUCTURE: structure}, 'replicas': replicas}, 'md.md')
 
 
-def check_frames(plan: MeltQuench, parameters: MdParameters) -> None:
-    """Refuse a schedule with a stage without frames, or with fewer frames than snapshots.
+def check_analysis(structure: StructureData, asked: AnalysisRequest) -> None:
+    """Refuse neighbours of elements that are not there, and distances over too many images of the cell.
+
+    The pairs of the Li-P-S system, which the protocols have, are left out where they are not there.
+
+    :raises ValueError: naming the field and its value.
+    """
+    there = {kind.symbol for kind in structure.kinds}
+    for pair, cutoff in asked.cutoffs_ang.items():
+        if pair not in CUTOFFS_ANG and not set(pair.split('-')) <= there:
+            raise ValueError(
+                f'analysis.cutoffs_ang.{pair} = {cutoff:g}: the structure is made of {", ".join(sorted(there))}; leave '
+                'it out'
+            )
+    reach = max(asked.max_distance_ang, *asked.cutoffs_ang.values(), 0.0)
+    name = 'max_distance_ang' if reach == asked.max_distance_ang else 'cutoffs_ang'
+    try:
+        reach_of(len(structure.sites), np.array(structure.cell), np.array(structure.pbc), reach)
+    except ValueError as error:
+        raise ValueError(f'analysis.{name} = {reach:g}: {error}; take a shorter distance') from error
+
+
+def check_frames(plan: MeltQuench, parameters: MdParameters, averaged_share: float) -> None:
+    """Refuse a schedule with a stage without frames to average over, or with fewer frames than snapshots.
 
     :raises ValueError: naming it.
     """
     interval = parameters.frame_interval_fs
     for span in plan.spans():
         duration = (span.stop_ps - span.start_ps) * FEMTOSECONDS_OF_PS
-        if duration < interval * (1.0 - 1e-9):
+        if averaged_share * duration < interval * (1.0 - 1e-9):
             raise ValueError(
-                f'schedule: the stage {span.name} takes {duration:g} fs, less than dynamics.frame_interval_fs = '
-                f'{interval:g}: there would be no frame of it; take frames more often'
+                f'schedule: the stage {span.name} takes {duration:g} fs, and the last {averaged_share * duration:g} of '
+                f'them (analysis.averaged_share = {averaged_share:g}) are less than dynamics.frame_interval_fs = '
+                f'{interval:g}: there might be no frame to average over; take frames more often'
             )
     frames = int(plan.spans()[-1].stop_ps * FEMTOSECONDS_OF_PS / interval * (1.0 + 1e-9))
     if plan.n_snapshots > frames:

@@ -75,6 +75,12 @@ def test_places_are_random() -> None:
         ({'Li': 5, 'S': 5}, 2.0, {'Li-S': 1.0, 'S-Li': 2.0}, ['S-Li is given twice, as 1 and 2']),
         ({'Li': 1}, 2.0, {'Li-Li': 5.0}, ['Li-Li 5 Ang', 'its own image', 'more atoms']),
         ({'Ar': 100}, 2.6534, {'Ar-Ar': 3.4}, ['density_g_per_cm3 = 2.6534', 'Ar-Ar 3.4', '82%', 'lower the density']),
+        (
+            {'Ar': 100, 'He': 9},
+            2.6534,
+            {'Ar-Ar': 3.4, 'Ar-He': 2.2, 'He-He': 1.0},
+            ['Equal ones fill 74% at most, and un'],
+        ),
         ({'Ar': 40}, 2.6534, {'Ar-Ar': 3.25}, ['cannot be packed at random', 'jams', 'Lower the density']),
     ],
 )

@@ -31,10 +31,14 @@ def cached() -> Iterator[None]:
 
 @pytest.fixture
 def quench(engine_code: Any, computer: Any) -> Any:
-    def make(structure: StructureData, schedule: Any = None, **dynamics: Any) -> Any:
+    def make(structure: StructureData, schedule: Any = None, share: float = 0.5, **dynamics: Any) -> Any:
         builder = MeltQuenchWorkChain.get_builder_from_protocol(
             engine_code, potential('morse'), structure, computer=computer, options={'processes': 1},
-            overrides={'schedule': {**SCHEDULE, **(schedule or {})}, 'dynamics': {**OFTEN, **dynamics}},
+            overrides={
+                'schedule': {**SCHEDULE, **(schedule or {})},
+                'dynamics': {**OFTEN, **dynamics},
+                'analysis': {'averaged_share': share},
+            },
         )  # fmt: skip
         return run_get_node(builder)
 
@@ -47,7 +51,7 @@ def test_stages_of_a_crystal(quench: Any) -> None:
     assert node.is_finished_ok, (node.exit_status, node.exit_message)
     stages = outputs['stages']['stages']
     assert [stage['name'] for stage in stages] == ['melt', 'quench', 'glass']
-    assert [stage['n_frames'] for stage in stages] == [10, 20, 10]
+    assert [stage['n_frames'] for stage in stages] == [5, 10, 5]  # of their last half
     assert [stage['stop_ps'] for stage in stages] == pytest.approx([0.04, 0.12, 0.16])
     assert all(stage['motifs'] is None for stage in stages)
     drawn = stages_from(outputs['stages'].get_dict(), outputs['distributions'])
@@ -86,7 +90,7 @@ def thiophosphate() -> StructureData:
 def test_one_anion_is_counted_in_every_frame(quench: Any) -> None:
     """Known: one PS4. With frames only 2 fs apart from the start it cannot have changed."""
     few = {'melt_temperature_k': 2.0, 'end_temperature_k': 1.0, 'melt_ps': 0.002, 'quench_ps': 0.002, 'hold_ps': 0.002}
-    outputs, _ = quench(thiophosphate(), {**few, 'n_snapshots': 3}, frame_interval_fs=2.0, thermo_interval_fs=2.0)
+    outputs, _ = quench(thiophosphate(), {**few, 'n_snapshots': 3}, 1.0, frame_interval_fs=2.0, thermo_interval_fs=2.0)
     for stage in outputs['stages']['stages']:
         assert stage['motifs'] == {'ps4': 1.0, 'p2s7': 0.0, 'p2s6': 0.0, 'other': 0.0, 'free_sulfur': 0.0}
         assert stage['coordination']['P-S'] == {'mean': 4.0, 'shares': {'4': 1.0}}

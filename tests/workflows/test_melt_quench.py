@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aiida_litraj.calculations.functions.analyse_melt_quench import read_analysis, stages_of
 from aiida_litraj.calculations.functions.extract_snapshots import choose, stage_at
 from aiida_litraj.calculations.functions.plan_melt_quench import read_melt_quench, replica_of
+from aiida_litraj.contract.trajectory import Header, RecordWriter
+from aiida_litraj.data import MdTrajectoryData
 from aiida_litraj.workflows.melt_quench import MeltQuenchWorkChain
 from tests.fixtures.nodes import fcc, of_lithium_6, potential
 
@@ -62,6 +65,35 @@ def test_snapshots_are_at_even_times() -> None:
         choose(times[:5], plan)
 
 
+def fading(tmp_path: Any, last_step: int = 40) -> MdTrajectoryData:
+    """Two atoms 2 Ang apart until the middle of each stage of ``SCHEDULE``, 3 Ang after it; a frame each 100 fs."""
+    writer = RecordWriter(tmp_path / f'x{last_step}.frames', Header('frames', (3, 3), (True,) * 3))
+    for step in range(last_step + 1):
+        settled = step in (*range(6, 11), *range(21, 31), *range(36, 41))
+        positions = np.array([[0.0, 0.0, 0.0], [3.0 if settled else 2.0, 0.0, 0.0]])
+        values = {'step': step, 'time_fs': 100.0 * step, 'positions': positions, 'cell': 10.0 * np.eye(3)}
+        writer.append(values)
+    return MdTrajectoryData.from_records(tmp_path / f'x{last_step}.frames')
+
+
+def test_stages_are_averaged_over_their_last_part(tmp_path: Any) -> None:
+    """Known: in the last half of each stage the only neighbour is at 3 Ang in every frame, before at 2 Ang."""
+    plan = read_melt_quench(SCHEDULE)
+    asked = {'max_distance_ang': 4.0, 'shell_ang': 0.1, 'cutoffs_ang': {'Li-Li': 2.5}}
+    stages, whole = (
+        stages_of(fading(tmp_path), plan, read_analysis({**asked, 'averaged_share': share})) for share in (0.5, 1.0)
+    )
+    assert [(stage.name, stage.n_frames) for stage in stages] == [('melt', 5), ('quench', 10), ('glass', 5)]
+    for stage in stages:
+        assert stage.coordination == {'Li-Li': {0: 1.0}}
+        assert stage.distributions['Li', 'Li'].coordination(2.9) == 0.0
+        assert stage.distributions['Li', 'Li'].coordination(3.2) == 1.0
+    assert [stage.coordination['Li-Li'][1] for stage in whole] == [0.5, 0.5, 0.5]
+    # One that died before the last part of the quench has the melt alone.
+    died = stages_of(fading(tmp_path, 19), plan, read_analysis({**asked, 'averaged_share': 0.5}))
+    assert [stage.name for stage in died] == ['melt']
+
+
 @pytest.mark.parametrize(
     ('overrides', 'words'),
     [
@@ -69,12 +101,24 @@ def test_snapshots_are_at_even_times() -> None:
         ({'schedule': {'end_temperature_k': 1600.0}}, ['end_temperature_k = 1600', 'nothing would be quenched']),
         ({'schedule': {'quench_ps': 0.0}}, ['schedule.quench_ps = 0.0']),
         ({'schedule': {'n_snapshots': 61}}, ['schedule.n_snapshots = 61 of 60 frames']),
-        ({'schedule': {'hold_ps': 0.002}}, ['the stage glass takes 2 fs', 'frame_interval_fs = 4']),
+        (
+            {'schedule': {'hold_ps': 0.006}},
+            ['the stage glass takes 6 fs', 'the last 3 of them', 'frame_interval_fs = 4'],
+        ),
         ({'schedule': {'melt_ps': 0.0803}}, ['schedule[0].duration_fs', 'no multiple of timestep_fs']),
         ({'dynamics': {'protocol': 'nve'}}, ["dynamics.ensemble = 'nve'", 'npt-isotropic']),
         ({'dynamics': {'initial_velocities': 'given'}}, ["dynamics.initial_velocities = 'given'", 'maxwell-boltzmann']),
         ({'dynamics': {'timestep_fs': 0.0}}, ['parameters.timestep_fs = 0.0']),
         ({'analysis': {'shell_ang': -0.1}}, ['analysis.shell_ang = -0.1']),
+        ({'analysis': {'averaged_share': 0.0}}, ['analysis.averaged_share = 0.0', 'greater than 0']),
+        ({'analysis': {'cutoffs_ang': {'Li': 3.0}}}, ['analysis.cutoffs_ang', "'Li' is not a pair of elements"]),
+        ({'analysis': {'cutoffs_ang': {'Li-Xx': 3.0}}}, ['analysis.cutoffs_ang', "'Li-Xx' is not a pair of elements"]),
+        (
+            {'analysis': {'cutoffs_ang': {'Na-Li': 3.0}}},
+            ['analysis.cutoffs_ang.Na-Li = 3: the structure is made of Li'],
+        ),
+        ({'analysis': {'max_distance_ang': 300.0}}, ['analysis.max_distance_ang = 300: ', 'take a shorter distance']),
+        ({'analysis': {'cutoffs_ang': {'Li-Li': 300.0}}}, ['analysis.cutoffs_ang = 300: ']),
         ({'schedule': {'melting': 1.0}}, ['schedule.melting = 1.0 is not known']),
     ],
 )

@@ -6,19 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from aiida.engine import calcfunction
+import numpy.typing as npt
+from aiida.engine import ExitCode, calcfunction
 from aiida.orm import ArrayData, Dict
-from pydantic import PositiveFloat
+from ase.data import atomic_numbers
+from pydantic import Field, PositiveFloat, field_validator
 
 from ...analysis.melt_quench import Stage, analyse_stage, density
 from ...analysis.motifs import Motifs
 from ...analysis.rdf import RadialDistribution
+from ...contract.arrays import Array
 from ...contract.base import Model
-from ...contract.trajectory import Records
+from ...contract.errors import BY_LABEL
 from ...contract.units import FEMTOSECONDS_OF_PS
 from ...data.trajectory import MdTrajectoryData
 from ..validation import validated
-from .extract_snapshots import stage_at
 from .plan_melt_quench import MeltQuench, Span, read_melt_quench
 
 COUNTS = ('ps4', 'p2s7', 'p2s6', 'other', 'free_sulfur')
@@ -26,42 +28,60 @@ COUNTS = ('ps4', 'p2s7', 'p2s6', 'other', 'free_sulfur')
 
 
 class AnalysisRequest(Model):
-    """How structures are analysed: radial distributions up to a distance, in shells, and cutoffs of neighbours."""
+    """How structures are analysed: radial distributions up to a distance, in shells, and cutoffs of neighbours.
 
+    ``averaged_share``: everything is averaged over the last part of each stage, of this share of its time, so that a
+    melt is not averaged with its melting. ``cutoffs_ang``: of pairs of elements such as ``Li-S`` (S around Li).
+    """
+
+    averaged_share: float = Field(gt=0.0, le=1.0)
     max_distance_ang: PositiveFloat
     shell_ang: PositiveFloat
     cutoffs_ang: dict[str, PositiveFloat]
 
+    @field_validator('cutoffs_ang')
+    @classmethod
+    def _pairs(cls, values: dict[str, float]) -> dict[str, float]:
+        for name in values:
+            pair = name.split('-')
+            if len(pair) != 2 or any(atomic_numbers.get(symbol, 0) < 1 for symbol in pair):
+                raise ValueError(f'{name!r} is not a pair of elements such as P-S')
+        return values
+
 
 @calcfunction
-def analyse_melt_quench(trajectory: MdTrajectoryData, schedule: Dict, analysis: Dict) -> dict[str, Any]:
+def analyse_melt_quench(trajectory: MdTrajectoryData, schedule: Dict, analysis: Dict) -> dict[str, Any] | ExitCode:
     """Return ``stages``, means and shares of each stage, and ``distributions``, its arrays.
 
     Arrays: ``edges_ang`` (n + 1,); for each stage and pair of elements ``g_<stage>_<A>_<B>`` and
-    ``neighbours_<stage>_<A>_<B>`` (n,); ``motifs_<stage>`` (5, frames), rows as in ``COUNTS``. A stage without frames,
-    of a replica that died, is missing.
+    ``neighbours_<stage>_<A>_<B>`` (n,); ``motifs_<stage>`` (5, frames), rows as in ``COUNTS``. A stage whose last part,
+    which is averaged over, a replica that died did not reach is missing.
 
     :param schedule: the fields of ``MeltQuench``.
     :param analysis: the fields of :class:`AnalysisRequest`.
     """
     plan, asked = read_melt_quench(schedule.get_dict()), read_analysis(analysis.get_dict())
-    stages = stages_of(trajectory, plan, asked)
+    try:
+        stages = stages_of(trajectory, plan, asked)
+    except ValueError as error:  # a cell that has collapsed; trajectory and snapshots are still worth having
+        return ExitCode(BY_LABEL['ERROR_UNSTABLE'].status, f'the stages cannot be analysed: {error}')
     arrays = ArrayData()
     for stage in stages:
         for name, values in _arrays(stage).items():
             arrays.set_array(name, values)
-    described = [_describe(stage, trajectory, plan) for stage in stages]
+    parts = {span.name: span.last(asked.averaged_share) for span in plan.spans()}
+    described = [_describe(stage, trajectory, parts[stage.name]) for stage in stages]
     facts = {'stages': described, 'formula': trajectory.base.attributes.get('formula'), 'n_atoms': trajectory.n_atoms}
-    return {'stages': Dict({**facts, 'cutoffs_ang': asked.cutoffs_ang}), 'distributions': arrays}
+    chosen = {'cutoffs_ang': asked.cutoffs_ang, 'averaged_share': asked.averaged_share}
+    return {'stages': Dict({**facts, **chosen}), 'distributions': arrays}
 
 
 def stages_of(trajectory: MdTrajectoryData, plan: MeltQuench, asked: AnalysisRequest) -> list[Stage]:
-    """Return the structure of the stages that have frames; the start belongs to none."""
+    """Return the structure of the stages that have frames in their last part; the start belongs to none."""
     times, positions, cells = trajectory.times_ps, trajectory.positions, trajectory.cells
-    names = np.array([stage_at(time, plan) for time in times])
     found = []
     for span in plan.spans():
-        of_stage = np.flatnonzero((names == span.name) & (times > 0.0))
+        of_stage = np.flatnonzero(_inside(times, span.last(asked.averaged_share)))
         if not len(of_stage):
             continue
         frames = positions[of_stage].astype(float)
@@ -85,10 +105,9 @@ def _arrays(stage: Stage) -> dict[str, Any]:
     return arrays
 
 
-def _describe(stage: Stage, trajectory: MdTrajectoryData, plan: MeltQuench) -> dict[str, Any]:
-    """Return a stage in numbers: means over its thermodynamic records, coordination, anions."""
-    span = next(span for span in plan.spans() if span.name == stage.name)
-    series = _within(trajectory.thermo, span)
+def _describe(stage: Stage, trajectory: MdTrajectoryData, part: Span) -> dict[str, Any]:
+    """Return a stage in numbers: means over the thermodynamic records of a part of it, coordination, anions."""
+    series = trajectory.thermo[_inside(trajectory.thermo['time_fs'] / FEMTOSECONDS_OF_PS, part)]
     motifs = stage.motifs
     return {
         'name': stage.name,
@@ -112,9 +131,9 @@ def _texts(shares: Mapping[int, float]) -> dict[str, float]:
     return {str(number): share for number, share in shares.items()}
 
 
-def _within(series: Records, span: Span) -> Records:
-    times = series['time_fs'] / FEMTOSECONDS_OF_PS
-    return series[(times > span.start_ps * (1.0 + 1e-9)) & (times <= span.stop_ps * (1.0 + 1e-9))]
+def _inside(times_ps: Array, span: Span) -> npt.NDArray[np.bool_]:
+    """Return which times are in a part of the schedule: its end is, its start belongs to what was before."""
+    return np.asarray((times_ps > span.start_ps * (1.0 + 1e-9)) & (times_ps <= span.stop_ps * (1.0 + 1e-9)))
 
 
 def _mean(values: Any) -> float | None:

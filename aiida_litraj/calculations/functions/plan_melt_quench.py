@@ -25,6 +25,10 @@ class Span(NamedTuple):
     start_ps: float
     stop_ps: float
 
+    def last(self, share: float) -> Span:
+        """Return the last part of the stage, of this share of its time."""
+        return self._replace(start_ps=self.stop_ps - share * (self.stop_ps - self.start_ps))
+
 
 class MeltQuench(Model):
     """Hold at ``melt_temperature_k``, linear ramp down to ``end_temperature_k``, hold there; all at one pressure.
