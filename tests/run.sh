@@ -20,11 +20,10 @@ export PYTEST_ADDOPTS="-p no:cacheprovider --color=no"
 # What a person has set up for AiiDA has no say here.
 unset AIIDA_PATH AIIDA_PROFILE LITRAJ_PYTHON
 
-# Two lanes take these in turn, for two cores, the longest early, so that both end at about the same time; what measures
-# time or keeps both cores busy comes after them, alone.
-SHARED=(ruff mypy imports docs unit sevennet postgresql engine mace chgnet)
-ALONE=(e2e examples)
-SECTIONS=(system environments "${SHARED[@]}" "${ALONE[@]}")
+# Two lanes take these in turn, for two cores, the longest early, so that both end at about the same time; what stops
+# processes by the clock comes after them, alone.
+SHARED=(ruff mypy imports docs unit sevennet postgresql engine examples mace chgnet)
+SECTIONS=(system environments "${SHARED[@]}" e2e)
 
 about() {
   case $1 in
@@ -230,5 +229,5 @@ stop() {
 trap stop INT TERM
 run_lane system environments & show system environments; wait
 run_lane "${SHARED[@]}" & run_lane "${SHARED[@]}" & show "${SHARED[@]}"; wait
-run_lane "${ALONE[@]}" & show "${ALONE[@]}"; wait
+run_lane e2e & show e2e; wait
 summary
