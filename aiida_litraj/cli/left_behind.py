@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -23,6 +24,8 @@ LEFT_BEHIND = 'was run by a program that is gone: nothing goes on with it'
 SAME_START_SECONDS = 1.0
 ANSWER_SECONDS = 3.0
 """A worker of the daemon answers at once whether it has a process, or not at all."""
+PATIENCE_SECONDS = 30.0
+"""An engine that is told to end does so after the evaluations that are under way."""
 
 
 def sign(chain: ProcessNode) -> None:
@@ -90,15 +93,21 @@ def _end(process: ProcessNode) -> None:
 
 
 async def _end_job(job: CalcJobNode) -> None:
-    """Tell the scheduler to end a job that still runs."""
-    job_id = str(job.get_job_id())
+    """Tell the scheduler to end a job that still runs, and wait for its checkpoint, which the next one copies."""
+    job_id, family = str(job.get_job_id()), []
     if job.computer.scheduler_type == 'core.direct' and job.computer.transport_type == 'core.local':
-        # There the id is that of a process, and may be another's by now.
         with contextlib.suppress(psutil.Error):
-            if psutil.Process(int(job_id)).cwd() != job.get_remote_workdir():
-                return
+            process = psutil.Process(int(job_id))
+            if process.cwd() != os.path.realpath(str(job.get_remote_workdir())):
+                return  # there the id is that of a process, and by now another's
+            family = process.children(recursive=True)
     async with job.get_transport() as transport:
         scheduler = job.computer.get_scheduler()
         scheduler.set_transport(transport)
-        if job_id in scheduler.get_jobs(jobs=[job_id], as_dict=True):
-            scheduler.kill_job(job_id)
+        if job_id not in scheduler.get_jobs(jobs=[job_id], as_dict=True):
+            return
+        scheduler.kill_job(job_id)
+        psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while job_id in scheduler.get_jobs(jobs=[job_id], as_dict=True) and time.monotonic() < deadline:
+            await asyncio.sleep(1.0)
