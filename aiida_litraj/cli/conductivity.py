@@ -118,15 +118,16 @@ def prepare(request: dict[str, Any], overrides: dict[str, Any]) -> ProcessBuilde
 def plan_text(builder: ProcessBuilder) -> str:
     """Return in a line what will be computed."""
     from ..calculations.functions.plan_equilibration import read_settings, supercell
+    from ..contract.units import FEMTOSECONDS_OF_PS
 
     settings = read_settings(builder.settings.get_dict())
     atoms = len(supercell(builder.structure, settings).sites)
     temperatures = settings.temperatures_k
     stages = (('npt', settings.equilibration), ('nvt', settings.production))
-    steps = sum(
-        1000.0 * run.duration_ps / builder[name].md.parameters['timestep_fs'] * settings.repeats * len(temperatures)
-        for name, run in stages
+    each = sum(
+        run.duration_ps * FEMTOSECONDS_OF_PS / builder[name].md.parameters['timestep_fs'] for name, run in stages
     )
+    steps = settings.repeats * len(temperatures) * each
     return (
         f'{settings.mobile_element} in {atoms} atoms at {", ".join(f"{one:g}" for one in temperatures)} K, '
         f'{settings.repeats} x {settings.production.duration_ps:g} ps each, {steps:.2g} steps in all, '

@@ -179,6 +179,7 @@ def save_picture(chain: WorkChainNode, output: Path) -> Path:
     """
     from ..analysis.melt_quench import Trace, density
     from ..calculations.functions.analyse_melt_quench import stages_from
+    from ..contract.units import FEMTOSECONDS_OF_PS
     from ..report.captions import formula
     from ..report.energy_profile import Caption
     from ..report.melt_quench import draw_melt_quench
@@ -190,7 +191,7 @@ def save_picture(chain: WorkChainNode, output: Path) -> Path:
     trajectory, outputs = chain.outputs.trajectory, chain.outputs
     series = trajectory.thermo
     trace = Trace(
-        times_ps=series['time_fs'] / 1000.0,
+        times_ps=series['time_fs'] / FEMTOSECONDS_OF_PS,
         temperatures_k=series['temperature_k'],
         target_k=series['target_temperature_k'],
         density_g_per_cm3=density(trajectory.symbols, series['volume_ang3']),
