@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from aiida.orm import Dict
 
-from aiida_litraj.calculations.functions.analyse_melt_quench import read_analysis, stages_of
+from aiida_litraj.calculations.functions.analyse_melt_quench import analyse_melt_quench, read_analysis, stages_of
 from aiida_litraj.calculations.functions.extract_snapshots import choose, stage_at
 from aiida_litraj.calculations.functions.plan_melt_quench import read_melt_quench, replica_of
 from aiida_litraj.contract.trajectory import Header, RecordWriter
@@ -92,6 +93,18 @@ def test_stages_are_averaged_over_their_last_part(tmp_path: Any) -> None:
     # One that died before the last part of the quench has the melt alone.
     died = stages_of(fading(tmp_path, 19), plan, read_analysis({**asked, 'averaged_share': 0.5}))
     assert [stage.name for stage in died] == ['melt']
+
+
+def test_trajectory_that_cannot_be_analysed_ends_with_its_reason(tmp_path: Any) -> None:
+    """Of a cell that has collapsed to a point there are no neighbours to count, but the trajectory is still there."""
+    writer = RecordWriter(tmp_path / 'x.frames', Header('frames', (3, 3), (True,) * 3))
+    for step in range(41):
+        writer.append({'step': step, 'time_fs': 100.0 * step, 'cell': 0.01 * np.eye(3)})
+    asked = {'max_distance_ang': 4.0, 'shell_ang': 0.1, 'cutoffs_ang': {}, 'averaged_share': 0.5}
+    trajectory = MdTrajectoryData.from_records(tmp_path / 'x.frames')
+    _, node = analyse_melt_quench.run_get_node(trajectory, Dict(SCHEDULE), Dict(asked))
+    assert node.exit_status == 510
+    assert 'the stages cannot be analysed: a cell of 1e-06 Ang^3' in node.exit_message
 
 
 @pytest.mark.parametrize(
