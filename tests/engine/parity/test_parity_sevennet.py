@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from aiida_litraj.contract import PotentialSpec
+from aiida_litraj.engine.models import load
 
 from .neb_with_ase import Protocols, barrier, hop_in, neb_with_ase, neb_with_engine, parameters
 
@@ -19,6 +20,7 @@ PARITY_EV = 1e-4
 """Between ASE and the engine: float32 sums taken in another order."""
 LI3PO4_PUBLISHED_PROTOCOL_EV = 0.50757
 LI3PO4_TIGHT_EV = 0.5040
+LI3PO4_HOP_ANG = 3.0167
 TIGHT_EV = 1e-3
 BALANCED_EV = 5e-3
 BALANCED_SHARE_OF_CALLS = 0.45
@@ -36,6 +38,17 @@ def calculator() -> Any:
     from sevenn.calculator import SevenNetCalculator
 
     return SevenNetCalculator('7net-0', device='cpu')
+
+
+@pytest.fixture(scope='module')
+def sevennet_0() -> Any:
+    """Loading takes seconds; that a job loads its own potential is tested with the other tasks."""
+    return load(SEVENNET_0, Path.cwd(), device='cpu')
+
+
+@pytest.fixture(autouse=True)
+def loaded_once(with_potential: Any, sevennet_0: Any) -> None:
+    with_potential(sevennet_0)
 
 
 @pytest.mark.parametrize('crystal', CRYSTALS)
@@ -60,10 +73,20 @@ def test_protocols(crystal: str, calculator: Any, tmp_path: Path) -> None:
     _, tight = neb_with_engine(tmp_path / 'tight', {'hop': path}, SEVENNET_0, parameters('tight'))
     if crystal == 'Li3PO4_gamma':
         assert barrier(tight['hop/energies']) == pytest.approx(LI3PO4_TIGHT_EV, abs=TIGHT_EV)
-    result, balanced = neb_with_engine(tmp_path / 'balanced', {'hop': path}, SEVENNET_0, parameters('balanced'))
-    assert result.items[0].converged
+    # What the saddle is says nothing about the band before it, and is counted by itself.
+    saddle = Protocols.get_protocol_inputs()['saddle'] if crystal == 'Li3PO4_gamma' else None
+    chosen = parameters('balanced', verify_saddle=saddle)
+    result, balanced = neb_with_engine(tmp_path / 'balanced', {'hop': path}, SEVENNET_0, chosen)
+    item = result.items[0]
+    assert item.converged
     assert barrier(balanced['hop/energies']) == pytest.approx(barrier(tight['hop/energies']), abs=BALANCED_EV)
-    assert result.audit.model_calls <= BALANCED_SHARE_OF_CALLS * calls
+    assert result.audit.model_calls - item.saddle_calls <= BALANCED_SHARE_OF_CALLS * calls
+    if crystal == 'Li3PO4_gamma':
+        # The other way round the cell is a saddle too, of 0.596 eV: the hop must stay the one asked for.
+        assert np.linalg.norm(path.displacement) == pytest.approx(LI3PO4_HOP_ANG, abs=1e-4)
+        assert np.dot(item.hop_displacement_ang, path.displacement) > 0.9 * np.dot(path.displacement, path.displacement)
+        assert item.negative_modes == 1
+        assert item.lowest_curvatures_ev_per_ang2[0] == pytest.approx(-0.55, abs=0.05)
 
 
 def test_tight_from_a_straight_line(tmp_path: Path) -> None:
@@ -73,15 +96,3 @@ def test_tight_from_a_straight_line(tmp_path: Path) -> None:
     result, arrays = neb_with_engine(tmp_path, {'hop': path}, SEVENNET_0, chosen)
     assert result.items[0].converged
     assert barrier(arrays['hop/energies']) == pytest.approx(LI3PO4_TIGHT_EV, abs=TIGHT_EV)
-
-
-def test_the_hop_keeps_its_direction_and_its_saddle_is_of_first_order(tmp_path: Path) -> None:
-    """The other way round the cell is a saddle too, of 0.596 eV: the hop of 3.017 Ang must stay the one asked for."""
-    path = hop_in('Li3PO4_gamma', *CRYSTALS['Li3PO4_gamma'])
-    assert np.linalg.norm(path.displacement) == pytest.approx(3.0167, abs=1e-4)
-    chosen = parameters('balanced', verify_saddle=Protocols.get_protocol_inputs()['saddle'])
-    result, _ = neb_with_engine(tmp_path, {'hop': path}, SEVENNET_0, chosen)
-    item = result.items[0]
-    assert np.dot(item.hop_displacement_ang, path.displacement) > 0.9 * np.dot(path.displacement, path.displacement)
-    assert item.negative_modes == 1
-    assert item.lowest_curvatures_ev_per_ang2[0] == pytest.approx(-0.55, abs=0.05)
