@@ -12,9 +12,11 @@ from typing import Any
 
 import psutil
 import pytest
+from aiida.common.links import LinkType
 from aiida.engine import run_get_node
+from aiida.manage import get_manager
 from aiida.manage.caching import enable_caching
-from aiida.orm import CalcJobNode, Dict
+from aiida.orm import Bool, CalcJobNode, Dict, Int
 
 from aiida_litraj.calculations.md import MdCalculation
 from aiida_litraj.contract import files, unpack_arrays
@@ -135,6 +137,42 @@ def test_cut_off_by_the_clock_and_yet_one_trajectory(inputs: Any, folder: Path) 
     assert len(jobs_of(node)) > 1
     assert {job.exit_status for job in jobs_of(node)[:-1]} == {400}
     for name, found in result['trajectories'].items():
+        assert content(found) == content(recorded(folder, name))
+
+
+def run_and_play(process: Any) -> int:
+    """Run a process to its end, letting it go on whenever it pauses; return how often it did."""
+    loop, pauses = process.runner.loop, 0
+
+    def look() -> None:
+        nonlocal pauses
+        if process.paused:
+            pauses += 1
+            process.play()
+        if not process.has_terminated():
+            loop.call_later(0.1, look)
+
+    loop.call_soon(look)
+    process.execute()
+    return pauses
+
+
+@pytest.mark.timeout(PATIENCE_S)
+def test_paused_and_played_and_yet_one_trajectory(inputs: Any, folder: Path) -> None:
+    """Each job but the last is the last one that is allowed."""
+    inputs['metadata']['options']['max_seconds'] = clock_of(folder)
+    allowed = {'max_iterations': Int(1), 'pause_on_max_iterations': Bool(True)}
+    process = get_manager().get_runner().instantiate_process(MdBaseWorkChain, md=inputs, **allowed)
+    pauses = run_and_play(process)
+    assert process.node.is_finished_ok, process.node.exit_message
+    calls = process.node.base.links.get_outgoing(link_type=LinkType.CALL_CALC, node_class=CalcJobNode).all()
+    assert len(calls) == pauses + 1 > 1
+    labels = [link.link_label for link in sorted(calls, key=lambda link: link.node.pk)]
+    assert labels == [f'iteration_{number:02d}' for number in range(1, len(calls) + 1)]
+    resumed = [job.inputs.parent_folder.creator.pk for job in jobs_of(process.node)[1:]]
+    assert resumed == [job.pk for job in jobs_of(process.node)[:-1]]
+    assert set(jobs_of(process.node)[-1].inputs.replicas) == {'long'}
+    for name, found in process.outputs['trajectories'].items():
         assert content(found) == content(recorded(folder, name))
 
 
