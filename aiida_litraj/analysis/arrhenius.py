@@ -28,6 +28,11 @@ SIGNIFICANT = 0.05
 SHARED_FREEDOM = 6.0
 """Degrees of freedom that the error of a point borrows from the others; chosen by coverage, 3 to 12 do as well."""
 
+SHARED_SPREAD = 2.0
+"""The same of what repeats differ by beyond their errors, of which two or three repeats know little."""
+BY_CHANCE = 0.1
+"""Probability above which the scatter of the repeats of all points together is put down to chance; by coverage too."""
+
 Quantity = Literal['diffusivity', 'conductivity']
 
 
@@ -97,8 +102,9 @@ def fit_arrhenius(
 
     Least squares of the logarithms, weighted with their variances. A variance from few windows is itself uncertain, and
     the points that seem best by chance would draw the line; so each borrows from what all points say of the variance
-    per window (``SHARED_FREEDOM``). If the points scatter by more than their errors, these grow with the scatter. The
-    interval is that of Student's t with the degrees of freedom after Welch and Satterthwaite.
+    per window (``SHARED_FREEDOM``), and of how much repeats differ beyond that (``SHARED_SPREAD``). If the points
+    scatter by more than their errors, these grow with the scatter. The interval is that of Student's t with the degrees
+    of freedom after Welch and Satterthwaite.
 
     :param values: D in cm^2/s, or sigma (not sigma T) in S/cm, as ``quantity`` says.
     :raises ValueError: if there are fewer than two different temperatures, or anything is not positive.
@@ -115,14 +121,14 @@ def fit_arrhenius(
     logs = np.log([one.value for one in points])
     if quantity == 'conductivity':
         logs = logs + np.log(temperatures)
-    variances, freedoms = _shared(points)
+    errors = Errors.of(points)
     design = _design(temperatures)
-    covariance, effect = _solve(design, variances)
+    covariance, effect = _solve(design, errors.variances)
     solution = effect @ logs
-    caveats, stretch = _judge(temperatures, logs, variances, freedoms, target_k)
+    caveats, stretch = _judge(temperatures, logs, errors, target_k)
     covariance = covariance * stretch
     energy, line = np.array([0.0, 1.0]), _design(np.array([target_k]))[0]
-    freedom = _freedom(energy @ effect, variances, freedoms)
+    freedom = errors.freedom(energy @ effect)
     reach = float(stats.t.ppf(ONE_SIGMA, freedom)) * math.sqrt(covariance[1, 1])
     if solution[1] <= 0.0:
         caveats.append(Caveat('negative_energy', f'the activation energy is {solution[1]:.3g} eV: no hopping'))
@@ -139,7 +145,7 @@ def fit_arrhenius(
         extrapolated=Estimate.of(
             unit * math.exp(float(line @ solution)),
             math.sqrt(float(line @ covariance @ line)),
-            _freedom(line @ effect, variances, freedoms),
+            errors.freedom(line @ effect),
         ),
         covariance=covariance,
         degrees_of_freedom=freedom,
@@ -152,17 +158,69 @@ def _design(temperatures: Array) -> Array:
     return np.stack([np.ones(len(temperatures)), -1.0 / (BOLTZMANN_EV_PER_K * temperatures)], axis=1)
 
 
-def _shared(points: Sequence[Estimate]) -> tuple[Array, Array]:
-    """Return variances (n,) of the logarithms and their degrees of freedom (n,), each with a part of what all say.
+@dataclass(frozen=True)
+class Errors:
+    """Variances (n,) of the logarithms of points, in two parts, with degrees of freedom.
 
-    An error falls with the root of the number of windows, to which the degrees of freedom are proportional; with ions
-    that hop alike the factor is one for all temperatures.
+    :ivar noise: from within the runs, independent for each point, with ``noise_freedom`` (n,).
+    :ivar spread: what repeats differ by beyond that. It is from few repeats of all points together, so that it is too
+        small or too large for all of them at once: ``spread_freedom`` belongs to the whole.
     """
-    freedoms = np.array([one.degrees_of_freedom for one in points])
-    own = np.array([one.log_error**2 for one in points])
-    common = float((freedoms * (own * freedoms)).sum() / freedoms.sum())
-    variances = (freedoms * own + SHARED_FREEDOM * common / freedoms) / (freedoms + SHARED_FREEDOM)
-    return variances, freedoms + SHARED_FREEDOM
+
+    noise: Array
+    noise_freedom: Array
+    spread: Array
+    spread_freedom: float
+
+    @property
+    def variances(self) -> Array:
+        """Sum of the parts (n,)."""
+        return self.noise + self.spread
+
+    @classmethod
+    def of(cls, points: Sequence[Estimate]) -> Errors:
+        """Return the errors of points, each with a part of what all say.
+
+        The error from within falls with the root of the number of windows, to which its degrees of freedom are
+        proportional; with ions that hop alike the factor is one for all temperatures. Repeats that differ do so in the
+        logarithm, by as much at one temperature as at another, as far as one knows.
+        """
+        within = [
+            (one.log_error, one.degrees_of_freedom)
+            if one.scatter is None
+            else (one.scatter.noise, one.scatter.noise_freedom)
+            for one in points
+        ]
+        own, freedoms = np.array([error**2 for error, _ in within]), np.array([freedom for _, freedom in within])
+        common = float((freedoms * (own * freedoms)).sum() / freedoms.sum())
+        noise = (freedoms * own + SHARED_FREEDOM * common / freedoms) / (freedoms + SHARED_FREEDOM)
+        spread, freedom = _spread(points)
+        return cls(noise, freedoms + SHARED_FREEDOM, spread, freedom)
+
+    def freedom(self, effect: Array) -> float:
+        """Return the degrees of freedom of the variance of a weighted sum (Welch and Satterthwaite)."""
+        noise, spread = effect**2 * self.noise, float(effect**2 @ self.spread)
+        uncertain = float((noise**2 / self.noise_freedom).sum()) + spread**2 / self.spread_freedom
+        return (float(noise.sum()) + spread) ** 2 / uncertain
+
+
+def _spread(points: Sequence[Estimate]) -> tuple[Array, float]:
+    """Return the variances (n,) by which repeats differ beyond their errors, and the degrees of freedom of all."""
+    there = [one.scatter for one in points if one.scatter is not None]
+    if not there:
+        return np.zeros(len(points)), 1.0
+    freedoms = np.array([one.spread_freedom for one in there])
+    ratios = np.array([(one.spread / one.noise) ** 2 for one in there])
+    windows = sum(one.noise_freedom for one in there)
+    if stats.f.sf(float(freedoms @ ratios / freedoms.sum()), freedoms.sum(), windows) > BY_CHANCE:
+        return np.zeros(len(points)), 1.0
+    beyond = np.maximum(0.0, [one.spread**2 - one.noise**2 for one in there])
+    common = float(freedoms @ beyond / freedoms.sum())
+    spread = np.full(len(points), common)
+    mixed = (freedoms * beyond + SHARED_SPREAD * common) / (freedoms + SHARED_SPREAD)
+    spread[[one.scatter is not None for one in points]] = mixed
+    # If one point shows it and the others do not, it is known from the repeats of that one only.
+    return spread, float((freedoms @ beyond) ** 2 / (freedoms @ beyond**2))
 
 
 def _solve(design: Array, variances: Array) -> tuple[Array, Array]:
@@ -172,15 +230,7 @@ def _solve(design: Array, variances: Array) -> tuple[Array, Array]:
     return covariance, covariance @ weighted
 
 
-def _freedom(effect: Array, variances: Array, freedoms: Array) -> float:
-    """Return the degrees of freedom of a weighted sum of independent values (Welch and Satterthwaite)."""
-    parts = effect**2 * variances
-    return float(parts.sum() ** 2 / (parts**2 / freedoms).sum())
-
-
-def _judge(
-    temperatures: Array, logs: Array, variances: Array, freedoms: Array, target_k: float
-) -> tuple[list[Caveat], float]:
+def _judge(temperatures: Array, logs: Array, errors: Errors, target_k: float) -> tuple[list[Caveat], float]:
     """Return what is doubtful about a line through the points, and the factor by which variances grow with it."""
     number = len(temperatures)
     caveats, stretch = [], 1.0
@@ -189,15 +239,16 @@ def _judge(
             f'the line goes through {len(set(temperatures.tolist()))} temperatures: nothing tests that it is straight'
         )
         return [Caveat('few_temperatures', text)], stretch
+    variances = errors.variances
     _, effect = _solve(_design(temperatures), variances)
     rest = logs - _design(temperatures) @ (effect @ logs)
     misfit = float((rest**2 / variances).sum()) / (number - 2)
     # Variances are estimates themselves: Fisher's F rather than chi squared.
-    if stats.f.sf(misfit, number - 2, freedoms.sum()) < SIGNIFICANT:
+    if stats.f.sf(misfit, number - 2, errors.freedom(1.0 / np.sqrt(variances))) < SIGNIFICANT:
         stretch = misfit
         text = f'the points scatter around the line {math.sqrt(misfit):.1f} times as much as their errors say'
         caveats.append(Caveat('poor_fit', text))
-    bend, freedom = _bend(temperatures, logs, variances, freedoms)
+    bend, freedom = _bend(temperatures, logs, errors)
     if 2.0 * stats.t.sf(abs(bend), freedom) < SIGNIFICANT:
         caveats.append(
             Caveat(
@@ -210,12 +261,12 @@ def _judge(
     return caveats, stretch
 
 
-def _bend(temperatures: Array, logs: Array, variances: Array, freedoms: Array) -> tuple[float, float]:
+def _bend(temperatures: Array, logs: Array, errors: Errors) -> tuple[float, float]:
     """Return the coefficient of a parabola in 1/T in standard errors, and its degrees of freedom."""
     inverse = 1000.0 / temperatures
     inverse = inverse - inverse.mean()
-    covariance, effect = _solve(np.stack([np.ones(len(inverse)), inverse, inverse**2], axis=1), variances)
-    return float(effect[2] @ logs / math.sqrt(covariance[2, 2])), _freedom(effect[2], variances, freedoms)
+    covariance, effect = _solve(np.stack([np.ones(len(inverse)), inverse, inverse**2], axis=1), errors.variances)
+    return float(effect[2] @ logs / math.sqrt(covariance[2, 2])), errors.freedom(effect[2])
 
 
 def analyse_conductivity(transports: Sequence[Transport], target_k: float = ROOM_TEMPERATURE_K) -> Conductivity:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -34,6 +34,21 @@ _CHUNK = 4_000_000
 
 
 @dataclass(frozen=True)
+class Scatter:
+    """What lies behind an estimate from several runs: two errors of its logarithm, with their degrees of freedom.
+
+    :ivar noise: from within the runs.
+    :ivar noise_freedom: from the number of independent windows of time.
+    :ivar spread: from the scatter of the runs, one degree of freedom less than there are runs.
+    """
+
+    noise: float
+    noise_freedom: float
+    spread: float
+    spread_freedom: float
+
+
+@dataclass(frozen=True)
 class Estimate:
     """A positive quantity with its 68 % interval, symmetric in the logarithm.
 
@@ -42,6 +57,7 @@ class Estimate:
     :ivar high: upper end of the interval.
     :ivar log_error: standard error of the logarithm; the interval is ``value exp(-+ t log_error)``.
     :ivar degrees_of_freedom: of Student's t, from the number of independent windows of time.
+    :ivar scatter: ``None`` if there was one run.
     """
 
     value: float
@@ -49,17 +65,17 @@ class Estimate:
     high: float
     log_error: float
     degrees_of_freedom: float
+    scatter: Scatter | None = None
 
     @classmethod
-    def of(cls, value: float, log_error: float, degrees_of_freedom: float) -> Estimate:
+    def of(cls, value: float, log_error: float, degrees_of_freedom: float, scatter: Scatter | None = None) -> Estimate:
         """Return the estimate with the interval of Student's t distribution."""
         reach = math.exp(float(stats.t.ppf(ONE_SIGMA, degrees_of_freedom)) * log_error)
-        return cls(value, value / reach, value * reach, log_error, degrees_of_freedom)
+        return cls(value, value / reach, value * reach, log_error, degrees_of_freedom, scatter)
 
     def times(self, factor: float) -> Estimate:
         """Return the estimate in another unit, or of a quantity proportional to it."""
-        low, high = self.low * factor, self.high * factor
-        return Estimate(self.value * factor, low, high, self.log_error, self.degrees_of_freedom)
+        return replace(self, value=self.value * factor, low=self.low * factor, high=self.high * factor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +104,8 @@ class Slope:
     :ivar repeats_differ: whether runs scatter more than their errors explain; the standard error is then that of the
         scatter, with one degree of freedom less than there are runs.
     :ivar noise: standard error from within the runs alone: what tells a slope from none.
+    :ivar noise_freedom: independent windows of time behind that.
+    :ivar spread: standard error from the scatter of the runs alone, not a number if there is but one.
     :ivar series: of each run that counts, the slope at every time origin.
     :ivar walk_variance: relative variance if this were one free walker.
     :ivar reach: steps from which on the values of a series are independent.
@@ -98,13 +116,19 @@ class Slope:
     degrees_of_freedom: float
     repeats_differ: bool
     noise: float
+    noise_freedom: float
+    spread: float
     series: tuple[Array, ...]
     walk_variance: float
     reach: int
 
     def estimate(self, factor: float) -> Estimate:
         """Return the slope times ``factor`` as an estimate of a positive quantity."""
-        return Estimate.of(self.value * factor, self.standard_error / self.value, self.degrees_of_freedom)
+        scatter = None
+        if len(self.series) > 1:
+            errors = self.noise / self.value, self.noise_freedom, self.spread / self.value
+            scatter = Scatter(*errors, float(len(self.series) - 1))
+        return Estimate.of(self.value * factor, self.standard_error / self.value, self.degrees_of_freedom, scatter)
 
 
 def relative_to_framework(positions: Array, framework: Indices, masses: Array) -> Array:
@@ -241,9 +265,21 @@ def slope_of(walks: Sequence[Array], window: Window) -> Slope:
     walk_variance = 1.0 / sum(1.0 / _walk_variance(window, len(walk)) for walk in used)
     series = tuple(window_series(walk, window) for walk in used)
     variance = _variance(series, window.longest, value**2 * walk_variance / used[0].shape[1])
-    freedom = max(1.0, sum(len(walk) for walk in used) / (2.0 * window.longest))
-    error, freedom, differ = _with_scatter(means, lengths, value, variance, freedom)
-    return Slope(value, error, freedom, differ, math.sqrt(variance), series, walk_variance, window.longest)
+    windows = max(1.0, sum(len(walk) for walk in used) / (2.0 * window.longest))
+    spread = _scatter(means, lengths, value)
+    differ = _differ(spread, variance, len(used) - 1, windows)
+    return Slope(
+        value=value,
+        standard_error=spread if differ else math.sqrt(variance),
+        degrees_of_freedom=float(len(used) - 1) if differ else windows,
+        repeats_differ=differ,
+        noise=math.sqrt(variance),
+        noise_freedom=windows,
+        spread=spread,
+        series=series,
+        walk_variance=walk_variance,
+        reach=window.longest,
+    )
 
 
 def ratio_of(first: Slope, collective: Slope, n_walkers: int) -> Estimate:
@@ -280,17 +316,16 @@ def _slope_of_run(walk: Array, window: Window) -> float:
     return float(window.weights @ np.array(squares) / walk.shape[1])
 
 
-def _with_scatter(
-    means: Array, lengths: Array, value: float, variance: float, freedom: float
-) -> tuple[float, float, bool]:
-    """Return standard error, degrees of freedom, and whether runs differ by more than the variance within them.
+def _scatter(means: Array, lengths: Array, value: float) -> float:
+    """Return the standard error of the mean as runs scatter, with variances inversely proportional to their lengths."""
+    if len(means) < 2:
+        return math.nan
+    return math.sqrt(float((lengths * (means - value) ** 2).sum()) / lengths.sum() / (len(means) - 1))
 
-    Compared by chi squared, with the variance of a run inversely proportional to its length.
-    """
-    number = len(means)
-    if number > 1 and variance > 0.0:
-        misfit = float((lengths * (means - value) ** 2).sum()) / (variance * lengths.sum()) / (number - 1)
-        # The variance is itself estimated: Fisher's F rather than chi squared.
-        if stats.f.sf(misfit, number - 1, freedom) < REPEATS_DIFFER:
-            return math.sqrt(misfit * variance), float(number - 1), True
-    return math.sqrt(variance), freedom, False
+
+def _differ(spread: float, variance: float, freedom: int, windows: float) -> bool:
+    """Return whether runs scatter by more than the variance within them explains."""
+    if not (freedom > 0 and variance > 0.0):
+        return False
+    # The variance is itself estimated: Fisher's F rather than chi squared.
+    return bool(stats.f.sf(spread**2 / variance, freedom, windows) < REPEATS_DIFFER)

@@ -6,20 +6,22 @@ import numpy as np
 import pytest
 
 from aiida_litraj.analysis.arrhenius import (
-    BOLTZMANN_EV_PER_K,
     Arrhenius,
     Conductivity,
+    Errors,
     analyse_conductivity,
     fit_arrhenius,
 )
-from aiida_litraj.analysis.diffusion import Estimate
+from aiida_litraj.analysis.diffusion import Estimate, Scatter
 from aiida_litraj.analysis.diffusion_fit import TransportSettings
 from aiida_litraj.analysis.transport import Run, conductivity_s_per_cm, measure_transport
+from aiida_litraj.contract.units import BOLTZMANN_EV_PER_K
 from tests.fixtures.walks import gaussian
 
 COVERAGE = (0.60, 0.76)
 """Of 200 intervals of 68 %: 2.4 standard deviations of the binomial distribution to either side."""
 N_SETS = 200
+N_CAMPAIGNS = 200
 ENERGY_EV = 0.25
 TEMPERATURES = (600.0, 650.0, 700.0, 800.0, 1000.0)
 PREFACTOR = 3000.0
@@ -163,3 +165,57 @@ def test_coverage_at_room_temperature() -> None:
             held[2 * index + 1] += line.activation_energy_low_ev < ENERGY_EV < line.activation_energy_high_ev
     coverage = held / N_SETS
     assert COVERAGE[0] <= coverage.min() and coverage.max() <= COVERAGE[1], coverage
+
+
+# Repeats that differ
+
+
+def of_repeats(generator: np.random.Generator, truth: float, differ: float, noise: float, windows: float) -> Estimate:
+    """Three repeats that each have their own diffusivity, by a factor of ``differ``, measured to ``noise`` together."""
+    runs = truth * np.exp(differ * generator.normal(size=3)) * (1.0 + np.sqrt(3.0) * noise * generator.normal(size=3))
+    seen = noise * np.sqrt(generator.chisquare(windows) / windows)
+    spread = runs.std(ddof=1) / np.sqrt(3.0) / runs.mean()
+    return Estimate.of(runs.mean(), seen, windows, Scatter(seen, windows, spread, 2.0))
+
+
+@pytest.mark.parametrize(
+    ('differ', 'where'),
+    [(0.0, 'nowhere'), (0.3, 'everywhere'), (0.6, 'hottest')],
+)
+def test_coverage_with_repeats_that_differ(differ: float, where: str) -> None:
+    """Campaigns of three temperatures and three repeats, of 24 windows at each.
+
+    Taken one by one, with the two degrees of freedom of their own scatter, the points gave 0.53 where all differ by
+    0.3: those whose repeats agreed by chance drew the line.
+    """
+    generator, temperatures = np.random.default_rng(3), (700.0, 850.0, 1000.0)
+    held = np.zeros(2)
+    for _ in range(N_CAMPAIGNS):
+        points = [
+            of_repeats(
+                generator, diffusivity(one), differ if where == 'everywhere' or one == 1000.0 else 0.0, 0.1, 12.0
+            )
+            for one in temperatures
+        ]
+        line = fit_arrhenius(temperatures, points, 'diffusivity')
+        held[0] += line.extrapolated.low < diffusivity(298.0) < line.extrapolated.high
+        held[1] += line.activation_energy_low_ev < ENERGY_EV < line.activation_energy_high_ev
+    coverage = held / N_CAMPAIGNS
+    assert COVERAGE[0] <= coverage.min() and coverage.max() <= COVERAGE[1], coverage
+
+
+def test_one_point_whose_repeats_differ_does_not_count_for_nothing() -> None:
+    """Its error is that of its scatter: of three repeats, not that of a single window."""
+    noise, spread, windows = 0.05, 0.15, 30.0
+    calm = Scatter(noise, windows, noise, 2.0)
+    points = [Estimate.of(1.0, noise, windows, calm)] * 2
+    errors = Errors.of([*points, Estimate.of(1.0, spread, 2.0, Scatter(noise, windows, spread, 2.0))])
+    assert spread / 2 < np.sqrt(errors.variances[2]) < spread * 1.1
+    assert np.sqrt(errors.variances[0]) < errors.variances[2] ** 0.5
+
+
+def test_repeats_that_agree_leave_the_line_as_it_is() -> None:
+    values = [Estimate.of(sigma(one), 0.05, 30.0, Scatter(0.05, 30.0, 0.03, 2.0)) for one in TEMPERATURES]
+    alone = [Estimate.of(sigma(one), 0.05, 30.0) for one in TEMPERATURES]
+    lines = [fit_arrhenius(TEMPERATURES, chosen, 'conductivity') for chosen in (values, alone)]
+    assert lines[0].extrapolated == lines[1].extrapolated
