@@ -142,6 +142,14 @@ def production_replica(settings: ConductivitySettings, temperature_k: float, rep
     return {'structure': name, 'seed': _seed(settings, name), 'schedule': [segment]}
 
 
+def production_replicas(settings: ConductivitySettings, structure: str) -> dict[str, dict[str, object]]:
+    """Return all repeats at all temperatures as they would be in one structure: to be judged before there is any."""
+    each = [
+        (temperature, repeat) for temperature in settings.temperatures_k for repeat in range(1, settings.repeats + 1)
+    ]
+    return {name_of(*one): {**production_replica(settings, *one), 'structure': structure} for one in each}
+
+
 def _seed(settings: ConductivitySettings, name: str) -> int:
     """Return the seed of a replica, which further temperatures or repeats beside it do not change."""
     return int.from_bytes(hashlib.blake2b(f'{settings.seed}:{name}'.encode(), digest_size=6).digest(), 'big')

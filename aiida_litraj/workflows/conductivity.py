@@ -11,15 +11,17 @@ from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ToContext, WorkChain
 from aiida.orm import AbstractCode, Computer, Dict, StructureData, WorkChainNode, to_aiida_type
 
+from ..analysis.conductivity import ConductivitySettings, equilibration_replicas, production_replicas
 from ..analysis.crystals import shortest_translation
 from ..calculations.base import register_exit_codes
 from ..calculations.functions.analyse_conductivity import analyse_conductivity
 from ..calculations.functions.mean_cells import CELL, REPLICA, REPORT, mean_cells
 from ..calculations.functions.plan_equilibration import SUPERCELL, plan_equilibration, read_settings, supercell
-from ..calculations.md import check_in_ensemble
+from ..calculations.md import MdCalculation, check_in_ensemble, check_velocities_made
 from ..calculations.validation import (
     check_elements,
     check_family,
+    check_masses,
     check_parameters,
     check_structure,
     refuse,
@@ -28,6 +30,7 @@ from ..contract.errors import BY_LABEL
 from ..contract.md import MdParameters, steps_in
 from ..data.potential import PotentialData
 from ..data.trajectory import MdTrajectoryData
+from .children import check_child, check_options
 from .md import MONITOR, MdBaseWorkChain
 from .protocols import ProtocolMixin
 from .submission import submitted_before
@@ -105,7 +108,9 @@ class ConductivityWorkChain(ProtocolMixin, WorkChain):
             'settings': Dict(read_settings(inputs['settings']).model_dump(mode='json'), label=label),
             'potential': potential,
         }
-        stages = {name: {'md': {'code': code, 'parameters': parameters[name]}} for name in STAGES}
+        check_options(options or {}, MdCalculation, 'options')
+        metadata = {'options': dict(options or {})} | ({} if computer is None else {'computer': computer})
+        stages = {name: {'md': {'code': code, 'parameters': parameters[name], 'metadata': metadata}} for name in STAGES}
         check_conductivity_inputs({**given, **stages})
         builder = cls.get_builder()
         for key, value in given.items():
@@ -233,24 +238,44 @@ def check_conductivity_inputs(inputs: Mapping[str, Any]) -> None:
         return
     settings = read_settings(given.get_dict())
     check_structure(structure, 'structure')
+    check_masses(structure, 'structure')
     large = supercell(structure, settings)
     potential = inputs.get('potential')
     if potential is not None:
         check_elements(potential, {kind.symbol for kind in structure.kinds})
         _check_size(large, potential, settings.min_image_distance_ang)
-    for name, stage in STAGES.items():
-        job = inputs.get(name, {}).get('md', {})
-        if potential is not None and job.get('code') is not None:
-            check_family(job['code'], potential)
-        if job.get('parameters') is None:
-            continue
-        parameters = check_parameters(job['parameters'].get_dict(), MdParameters)
-        if parameters.ensemble != name:
-            raise ValueError(f'{name}.parameters.ensemble = {parameters.ensemble!r}: this stage needs {name}')
-        duration = getattr(settings, stage).duration_ps
-        steps_in(1000.0 * duration, parameters.timestep_fs, f'settings.{stage}.duration_ps, {duration:g} ps,')
-        settings.check_frames(parameters.frame_interval_fs, stage)
-        check_in_ensemble(large, 'supercell', parameters, potential)
+    for name in STAGES:
+        _check_stage(name, inputs.get(name, {}).get('md', {}), settings, large, potential)
+
+
+def _check_stage(
+    name: str,
+    job: Mapping[str, Any],
+    settings: ConductivitySettings,
+    large: StructureData,
+    potential: PotentialData | None,
+) -> None:
+    """Refuse a stage that cannot be run, or that its restarting chain would refuse when it is submitted."""
+    if potential is not None and job.get('code') is not None:
+        check_family(job['code'], potential)
+    if job.get('parameters') is None:
+        return
+    parameters = check_parameters(job['parameters'].get_dict(), MdParameters)
+    if parameters.ensemble != name:
+        raise ValueError(f'{name}.parameters.ensemble = {parameters.ensemble!r}: this stage needs {name}')
+    check_velocities_made(parameters, f'{name}.parameters')
+    duration = getattr(settings, STAGES[name]).duration_ps
+    steps_in(1000.0 * duration, parameters.timestep_fs, f'settings.{STAGES[name]}.duration_ps, {duration:g} ps,')
+    settings.check_frames(parameters.frame_interval_fs, STAGES[name])
+    check_in_ensemble(large, 'supercell', parameters, potential)
+    code = job.get('code')
+    if potential is None or code is None or (code.computer is None and not job.get('metadata', {}).get('computer')):
+        return  # a builder may be given the computer later
+    # Where the second stage starts is not known yet: the supercell stands for it.
+    replicas = equilibration_replicas if name == 'npt' else production_replicas
+    planned = {key: Dict(one) for key, one in replicas(settings, SUPERCELL).items()}
+    full = {**job, 'potential': potential, 'structures': {SUPERCELL: large}, 'replicas': planned}
+    check_child(MdBaseWorkChain, full, f'{name}.md')
 
 
 def _check_size(structure: StructureData, potential: PotentialData, asked: float) -> None:

@@ -97,6 +97,10 @@ def test_integrator_can_be_changed_as_a_whole_or_by_the_number(launcher_code: An
         ({'nvt': {'protocol': 'npt'}}, "nvt.parameters.ensemble = 'npt': this stage needs nvt"),
         ({'npt': {'protocl': 'npt'}}, 'override npt.protocl is not known'),
         ({'setings': {}}, "override 'setings'"),
+        ({'npt': {'parameters': {'initial_velocities': 'given'}}}, 'npt.parameters.initial_velocities = .given.'),
+        ({'nvt': {'parameters': {'initial_velocities': 'given'}}}, 'nvt.parameters.initial_velocities = .given.'),
+        ({'npt': {'parameters': {'frame_interval_fs': 2000.0}}}, 'settings.equilibration.duration_ps = 20 is shorter'),
+        (changes(analysis={'window_factor': 2000.0}), '1951 frames are left after 5 ps, .* and 4001 are needed'),
     ],
 )
 def test_bad_numbers_are_refused(
@@ -118,6 +122,31 @@ def test_structures_and_potentials_that_do_not_fit_are_refused(launcher_code: An
         build(launcher_code, sites(elements=['Li', 'S']), conductor())
     with pytest.raises(ValueError, match=r'repeats after 6.00 Ang, within the cutoff of the potential \(7 Ang\)'):
         build(launcher_code, sites(cutoff_ang=7.0), conductor(), overrides=changes(min_image_distance_ang=5.0))
+
+
+def test_isotopes_are_refused_not_turned_into_the_standard_mass(launcher_code: Any) -> None:
+    crystal = conductor()
+    heavy = StructureData(cell=crystal.cell)
+    for site in crystal.sites:
+        symbol = crystal.get_kind(site.kind_name).symbol
+        heavy.append_atom(position=site.position, symbols=symbol, mass=6.015 if symbol == 'Li' else 35.45)
+    with pytest.raises(ValueError, match=r'structure: the kind Li has a mass of 6.015 u, Li has 6.9.*isotopes'):
+        ConductivityWorkChain.get_builder_from_protocol(launcher_code, sites(), heavy)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'devcie': 'cpu'}, "options.devcie = 'cpu' is not known, but device is"),
+        ({'processes': 0}, 'npt.md.*processes'),
+    ],
+)
+def test_jobs_that_cannot_be_are_refused(
+    options: dict[str, Any], message: str, launcher_code: Any, computer: Any
+) -> None:
+    build = ConductivityWorkChain.get_builder_from_protocol
+    with pytest.raises(ValueError, match=message):
+        build(launcher_code, sites(), conductor(), options=options, computer=computer)
 
 
 def test_inputs_that_come_without_a_protocol_are_judged_too(instantiate: Any, conductivity_inputs: Any) -> None:
