@@ -109,14 +109,14 @@ def describe(measured: Measured, warnings: Sequence[str]) -> dict[str, Any]:
         'repeats': repeats,
         'sigma_298_mean_of_repeats_s_per_cm': _mean([one['sigma_298_s_per_cm'] for one in repeats]),
         'temperatures': [_temperature(transport) for transport in together.transports],
-        'warnings': [*warnings, *_texts(together)],
+        'warnings': _texts(together, warnings),
         'caveats': sorted({caveat.kind for caveat in together.caveats}),
     }
 
 
-def _texts(conductivity: Conductivity) -> list[str]:
-    """Return the caveats, each once, and that there is no number where there is none."""
-    texts = list(dict.fromkeys(caveat.text for caveat in conductivity.caveats))
+def _texts(conductivity: Conductivity, before: Sequence[str]) -> list[str]:
+    """Return the warnings of before and the caveats, each once; first of all that there is no number, if so."""
+    texts = list(dict.fromkeys([*before, *(caveat.text for caveat in conductivity.caveats)]))
     if conductivity.tracer is None:
         texts.insert(0, f'no conductivity at {ROOM_TEMPERATURE_K:g} K: the ions have to diffuse at two temperatures')
     return texts
