@@ -77,6 +77,8 @@ OF_OTHER_TASKS = {'ERROR_NO_STRESS', 'ERROR_VOLUME', 'ERROR_STRESS_LEFT', 'ERROR
 """Endings that no path has: tests/engine/tasks/test_relax.py and test_md.py."""
 PARSERS_OWN = {'ERROR_RESULT_MISSING', 'ERROR_RESULT_INVALID', 'ERROR_RESULT_SCHEMA', 'ERROR_RESULT_ARRAYS'}
 """What only a reader of results can say."""
+CHAINS_OWN = {'ERROR_RELAXED_UNUSABLE'}
+"""What only a chain of several jobs can say: tests/e2e/test_robustness.py."""
 ENDINGS: dict[str, Callable[[Bench], Any]] = {
     'ERROR_JOB_INVALID': Bench.run_truncated,
     'ERROR_ELEMENTS_NOT_COVERED': lambda b: b.run_with(Troubled(elements=['O'])),
@@ -109,7 +111,7 @@ def bench(vacancy_hop: Any, job_folder: Any, rerun: Any, with_potential: Any, mo
 
 
 def test_every_ending_is_tested() -> None:
-    assert set(ENDINGS) | PARSERS_OWN | OF_OTHER_TASKS == {code.label for code in TABLE}
+    assert set(ENDINGS) | PARSERS_OWN | CHAINS_OWN | OF_OTHER_TASKS == {code.label for code in TABLE}
 
 
 @pytest.mark.parametrize('label', ENDINGS)
