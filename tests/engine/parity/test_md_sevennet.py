@@ -1,4 +1,4 @@
-"""Molecular dynamics on SevenNet-0: the way ASE goes, with an energy that stays, also under a thermostat."""
+"""Molecular dynamics on SevenNet-0: the way ASE goes, with an energy that stays, also under thermostat and barostat."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ MUCH_EV = 0.05
 SHORT_STEPS, SHORT_STEP_FS = 50, 0.5
 TAU_FS = 20.0
 """Short, so that within the steps of a test the baths take and give much of the energy."""
+TAU_CELL_FS = 100.0
+"""The volume of this cell then has a period of some 40 fs; with 20 fs it would be 8 fs, too fast for the steps."""
 EACH_STEP: dict[str, Any] = {
     'timestep_fs': SHORT_STEP_FS,
     'frame_interval_fs': SHORT_STEP_FS,
@@ -44,9 +46,10 @@ SHARE_NOT_CONSERVED = 0.01
 """Of what the baths have exchanged, for the timestep."""
 
 
-def moving() -> ase.Atoms:
+def moving(strain: float = 0.0) -> ase.Atoms:
     """Li2O with velocities of exactly the temperature of its 3 N - 3 momenta."""
     atoms = ase.io.read(STRUCTURE)
+    atoms.set_cell((1.0 + strain) * atoms.cell.array, scale_atoms=True)
     momenta = np.random.default_rng(7).normal(size=(len(atoms), 3)) * np.sqrt(atoms.get_masses()[:, None])
     momenta -= momenta.sum(axis=0) * atoms.get_masses()[:, None] / atoms.get_masses().sum()
     atoms.set_momenta(momenta)
@@ -120,6 +123,22 @@ def test_nose_hoover_goes_the_way_of_ase(tmp_path: Path, rerun: Any) -> None:
     dynamics.run(SHORT_STEPS)
     np.testing.assert_allclose(frames['positions'], [one for one, _ in theirs], rtol=0, atol=PARITY_ANG)
     np.testing.assert_allclose(frames['kinetic_ev'], [energy for _, energy in theirs], rtol=0, atol=1e-4)
+    conserves(thermo, frames['energy_ev'] + frames['kinetic_ev'])
+
+
+def test_npt_conserves_what_it_should(tmp_path: Path, rerun: Any) -> None:
+    """A crystal that was squeezed swings open: energy, bath and work against the pressure sum up to what they were.
+
+    They do only if the stress is that of the energy, and the volume moves as the barostat says.
+    """
+    settings = parameters(
+        'mtk-full', initial_velocities='given', **EACH_STEP,
+        thermostat={'tau_fs': TAU_FS}, barostat={'tau_fs': TAU_CELL_FS},
+    )  # fmt: skip
+    segment = {'duration_fs': SHORT_STEPS * SHORT_STEP_FS, 'pressure_gpa': 1.0}
+    _, frames = followed(tmp_path, rerun, moving(strain=-0.03), settings, **segment)
+    thermo = read_records(tmp_path / files.ITEMS / 'a.thermo')[1]
+    assert np.ptp(thermo['volume_ang3']) > 0.05 * thermo['volume_ang3'][0]
     conserves(thermo, frames['energy_ev'] + frames['kinetic_ev'])
 
 
