@@ -144,14 +144,15 @@ def print_melt_quench(result: dict[str, Any]) -> None:
             ('chain', f'pk {result["pk"]}, uuid {result["uuid"]}'),
         ]
     )
-    motifs = {'PS4': '%PS4', 'P2S7': '%P2S7', 'P2S6': '%P2S6', 'other': '%other'}
+    # Without phosphorus or sulfur there are no anions to count.
+    motifs = ('PS4', 'P2S7', 'P2S6', 'other') if any(stage['motifs'] for stage in result['stages']) else ()
     pairs = list(result['stages'][0]['coordination'])
     rows = [
         (
             stage['name'], f'{stage["start_ps"]:g}-{stage["stop_ps"]:g}', _number(stage['temperature_k'], '.0f'),
             _number(stage['pressure_gpa'], '.2f'), _number(stage['density_g_per_cm3'], '.3f'),
             *(f'{stage["coordination"][pair]["mean"]:.2f}' for pair in pairs),
-            *(_number(100.0 * stage['motif_shares'][name], '.0f') if stage['motifs'] else None for name in motifs),
+            *(f'{100.0 * stage["motif_shares"][name]:.0f}' if stage['motifs'] else None for name in motifs),
         )
         for stage in result['stages']
     ]  # fmt: skip
@@ -162,7 +163,7 @@ def print_melt_quench(result: dict[str, Any]) -> None:
         '>GPa',
         '>g/cm³',
         *(f'>{pair}' for pair in pairs),
-        *(f'>{m}' for m in motifs.values()),
+        *(f'>%{name}' for name in motifs),
     )
     print_table(None, names, rows)
 

@@ -170,10 +170,7 @@ def robustness_of(chain: WorkChainNode) -> dict[str, Any] | None:
         'pressures_pa': some['pressures_pa'],
         'repeats': some['repeats'],
         'duration_ps': some['duration_ps'],
-        'summary': {
-            name: {key: grid[key] for key in ('n_green', 'n_pale', 'n_white', 'n_open', 'n_survived', 'n_replicas')}
-            for name, grid in grids.items()
-        },
+        'summary': {name: _summary(grid) for name, grid in grids.items()},
         'potentials': {name: chain.inputs.potentials[name]['potential'].label for name in grids},
         'grids': grids,
         'formula': start.get_formula('hill_compact'),
@@ -185,10 +182,24 @@ def robustness_of(chain: WorkChainNode) -> dict[str, Any] | None:
     }
 
 
+def _summary(grid: dict[str, Any]) -> dict[str, int]:
+    """Return the numbers of cells and replicas of a grid."""
+    names = ('n_green', 'n_pale', 'n_white', 'n_open', 'n_survived', 'n_replicas')
+    return {**{name: grid[name] for name in names}, 'n_unfinished': sum(c['n_unfinished'] for c in grid['cells'])}
+
+
 def robustness_line(result: dict[str, Any]) -> str:
     """Return a result in one line."""
-    parts = [f'{name}: {one["n_survived"]} of {one["n_replicas"]}' for name, one in result['summary'].items()]
+    parts = [f'{name}: {_survivors(one)}' for name, one in result['summary'].items()]
     return f'Replicas that survived: {", ".join(parts)}'
+
+
+def _survivors(counts: dict[str, int]) -> str:
+    """Return how many replicas survived; those whose end nobody knows have not died."""
+    unfinished, wanted = counts['n_unfinished'], counts['n_replicas']
+    if unfinished == wanted:
+        return 'not finished'
+    return f'{counts["n_survived"]} of {wanted}{f" ({unfinished} not finished)" if unfinished else ""}'
 
 
 def print_robustness(result: dict[str, Any]) -> None:
@@ -207,13 +218,22 @@ def print_robustness(result: dict[str, Any]) -> None:
             (f'{pressure:.0e}', *(_cell(cells.get((temperature, pressure))) for temperature in grid['temperatures_k']))
             for pressure in reversed(grid['pressures_pa'])
         ]
-        click.echo(f'{result["potentials"][name]}: {grid["n_survived"]} of {grid["n_replicas"]} replicas survived')
+        click.echo(f'{result["potentials"][name]}: replicas that survived: {_survivors(result["summary"][name])}')
         print_table(None, ('>Pa \\ K', *(f'>{temperature:g}' for temperature in grid['temperatures_k'])), rows)
-    click.echo('survivors of repeats, and frames with a contact in %; – where no frame was reached')
+    note = 'survivors of repeats, and frames with a contact in %; – where no frame was reached'
+    unfinished = any(one['n_unfinished'] for one in result['summary'].values())
+    click.echo(f'{note}; open: not finished' if unfinished else note)
 
 
 def _cell(cell: dict[str, Any] | None) -> str:
-    return '' if cell is None else f'{cell["n_survived"]}/{cell["n_repeats"]} {cell["text"]}'.strip()
+    """Return survivors and number of a cell, and how many of its repeats are open."""
+    if cell is None:
+        return ''
+    unfinished = cell['n_unfinished']
+    if unfinished == cell['n_repeats']:
+        return f'open {cell["text"]}'.strip()
+    marks = f' {unfinished} open' if unfinished else ''
+    return f'{cell["n_survived"]}/{cell["n_repeats"]}{marks} {cell["text"]}'.strip()
 
 
 def save_picture(chain: WorkChainNode, output: Path) -> Path:

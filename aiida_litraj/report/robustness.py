@@ -62,7 +62,16 @@ def _draw_panel(axes: Axes, name: str, grid: RobustnessGrid, temperatures: list[
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel('Temperature (K)')
-    axes.set_title(f'{name}: {grid.n_survived} of {grid.n_replicas} replicas survive', fontsize=9.5)
+    axes.set_title(f'{name}: {_survivors(grid)}', fontsize=9.5)
+
+
+def _survivors(grid: RobustnessGrid) -> str:
+    """Return how many replicas survive; those whose end nobody knows have not died."""
+    unfinished = sum(cell.n_unfinished for cell in grid.cells.values())
+    if unfinished == grid.n_replicas:
+        return 'not finished'
+    known = f'{grid.n_survived} of {grid.n_replicas} replicas survive'
+    return f'{known}\n{unfinished} not finished' if unfinished else known
 
 
 def _draw_cell(axes: Axes, column: int, row: int, cell: GridCell) -> None:

@@ -118,20 +118,51 @@ def test_help_says_what_it_does(command: str, launch: Any) -> None:
     assert '--daemon' in done.output
 
 
-def test_grid_is_printed_with_survivors_and_contacts(capsys: pytest.CaptureFixture[str]) -> None:
-    cells = [
-        {'temperature_k': 1000.0, 'pressure_pa': 1e6, 'n_survived': 2, 'n_repeats': 3, 'text': '7'},
-        {'temperature_k': 2000.0, 'pressure_pa': 1e6, 'n_survived': 0, 'n_repeats': 3, 'text': '–'},
-    ]
-    numbers = {'n_survived': 2, 'n_replicas': 6}
-    grid = {**numbers, 'temperatures_k': [1000.0, 2000.0], 'pressures_pa': [1e6], 'cells': cells}
-    result = {
-        'uuid': 'u', 'pk': 1, 'formula': 'Li3PS4', 'random_start': True, 'duration_ps': 100.0, 'repeats': 3,
-        'protocol': 'quick', 'potentials': {'a': 'morse'}, 'grids': {'a': grid}, 'summary': {'a': numbers},
+REPEATS = 3
+
+
+def grid_result(*cells: tuple[int, int, str]) -> dict[str, Any]:
+    """What a grid of one pressure is shown from; of each cell how many survived, are not finished, and its number."""
+    from aiida_litraj.cli.robustness import _summary
+
+    temperatures = [1000.0 * (k + 1) for k in range(len(cells))]
+    described = [
+        {
+            'temperature_k': temperature, 'pressure_pa': 1e6, 'n_survived': survived, 'n_unfinished': unfinished,
+            'n_repeats': REPEATS, 'text': text,
+        }
+        for temperature, (survived, unfinished, text) in zip(temperatures, cells)
+    ]  # fmt: skip
+    colours = dict.fromkeys(('n_green', 'n_pale', 'n_white', 'n_open'), 0)
+    numbers = {'n_survived': sum(cell[0] for cell in cells), 'n_replicas': REPEATS * len(cells)}
+    grid = {**colours, **numbers, 'temperatures_k': temperatures, 'pressures_pa': [1e6], 'cells': described}
+    return {
+        'uuid': 'u', 'pk': 1, 'formula': 'Li3PS4', 'random_start': True, 'duration_ps': 100.0, 'repeats': REPEATS,
+        'protocol': 'quick', 'potentials': {'a': 'morse'}, 'grids': {'a': grid}, 'summary': {'a': _summary(grid)},
     }  # fmt: skip
+
+
+def test_grid_is_printed_with_survivors_and_contacts(capsys: pytest.CaptureFixture[str]) -> None:
+    result = grid_result((2, 0, '7'), (0, 0, '–'))
     print_robustness(result)
     said = capsys.readouterr().out
-    assert 'morse: 2 of 6 replicas survived' in said
+    assert 'morse: replicas that survived: 2 of 6' in said
     assert '2/3 7' in said
     assert '0/3 –' in said
+    assert 'finished' not in said
     assert robustness_line(result) == 'Replicas that survived: a: 2 of 6'
+
+
+def test_replicas_without_a_verdict_have_not_died(capsys: pytest.CaptureFixture[str]) -> None:
+    """As an engine that crashed leaves them."""
+    partly = grid_result((1, 1, '7'), (0, 3, ''))
+    print_robustness(partly)
+    said = capsys.readouterr().out
+    assert 'morse: replicas that survived: 1 of 6 (4 not finished)' in said
+    assert '1/3 1 open 7' in said
+    assert 'open: not finished' in said
+    assert '0/3' not in said
+    none = grid_result((0, 3, ''), (0, 3, ''))
+    print_robustness(none)
+    assert 'morse: replicas that survived: not finished' in capsys.readouterr().out
+    assert robustness_line(none) == 'Replicas that survived: a: not finished'

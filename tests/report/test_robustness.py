@@ -52,7 +52,13 @@ def test_boxes_and_numbers() -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == [
         '$10^{6}$', '$2.5\\times10^{9}$', '$10^{12}$'
     ]  # fmt: skip
-    assert axes.get_title(loc='left') == 'toy: 4 of 12 replicas survive'
+    assert axes.get_title(loc='left') == 'toy: 4 of 12 replicas survive\n2 not finished'
+
+
+def test_grid_without_a_verdict_says_so() -> None:
+    """Nobody has died in it."""
+    cut_off = build_grid([Fate(TEMPERATURES[0], PRESSURES[0], repeat, 'unfinished', 0.5, 0, 0) for repeat in range(2)])
+    assert draw_robustness({'toy': cut_off}, CAPTION).axes[0].get_title(loc='left') == 'toy: not finished'
 
 
 def test_potentials_share_their_axes() -> None:
