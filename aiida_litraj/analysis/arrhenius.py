@@ -272,27 +272,37 @@ def _bend(temperatures: Array, logs: Array, errors: Errors) -> tuple[float, floa
 def analyse_conductivity(transports: Sequence[Transport], target_k: float = ROOM_TEMPERATURE_K) -> Conductivity:
     """Return the Arrhenius fits over temperatures of diffusivity and conductivities, with all caveats.
 
-    Temperatures where the ions have not diffused are left out of the fits and named.
+    Temperatures where the ions have not diffused are left out of the fits and named. What is so of several fits is said
+    once; that there is none at all is said first.
     """
     ordered = tuple(sorted(transports, key=lambda one: one.temperature_k))
     caveats = [
         Caveat(caveat.kind, f'{one.temperature_k:g} K: {caveat.text}') for one in ordered for caveat in one.caveats
     ]
 
+    about: dict[Caveat, list[str]] = {}
+
     def fit(name: str, quantity: Quantity, words: str) -> Arrhenius | None:
         there = [(one.temperature_k, getattr(one, name)) for one in ordered if getattr(one, name) is not None]
         if len({temperature for temperature, _ in there}) < 2:
-            text = f'{words}: {len(there)} temperatures have a number, too few for an activation energy'
-            caveats.append(Caveat('few_temperatures', text))
+            text = f'no value at {target_k:g} K, there is a number at {len(there)} of {len(ordered)} temperatures'
+            about.setdefault(Caveat('few_temperatures', text), []).append(words)
             return None
         result = fit_arrhenius([one for one, _ in there], [one for _, one in there], quantity, target_k)
-        caveats.extend(Caveat(caveat.kind, f'{words}: {caveat.text}') for caveat in result.caveats)
+        for caveat in result.caveats:
+            about.setdefault(caveat, []).append(words)
         return result
 
-    return Conductivity(
-        transports=ordered,
-        diffusivity=fit('tracer_cm2_per_s', 'diffusivity', 'tracer diffusivity'),
-        tracer=fit('sigma_tracer_s_per_cm', 'conductivity', 'Nernst-Einstein conductivity'),
-        collective=fit('sigma_s_per_cm', 'conductivity', 'collective conductivity'),
-        caveats=tuple(caveats),
-    )
+    diffusivity = fit('tracer_cm2_per_s', 'diffusivity', 'tracer diffusivity')
+    tracer = fit('sigma_tracer_s_per_cm', 'conductivity', 'Nernst-Einstein conductivity')
+    collective = fit('sigma_s_per_cm', 'conductivity', 'collective conductivity')
+    if tracer is None:
+        diffused = sum(one.diffused for one in ordered)
+        text = (
+            f'no conductivity at {target_k:g} K: the ions have diffused at {diffused} of {len(ordered)} temperatures, '
+            'and two are needed'
+        )
+        caveats.insert(0, Caveat('few_temperatures', text))
+    else:
+        caveats += [Caveat(caveat.kind, f'{", ".join(words)}: {caveat.text}') for caveat, words in about.items()]
+    return Conductivity(ordered, diffusivity, tracer, collective, tuple(caveats))

@@ -68,12 +68,15 @@ class MeanCell:
             )
         worst = int(np.argmax(self.strain_error))
         if self.strain_error[worst] > STRAIN_ERROR:
-            name, remedy = list(COMPONENTS)[worst], 'equilibrate longer (settings.equilibration), or more repeats'
+            what, times = f'volume of {self.volume_ang3:.5g} Ang^3', 3.0  # Thrice the strain of an edge.
+            remedy = 'equilibrate longer (settings.equilibration), or more repeats'
             if self.shape_moves:
+                what, times = f'strain {list(COMPONENTS)[worst]} of {100.0 * self.strain[worst]:.2f} %', 1.0
                 remedy += ', or keep the shape of the crystal (npt.protocol: npt-isotropic)'
             texts.append(
-                f'the mean cell is uncertain, its strain {name} of {100.0 * self.strain[worst]:.2f} % has a standard '
-                f'error of {100.0 * self.strain_error[worst]:.2f} %, more than {100.0 * STRAIN_ERROR:g} %; {remedy}'
+                f'the mean cell is uncertain, its {what} has a standard error of '
+                f'{100.0 * times * self.strain_error[worst]:.2f} %, more than {100.0 * times * STRAIN_ERROR:g} %; '
+                f'{remedy}'
             )
         if self.shape_stress_gpa - 2.0 * self.shape_stress_error_gpa > SHAPE_STRESS_GPA:
             texts.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
 from ..analysis.arrhenius import Arrhenius, Conductivity
 from ..analysis.diffusion import Estimate
@@ -61,23 +62,31 @@ def draw_displacements(axes: Axes, transports: Sequence[Transport]) -> None:
     _limit(axes, transports)
     hop = transports[0].settings.hop_length_ang
     axes.axhline(hop**2, color=GREY, linewidth=0.8, linestyle='--', zorder=1)
+    # Beside the panel: within it there is no place that no curve can cross.
     axes.annotate(
-        'one hop squared', (0.0, hop**2), xycoords=('axes fraction', 'data'), xytext=(4, -10),
-        textcoords='offset points', fontsize=8, color=GREY,
+        'one hop\nsquared', (1.0, hop**2), xycoords=('axes fraction', 'data'), xytext=(3, 0),
+        textcoords='offset points', va='center', fontsize=8, color=GREY,
     )  # fmt: skip
     _label_ends(axes, transports, colours)
     axes.set_xlabel('Lag (ps)')
     axes.set_ylabel('Mean-square displacement (Å²)')
-    handles = [
-        Line2D([], [], color=INK, linewidth=1.1, label='mobile ions'),
-        Line2D([], [], color=INK, linewidth=4.5, alpha=0.45, label='fit'),
-        Line2D([], [], color=INK, linewidth=0.9, linestyle=':', label='framework'),
-    ]
-    if all(one.curves.framework is None for one in transports):
-        handles.pop()
+    # Above the panel, as the temperatures are above the other.
+    axes.legend(
+        handles=_handles(axes, transports), loc='lower left', bbox_to_anchor=(0.0, 1.0), ncols=4, frameon=False,
+        fontsize=8.5, handlelength=1.6, columnspacing=1.2, borderpad=0.2, borderaxespad=0.2,
+    )  # fmt: skip
+
+
+def _handles(axes: Axes, transports: Sequence[Transport]) -> list[Line2D]:
+    """Return the entries of the legend: of what is drawn."""
+    handles = [Line2D([], [], color=INK, linewidth=1.1, label='mobile ions')]
+    if any(str(line.get_gid()).startswith('fit-') for line in axes.lines):
+        handles.append(Line2D([], [], color=INK, linewidth=4.5, alpha=0.45, label='fit'))
+    if any(one.curves.framework is not None for one in transports):
+        handles.append(Line2D([], [], color=INK, linewidth=0.9, linestyle=':', label='framework'))
     if not all(one.diffused for one in transports):
         handles.append(Line2D([], [], linestyle='none', marker='$*$', markersize=5, color=INK, label='not diffused'))
-    axes.legend(handles=handles, loc='upper left', frameon=False, fontsize=8.5)
+    return handles
 
 
 def _colours(transports: Sequence[Transport]) -> list[tuple[float, float, float, float]]:
@@ -97,10 +106,14 @@ def _limit(axes: Axes, transports: Sequence[Transport]) -> None:
         if one.curves.framework is not None:
             lowest = min(lowest, float(one.curves.framework[1:].min()))
             highest = max(highest, float(one.curves.framework.max()))
-    # To the right there is room for the temperatures; above there is some for the legend.
+    # To the right there is room for the temperatures.
     axes.set_xlim(first, last * (last / first) ** 0.17)
     low = max(lowest, _LOWEST_ANG2)
-    axes.set_ylim(0.7 * low, highest * (highest / low) ** 0.33)
+    axes.set_ylim(0.7 * low, highest * (highest / low) ** 0.05)
+    # Within two decades the powers of ten alone are too few; the labels between them, as they come, lie on each other.
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if last < 100.0 * first else (1.0,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _label_ends(axes: Axes, transports: Sequence[Transport], colours: Sequence[object]) -> None:
@@ -117,6 +130,7 @@ def _label_ends(axes: Axes, transports: Sequence[Transport], colours: Sequence[o
         axes.annotate(
             text, (float(one.curves.lags_ps[-1]), 10**height), xytext=(4, 0), textcoords='offset points',
             va='center', fontsize=8.5, color=colour, annotation_clip=False,
+            bbox={'facecolor': 'white', 'edgecolor': 'none', 'pad': 0.5},  # The dashes go behind.
         )  # fmt: skip
 
 
@@ -141,9 +155,12 @@ def draw_arrhenius(axes: Axes, conductivity: Conductivity) -> None:
     axes.set_ylabel('Conductivity (S/cm)')
     _temperature_axis(axes, conductivity)
     if handles:
-        # Above the lines, which fall to the right; a decade or two are left free for it.
+        # Above the lines, which fall to the right; a decade or two are left free for it. A decade is shown at least, so
+        # that a power of ten is among the labels.
         low, high = axes.get_ylim()
-        axes.set_ylim(low, high * (high / low) ** 0.5)
+        middle, reach = math.sqrt(low * high), max(math.sqrt(high / low), math.sqrt(10.0))
+        axes.set_ylim(middle / reach, middle * reach**2)
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.legend(handles=handles, loc='upper right', frameon=False, fontsize=8.5, labelspacing=0.7)
     else:
         axes.set_yticks([], minor=False)

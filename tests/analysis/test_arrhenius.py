@@ -148,7 +148,15 @@ def test_temperatures_without_diffusion_are_left_out_and_named() -> None:
 def test_one_temperature_gives_no_line() -> None:
     result = conductivity(np.random.default_rng(1), (300.0, 1000.0))
     assert result.diffusivity is None and result.tracer is None and result.collective is None
-    assert 'few_temperatures' in kinds(result)
+    (text,) = [caveat.text for caveat in result.caveats if caveat.kind == 'few_temperatures']
+    assert text == result.caveats[0].text
+    assert text.startswith('no conductivity at 298 K: the ions have diffused at 1 of 2 temperatures')
+
+
+def test_what_is_so_of_all_lines_is_said_once() -> None:
+    result = conductivity(np.random.default_rng(1), (700.0, 1000.0))
+    (text,) = [caveat.text for caveat in result.caveats if caveat.kind == 'few_temperatures']
+    assert text.startswith('tracer diffusivity, Nernst-Einstein conductivity, collective conductivity: the line goes')
 
 
 def test_coverage_at_room_temperature() -> None:

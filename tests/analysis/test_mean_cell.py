@@ -97,6 +97,16 @@ def test_volume_that_breathes_is_no_soft_shear() -> None:
     assert mean.doubts() == []
 
 
+def test_volume_that_is_uncertain_is_warned_of_as_a_volume() -> None:
+    """Edges that differ by 1 % between runs: the mean volume is known to 3 % / sqrt(3), and no strain is spoken of."""
+    generator = np.random.default_rng(6)
+    runs = [isotropic(10.0 * (1.0 + edge + 1e-5 * generator.normal(size=100))) for edge in (-0.01, 0.0, 0.01)]
+    (text,) = mean_cell(CUBE, runs, [NO_STRESS] * 3).doubts()
+    assert 'its volume of 1000.2 Ang^3 has a standard error of 1.73 %, more than 0.9 %' in text
+    assert 'equilibrate longer' in text
+    assert not any(word in text for word in ('strain', 'shape', 'npt-isotropic'))
+
+
 def test_volume_that_still_grows_has_not_come_to_rest() -> None:
     generator = np.random.default_rng(1)
     noise = 0.01 * generator.normal(size=200)

@@ -115,6 +115,7 @@ def test_ions_that_rattle_give_no_number_and_a_warning(tmp_path: Path) -> None:
     for key in ('sigma_298_s_per_cm', 'sigma_298_low', 'sigma_298_high', 'activation_energy_ev'):
         assert found[key] is None
     assert found['warnings'][0].startswith('no conductivity at 298 K')
+    assert len(found['warnings']) == 2 + len(TEMPERATURES)  # That, the mean cell, and each temperature.
     assert sum('have not diffused' in warning for warning in found['warnings']) == len(TEMPERATURES)
     assert 'not_diffused' in found['caveats']
     assert all(entry['tracer_below_cm2_per_s'] > 0.0 for entry in found['temperatures'])

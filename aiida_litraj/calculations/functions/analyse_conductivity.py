@@ -116,10 +116,9 @@ def describe(measured: Measured, warnings: Sequence[str]) -> dict[str, Any]:
 
 def _texts(conductivity: Conductivity, before: Sequence[str]) -> list[str]:
     """Return the warnings of before and the caveats, each once; first of all that there is no number, if so."""
-    texts = list(dict.fromkeys([*before, *(caveat.text for caveat in conductivity.caveats)]))
-    if conductivity.tracer is None:
-        texts.insert(0, f'no conductivity at {ROOM_TEMPERATURE_K:g} K: the ions have to diffuse at two temperatures')
-    return texts
+    caveats = [caveat.text for caveat in conductivity.caveats]
+    first = caveats[:1] if conductivity.tracer is None else []
+    return list(dict.fromkeys([*first, *before, *caveats]))
 
 
 def _at_room(name: str, unit: str, line: Arrhenius | None) -> dict[str, float | None]:
