@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from .console import console
 from .errors import Refusal
-from .live import Gauge, describe, read_progress_through, running_job
+from .live import read_progress_through
+from .under_way import Round, running_jobs
 
 if TYPE_CHECKING:
     from aiida.engine import Process, ProcessBuilder
@@ -154,25 +155,24 @@ class Stopped(Refusal):
 
 
 async def _watch(runner: Any, node: ProcessNode, show: Show, resumptions: Resumptions) -> None:
-    """Read the progress of the job under way again and again, until cancelled."""
-    # The jobs of a restarted band are one way; those of dynamics may be stages of which each has its own.
-    gauges: dict[int | None, Gauge] = {}
+    """Read the progress of the jobs under way again and again, until cancelled."""
+    bar = Round()
     show(0.0, 'preparing')
     while True:
         await asyncio.sleep(POLL_SECONDS)
         resumptions.tell()
-        job = running_job(node)
-        if job is None:
-            continue
-        try:
-            progress = await _ask(runner, job)
-        except Exception as error:
-            # The job itself meets a broken connection and says so; what is lost here is one look.
-            logging.getLogger(__name__).debug('no progress: %s', error)
-            continue
-        if progress is not None:
-            gauge = gauges.setdefault(job.pk if progress.task == 'md' else None, Gauge())
-            show(gauge.update(progress), describe(progress))
+        seen = []
+        for job in running_jobs(node):
+            try:
+                progress = await _ask(runner, job)
+            except Exception as error:
+                # The job itself meets a broken connection and says so; what is lost here is one look.
+                logging.getLogger(__name__).debug('no progress: %s', error)
+                continue
+            if progress is not None:
+                seen.append((job, progress))
+        if seen:
+            show(*bar.update(node, seen))
 
 
 async def _ask(runner: Any, job: Any) -> Progress | None:

@@ -12,21 +12,11 @@ from ..contract.files import PROGRESS
 from ..contract.result import ITEMS, ActiveItem, Progress
 
 if TYPE_CHECKING:
-    from aiida.orm import CalcJobNode, ProcessNode
+    from aiida.orm import CalcJobNode
 
 _PACE_CALLS = 50
 """Evaluations before a pace is spoken of: the first ones take far longer."""
 _PHASES = {'source': 'relaxing the source', 'target': 'relaxing the target', 'band': 'band', 'saddle': 'saddle check'}
-
-
-def running_job(process: ProcessNode) -> CalcJobNode | None:
-    """Return the job of a process that is on a computer now, ``None`` if there is none."""
-    from .processes import jobs_of
-
-    for job in reversed(jobs_of(process)):
-        if not job.is_terminated and job.get_remote_workdir() is not None:
-            return job
-    return None
 
 
 def read_progress(job: CalcJobNode) -> Progress | None:
@@ -59,6 +49,11 @@ def _parse(path: Path) -> Progress | None:
 
 def describe(progress: Progress) -> str:
     """Return the state in one line: items done, phase, step, residual force or time left."""
+    return describe_with(progress, seconds_left(progress))
+
+
+def describe_with(progress: Progress, left: float | None) -> str:
+    """Return the same with the seconds that are left, if they are known."""
     parts = []
     if progress.n_items > 1:
         parts.append(f'{progress.n_finished} of {progress.n_items} {ITEMS.get(progress.task, "items")} done')
@@ -70,7 +65,6 @@ def describe(progress: Progress) -> str:
     else:
         parts.append('starting' if progress.n_finished < progress.n_items else 'all done')
     parts.append(f'{progress.model_calls} model calls')
-    left = seconds_left(progress)
     if left is not None:
         parts.append(f'about {duration_text(left)} left')
     return ', '.join(parts)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -26,19 +26,20 @@ _NAMESPACE = 'replicas__'
 _WORDS = {'finished': 'done', 'failed': 'died', 'unfinished': 'cut off'}
 
 
-def replicas_of(process: ProcessNode, running: CalcJobNode | None, progress: Progress | None) -> list[dict[str, Any]]:
+def replicas_of(process: ProcessNode, running: Mapping[int, Progress]) -> list[dict[str, Any]]:
     """Return the state of every replica of a process: stage, name, state, time reached and asked for in ps, reason.
 
-    Of a job that was resumed, the last one counts. ``running`` is the job that is on a computer now, ``progress`` what
-    its engine wrote last.
+    Of a job that was resumed, the last one counts. ``running`` has, by pk, what the engines of the jobs wrote last that
+    are on a computer now.
     """
     from .processes import jobs_of
+    from .under_way import stage_of
 
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for job in jobs_of(process):
         if job.process_type != JOB:
             continue
-        stage = _stage(job)
+        stage = stage_of(job)
         for name, schedule in _schedules(job):
             duration = sum(segment['duration_fs'] for segment in schedule) / FEMTOSECONDS_OF_PS
             row = {'stage': stage, 'replica': name, 'state': 'waiting', 'time_ps': 0.0, 'duration_ps': duration}
@@ -47,7 +48,8 @@ def replicas_of(process: ProcessNode, running: CalcJobNode | None, progress: Pro
             for name, item in job.outputs.results['items'].items():
                 if (stage, name) in rows:
                     _settle(rows[stage, name], item)
-        elif running is not None and job.pk == running.pk and progress is not None:
+        elif job.pk in running:
+            progress = running[job.pk]
             own = {name for name, _ in _schedules(job)}
             for name, item in _ended(job, progress).items():
                 # The folder may hold accounts of replicas that an earlier job has ended: those are known already.
@@ -74,17 +76,6 @@ def _schedules(job: CalcJobNode) -> list[tuple[str, list[dict[str, Any]]]]:
 def _settle(row: dict[str, Any], item: dict[str, Any]) -> None:
     time_ps = item.get('time_fs', FEMTOSECONDS_OF_PS * row['duration_ps']) / FEMTOSECONDS_OF_PS
     row.update(state=_WORDS.get(item['status'], item['status']), time_ps=time_ps, reason=item.get('reason'))
-
-
-def _stage(job: CalcJobNode) -> str:
-    """Return how the chain that was launched calls the chain of a job, empty where there is none above it."""
-    from aiida.common.links import LinkType
-
-    base = job.caller
-    if base is None:
-        return ''
-    call = base.base.links.get_incoming(link_type=LinkType.CALL_WORK).first()
-    return '' if call is None else str(call.link_label)
 
 
 def _ended(job: CalcJobNode, progress: Progress) -> dict[str, dict[str, Any]]:

@@ -34,20 +34,20 @@ def status(pk: str, as_json: bool) -> None:
         from .processes import load_process
 
         process = load_process(pk)
-        content, progress = _state(process)
+        content, running = _state(process)
     if as_json:
         emit_json(content)
     else:
-        _print(process, content, progress)
+        _print(process, content, running)
 
 
-def _state(process: ProcessNode) -> tuple[dict[str, Any], Progress | None]:
-    """Return the state of a process as ``--json`` prints it, and the progress of its running job."""
+def _state(process: ProcessNode) -> tuple[dict[str, Any], dict[str, Progress]]:
+    """Return the state of a process as ``--json`` prints it, and how far each running job is, by its stage."""
     from .chains import CHAINS
     from .left_behind import is_left_behind
-    from .live import running_job, seconds_left
     from .processes import entry_point, jobs_of, result_of
     from .replicas import replicas_of
+    from .under_way import in_chain, longest, stage_of, together
 
     jobs = jobs_of(process)
     content: dict[str, Any] = {
@@ -66,20 +66,34 @@ def _state(process: ProcessNode) -> tuple[dict[str, Any], Progress | None]:
         'replicas': [],
         'result': None,
     }
-    progress = None
-    job = None if process.is_terminated else running_job(process)
-    if job is not None:
-        progress, content['progress_problem'] = _look(job)
-        content['progress'] = None if progress is None else progress.model_dump(mode='json')
-        content['seconds_left'] = None if progress is None else seconds_left(progress)
-    content['replicas'] = replicas_of(process, job, progress)
+    seen, content['progress_problem'] = _look_at_all(process)
+    running = {stage_of(job): in_chain(process, job, seen[job.pk]) for job in jobs if job.pk in seen}
+    for entry in content['jobs']:
+        entry['progress'] = seen[entry['pk']].model_dump(mode='json') if entry['pk'] in seen else None
+    if running:
+        content['progress'] = together(list(running.values())).model_dump(mode='json')
+        content['seconds_left'] = longest(list(running.values()))
+    content['replicas'] = replicas_of(process, seen)
     if process.is_terminated:
         # How far the engine came with them stands in its checkpoint, which is for the next job to read.
         for row in content['replicas']:
             row.update({'state': 'stopped', 'time_ps': None} if row['state'] == 'waiting' else {})
     if process.is_terminated and entry_point(process) in CHAINS:
         content['result'] = result_of(process)
-    return content, progress
+    return content, running
+
+
+def _look_at_all(process: ProcessNode) -> tuple[dict[int, Progress], str | None]:
+    """Return the progress of each job that runs, by pk, and why that of others can't be had now."""
+    from .under_way import running_jobs
+
+    seen, problems = {}, []
+    for job in [] if process.is_terminated else running_jobs(process):
+        progress, problem = _look(job)
+        if progress is not None:
+            seen[job.pk] = progress
+        problems.append(problem)
+    return seen, '; '.join(dict.fromkeys(filter(None, problems))) or None
 
 
 def _look(job: CalcJobNode) -> tuple[Progress | None, str | None]:
@@ -110,16 +124,19 @@ def _job(job: CalcJobNode) -> dict[str, Any]:
     }
 
 
-def _print(process: ProcessNode, content: dict[str, Any], progress: Progress | None) -> None:
+def _print(process: ProcessNode, content: dict[str, Any], running: dict[str, Progress]) -> None:
     from .left_behind import LEFT_BEHIND
     from .live import describe, describe_item
 
+    several = len({*running, *(replica['stage'] for replica in content['replicas'])}) > 1
+    lines = [f'{stage}: {describe(one)}' if several else describe(one) for stage, one in running.items()]
+    active = [item for one in running.values() for item in one.active]
     print_pairs(
         [
             ('process', f'{content["pk"]} ({content["process"]})'),
             ('state', content['state'] + ('' if content['exit_status'] is None else f' [{content["exit_status"]}]')),
             ('message', content['exit_message']),
-            ('progress', None if progress is None else describe(progress)),
+            *(('progress', line) for line in lines),
             ('', content['progress_problem']),
             ('left behind', f'it {LEFT_BEHIND}' if content['left_behind'] else None),
         ]
@@ -129,8 +146,8 @@ def _print(process: ProcessNode, content: dict[str, Any], progress: Progress | N
 
         columns = ('stage', 'replica', 'state', '>at / ps', '>of / ps', '')
         print_table(None, columns, rows_for_table(content['replicas']))
-    elif progress is not None and len(progress.active) > 1:
-        for item in progress.active:
+    elif len(active) > 1:
+        for item in active:
             click.echo(f'  {describe_item(item, named=True)}')
     if content['jobs']:
         rows = [

@@ -193,7 +193,7 @@ def test_state_of_each_replica(jobs: Any, monkeypatch: pytest.MonkeyPatch) -> No
     )  # fmt: skip
     died = {'c': {'status': 'failed', 'reason': 'too hot', 'time_fs': 20.0}}
     monkeypatch.setattr(replicas_module, '_ended', lambda *_: died)
-    rows = replicas_of(top, running, progress)
+    rows = replicas_of(top, {running.pk: progress})
     assert {(row['stage'], row['replica'], row['state'], row['time_ps'], row['reason']) for row in rows} == {
         ('nvt', 'a', 'died', 0.4, 'an atom was lost'),
         ('nvt', 'b', 'running', 0.5, None),

@@ -66,7 +66,7 @@ def test_each_of_many_replicas_says_how_it_ended(running: CalcJobNode) -> None:
     folder.keep(MdItemResult(id='of_an_earlier_job', status='finished', converged=True), {}, 'print', {})
     (folder.items / '.r250.json.4711').write_text('{"id": "r250", "sta')
     (folder.items / 'r251.frames').write_bytes(b'{}')
-    rows = replicas_of(running, running, progress(sum(map(died, range(N_ENDED)))))
+    rows = replicas_of(running, {running.pk: progress(sum(map(died, range(N_ENDED))))})
     assert len(rows) == N_REPLICAS
     for k, row in enumerate(rows):
         expected: tuple[Any, ...] = ('waiting', 0.0, None)
@@ -80,6 +80,6 @@ def test_each_of_many_replicas_says_how_it_ended(running: CalcJobNode) -> None:
 def test_folder_that_cannot_be_asked_leaves_the_rest(running: CalcJobNode, caplog: pytest.LogCaptureFixture) -> None:
     AuthInfo.collection.delete(running.get_authinfo().pk)  # as if nobody were let in
     with caplog.at_level(logging.DEBUG, logger='aiida_litraj'):
-        rows = replicas_of(running, running, progress(0))
+        rows = replicas_of(running, {running.pk: progress(0)})
     assert {row['state'] for row in rows} == {'waiting'}
     assert 'cannot be had now' in caplog.text
