@@ -74,8 +74,8 @@ def test_options_become_settings(launched: Any, toy: Any) -> None:
         assert stage.md.code.uuid == toy.uuid
         assert stage.md.metadata.options['device'] == 'cpu'
         assert stage.md.metadata.disable_cache is True
-    # 2 x 1000 steps at constant pressure, 2 x 2 x 20,000 in the mean cells
-    assert 'Li in 64 atoms at 700, 900 K, 2 x 20 ps each, 8.2e+04 steps in all, protocol quick' in done.stderr
+    # at 2 temperatures, 2 repeats each: 1000 steps at constant pressure and 20,000 in the mean cell
+    assert 'Li in 64 atoms at 700, 900 K, 2 x 20 ps each, 8.4e+04 steps in all, protocol quick' in done.stderr
 
 
 @pytest.mark.parametrize(
