@@ -28,8 +28,10 @@ SIGNIFICANT = 0.05
 SHARED_FREEDOM = 6.0
 """Degrees of freedom that the error of a point borrows from the others; chosen by coverage, 3 to 12 do as well."""
 
-SHARED_SPREAD = 2.0
-"""The same of what repeats differ by beyond their errors, of which two or three repeats know little."""
+SHARED_SPREAD = 0.5
+"""The same of what repeats differ by beyond their errors, of which two or three repeats know little. With none, points
+whose repeats agree by chance draw the line. With more, a single point whose repeats differ gets too little of its own: if
+it is that of the lowest temperature, the interval held 0.56 to 0.60 with 2."""
 BY_CHANCE = 0.1
 """Probability above which the scatter of the repeats of all points together is put down to chance; by coverage too."""
 

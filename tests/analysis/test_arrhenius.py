@@ -188,7 +188,7 @@ def of_repeats(generator: np.random.Generator, truth: float, differ: float, nois
 
 @pytest.mark.parametrize(
     ('differ', 'where'),
-    [(0.0, 'nowhere'), (0.3, 'everywhere'), (0.6, 'hottest')],
+    [(0.0, 'nowhere'), (0.3, 'everywhere'), (0.6, 'hottest'), (0.6, 'coldest')],
 )
 def test_coverage_with_repeats_that_differ(differ: float, where: str) -> None:
     """Campaigns of three temperatures and three repeats, of 24 windows at each.
@@ -197,13 +197,11 @@ def test_coverage_with_repeats_that_differ(differ: float, where: str) -> None:
     0.3: those whose repeats agreed by chance drew the line.
     """
     generator, temperatures = np.random.default_rng(3), (700.0, 850.0, 1000.0)
+    those = {'nowhere': (), 'everywhere': temperatures, 'hottest': (1000.0,), 'coldest': (700.0,)}[where]
     held = np.zeros(2)
     for _ in range(N_CAMPAIGNS):
         points = [
-            of_repeats(
-                generator, diffusivity(one), differ if where == 'everywhere' or one == 1000.0 else 0.0, 0.1, 12.0
-            )
-            for one in temperatures
+            of_repeats(generator, diffusivity(one), differ if one in those else 0.0, 0.1, 12.0) for one in temperatures
         ]
         line = fit_arrhenius(temperatures, points, 'diffusivity')
         held[0] += line.extrapolated.low < diffusivity(298.0) < line.extrapolated.high
