@@ -30,8 +30,8 @@ SHARED_FREEDOM = 6.0
 
 SHARED_SPREAD = 0.5
 """The same of what repeats differ by beyond their errors, of which two or three repeats know little. With none, points
-whose repeats agree by chance draw the line. With more, a single point whose repeats differ gets too little of its own: if
-it is that of the lowest temperature, the interval held 0.56 to 0.60 with 2."""
+whose repeats agree by chance draw the line. With more, a single point whose repeats differ gets too little of its own:
+if it is that of the lowest temperature, the interval held 0.56 to 0.60 with 2."""
 BY_CHANCE = 0.1
 """Probability above which the scatter of the repeats of all points together is put down to chance; by coverage too."""
 
