@@ -18,6 +18,7 @@ STORAGE = {
     'datasets/ingest': 'rows by COPY and in which order, packs and locks, kills in between, archives',
     'calculations/test_select_entries.py': 'a selection asks the database for its candidates',
     'cli/dataset': 'all of this as a person does it',
+    'codes/test_locks.py': 'only SQLite needs help with locks',
     'codes/test_potentials.py': 'potentials are found again by queries',
     'codes/test_register.py': 'so are codes',
     'workflows/test_resume.py': 'and jobs to go on from',

@@ -267,17 +267,18 @@ def check_parent(parent: RemoteData, inputs: Mapping[str, Any], task: str) -> No
         )
     before = creator.base.links.get_incoming(link_type=LinkType.INPUT_CALC).nested()
     for name in ('potential', 'parameters'):
-        if name in inputs and _hash(before[name]) != _hash(inputs[name]):
+        if name in inputs and node_hash(before[name]) != node_hash(inputs[name]):
             raise ValueError(f'parent_folder: job {creator.pk} had other {name}; resume with the same, or leave it out')
     for items in dict.fromkeys((ITEMS[task], *OF_ITEMS)):
         for name, item in (inputs.get(items, None) or {}).items():
-            if name in before.get(items, {}) and _hash(before[items][name]) != _hash(item):
+            if name in before.get(items, {}) and node_hash(before[items][name]) != node_hash(item):
                 raise ValueError(
                     f'parent_folder: job {creator.pk} had another {name} among its {items}; rename it, or leave it out'
                 )
 
 
-def _hash(node: Any) -> str | None:
+def node_hash(node: Any) -> str | None:
+    """Return the hash of the content of a node, stored or not; a stored one has it among its extras too."""
     return node.base.caching._compute_hash()
 
 

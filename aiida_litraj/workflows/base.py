@@ -97,7 +97,7 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         self.ctx.inputs = AttributeDict(self.exposed_inputs(self._process_class, self.task()))
         self.ctx.inputs.metadata = AttributeDict(self.ctx.inputs.metadata)
         self.ctx.inputs.metadata.options = AttributeDict(self.ctx.inputs.metadata.options)
-        self.ctx.idle_jobs = self.ctx.furthest = 0
+        self.ctx.idle_jobs = self.ctx.furthest = self.ctx.last_calls = 0
         self._go_on_from_stopped()
 
     def _go_on_from_stopped(self) -> None:
@@ -296,17 +296,20 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
     def _moved(self, node: CalcJobNode, n_left: int) -> bool:
         """Return whether a job has finished an item, or come further than any before it with the same items.
 
-        One whose checkpoint was lost evaluates again what was evaluated before, which is not getting anywhere.
+        One whose checkpoint was lost evaluates again what was evaluated before, which is not getting anywhere; the
+        next one is, if it takes up all of that and goes on.
         """
         if n_left < len(self.ctx.inputs[self.items_name()]):
-            self.ctx.furthest = 0  # the next job counts the evaluations of fewer items
+            self.ctx.furthest = self.ctx.last_calls = 0  # the next job counts the evaluations of fewer items
             return True
         progress = _progress(node)
         if progress is None:
             return False
-        further = progress.model_calls > max(progress.resumed_calls, self.ctx.furthest)
+        took_up_all = progress.resumed_calls >= self.ctx.last_calls > 0
+        reached = progress.resumed_calls if took_up_all else max(progress.resumed_calls, self.ctx.furthest)
         self.ctx.furthest = max(progress.model_calls, self.ctx.furthest)
-        return further
+        self.ctx.last_calls = progress.model_calls
+        return progress.model_calls > reached
 
     def _prepare(self, node: CalcJobNode) -> None:
         """Let the next job do what is left, from where the last one came to."""

@@ -142,6 +142,10 @@ class ConductivityWorkChain(ProtocolMixin, WorkChain):
         chain = self.ctx.npt
         if 'results' not in chain.outputs or not trajectories_of(chain):
             return self._ended_as(chain) or NOTHING_LEFT
+        if cut_off := [name for name, item in chain.outputs.results['items'].items() if item['status'] == 'unfinished']:
+            # With them the mean cells would be others, and what was followed in these would be lost.
+            self.report(f'cut off at constant pressure: {", ".join(sorted(cut_off))}; launched again, it goes on there')
+            return self._ended_as(chain) or NOTHING_LEFT
         made, node = mean_cells.run_get_node(
             settings=self.inputs.settings,
             results=chain.outputs.results,

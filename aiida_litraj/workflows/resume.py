@@ -6,15 +6,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiida.engine import ProcessState
-from aiida.orm import AbstractCode, CalcJobNode, QueryBuilder, RemoteData
+from aiida.orm import AbstractCode, CalcJobNode, Data, Dict, QueryBuilder, RemoteData
+from aiida.orm.nodes.caching import NodeCaching
 
 from ..calculations.base import LitrajCalcJob
-from ..calculations.validation import check_parent
+from ..calculations.validation import check_parent, node_hash
 from ..contract.errors import BY_LABEL
 from ..data.potential import PotentialData
 
-MOST = 20
-"""Jobs of the same task, code and potential that are compared, the newest first."""
+ENDED = (ProcessState.FINISHED, ProcessState.KILLED, ProcessState.EXCEPTED)
+HASH = NodeCaching._HASH_EXTRA_KEY
+"""Extra of every stored node that its content is found by."""
+RUNNING = {'attributes.process_state': {'in': [state.value for state in ProcessState if state not in ENDED]}}
 _FIRST_OF_OURS = 200
 """Exit codes below are those of schedulers and monitors."""
 _CUT_OFF = {
@@ -34,23 +37,34 @@ def stopped_job(process: type[LitrajCalcJob], inputs: Mapping[str, Any]) -> tupl
     """
     computer = inputs['metadata'].get('computer', None) or inputs['code'].computer
     given = set(inputs[process.items_name()])
-    submitted = {'attributes': {'has_key': 'job_id'}}
-    query = QueryBuilder().append(process, filters=submitted, tag='job', project='*')
-    query.append(AbstractCode, with_outgoing='job', filters={'uuid': inputs['code'].uuid})
-    query.append(PotentialData, with_outgoing='job', filters={'uuid': inputs['potential'].uuid})
-    query.append(RemoteData, with_incoming='job', edge_filters={'label': 'remote_folder'}, project='*')
-    query.order_by({'job': {'ctime': 'desc'}}).limit(MOST)
-    for job, folder in query.iterall():
-        if job.computer.uuid != computer.uuid or _items_with(job, inputs, process) != given:
-            continue
-        if not job.is_terminated:
+    for (running,) in _alike(process, inputs, RUNNING).iterall():
+        if running.computer.uuid == computer.uuid and _items_with(running, inputs, process) == given:
             return None  # one that runs is not to be copied from
+    query = _alike(process, inputs, {'attributes': {'has_key': 'job_id'}})
+    query.append(RemoteData, with_incoming='job', edge_filters={'label': 'remote_folder'}, project='*')
+    for job, folder in query.order_by({'job': {'ctime': 'desc'}}).iterall():
+        if not job.is_terminated or job.computer.uuid != computer.uuid or _items_with(job, inputs, process) != given:
+            continue
         if _was_cut_off(job) or set(job.inputs[process.items_name()]) != given:
             if not folder.is_cleaned:
                 return job, folder
         elif (job.exit_status or 0) >= 500 or job.is_finished_ok:
             return None  # for the cache
     return None
+
+
+def _alike(process: type[LitrajCalcJob], inputs: Mapping[str, Any], filters: dict[str, Any]) -> QueryBuilder:
+    """Return the query for jobs with the code, the potential, the parameters and one or more of the items."""
+    items = {node_hash(item) for item in inputs[process.items_name()].values()}
+    query = QueryBuilder().append(process, filters=filters, tag='job', project='*').distinct()
+    query.append(AbstractCode, with_outgoing='job', filters={'uuid': inputs['code'].uuid})
+    query.append(PotentialData, with_outgoing='job', filters={'uuid': inputs['potential'].uuid})
+    alike = {f'extras.{HASH}': node_hash(inputs['parameters'])}
+    query.append(Dict, with_outgoing='job', edge_filters={'label': 'parameters'}, filters=alike)
+    named = {'label': {'like': f'{process.items_name()}\\_\\_%'}}
+    return query.append(
+        Data, with_outgoing='job', edge_filters=named, filters={f'extras.{HASH}': {'in': sorted(items)}}
+    )
 
 
 def _was_cut_off(job: CalcJobNode) -> bool:

@@ -272,6 +272,16 @@ def test_what_was_cut_off_is_analysed_and_the_exit_code_handed_on(process: Any, 
     assert 'conductivity' in process.outputs
 
 
+def test_no_cell_is_taken_while_a_run_at_constant_pressure_is_cut_off(process: Any, tmp_path: Path) -> None:
+    """The mean cell is that of all repeats: with the missing ones it would be another, and all that follows too."""
+    results = account(EVERY).get_dict()
+    results['items'][EVERY[1]] |= {'status': 'unfinished', 'converged': False, 'reason': 'cut off by max_seconds'}
+    left = [name for name in EVERY if name != EVERY[1]]
+    process.ctx.npt = Ended(401, {'results': Dict(results), 'trajectories': runs(tmp_path, *left)}).node
+    assert process.take_cells().status == 401
+    assert 'cells' not in process.outputs
+
+
 @pytest.mark.parametrize('stage', ['npt', 'nvt'])
 @pytest.mark.parametrize('ended', [320, 401, 510, ProcessState.EXCEPTED, ProcessState.KILLED])
 def test_chain_without_any_trajectory_hands_the_code_on(stage: str, ended: Any, process: Any) -> None:

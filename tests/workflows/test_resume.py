@@ -152,3 +152,19 @@ def test_only_a_job_of_another_chain_is_one_of_before(inputs: Any, job: Any, ins
         folder.store()
         jobs.append(made)
     assert [resumed_from(made) for made in jobs] == [None, jobs[0], None]
+
+
+def test_jobs_of_another_stage_between_do_not_hide_it(inputs: Any, job: Any, parent: Any) -> None:
+    """A conductivity has two stages with the same code and potential, and the second may take many jobs."""
+    before = job(inputs, 400)
+    for _ in range(25):
+        job(changed(inputs, parameters=md_parameters(timestep_fs=0.5)), 400)
+    assert parent(inputs).creator.pk == before.pk
+
+
+@pytest.mark.parametrize('submitted', [True, False])
+def test_nothing_is_taken_up_while_an_equal_job_runs(submitted: bool, inputs: Any, job: Any, parent: Any) -> None:
+    """Also where the one that runs is the older one, or has not been queued yet."""
+    job(inputs, 'waiting', submitted=submitted)
+    job(inputs)
+    assert parent(inputs) is None
