@@ -66,7 +66,7 @@ def _runs_at(
         name = name_of(temperature, repeat)
         item = items.get(name, {'status': 'missing', 'reason': 'it did not run'})
         if item['status'] != 'finished' or name not in trajectories:
-            lost[name] = f'failed: {item["reason"]}'
+            lost[name] = f'failed: {item["reason"] or "it left no trajectory"}'
             continue
         try:
             _mean([trajectories[name]], settings)
