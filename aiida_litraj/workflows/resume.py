@@ -37,12 +37,13 @@ def stopped_job(process: type[LitrajCalcJob], inputs: Mapping[str, Any]) -> tupl
     """
     computer = inputs['metadata'].get('computer', None) or inputs['code'].computer
     given = set(inputs[process.items_name()])
-    for (running,) in _alike(process, inputs, RUNNING).iterall():
+    # All at once: to leave an iteration in the middle would leave a transaction open, in which nothing can be written.
+    for (running,) in _alike(process, inputs, RUNNING).all():
         if running.computer.uuid == computer.uuid and _items_with(running, inputs, process) == given:
             return None  # one that runs is not to be copied from
     query = _alike(process, inputs, {'attributes': {'has_key': 'job_id'}})
     query.append(RemoteData, with_incoming='job', edge_filters={'label': 'remote_folder'}, project='*')
-    for job, folder in query.order_by({'job': {'ctime': 'desc'}}).iterall():
+    for job, folder in query.order_by({'job': {'ctime': 'desc'}}).all():
         if not job.is_terminated or job.computer.uuid != computer.uuid or _items_with(job, inputs, process) != given:
             continue
         if _was_cut_off(job) or set(job.inputs[process.items_name()]) != given:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from aiida.common.links import LinkType
 from aiida.engine import ProcessState
+from aiida.manage import get_manager
 from aiida.orm import CalcJobNode, Log, RemoteData
 
 from aiida_litraj.workflows.md import MdBaseWorkChain
 from aiida_litraj.workflows.relax import RelaxBaseWorkChain
-from aiida_litraj.workflows.resume import resumed_from
+from aiida_litraj.workflows.resume import resumed_from, stopped_job
 from tests.fixtures.nodes import Job, fcc, md_parameters, potential, rattled, relax_parameters, replica
 
 pytestmark = pytest.mark.usefixtures('aiida_profile_clean')
@@ -168,3 +169,12 @@ def test_nothing_is_taken_up_while_an_equal_job_runs(submitted: bool, inputs: An
     job(inputs, 'waiting', submitted=submitted)
     job(inputs)
     assert parent(inputs) is None
+
+
+def test_the_search_leaves_no_transaction_open(inputs: Any, job: Any) -> None:
+    """What is read in one is of the moment it began: SQLite refuses a write after it once anybody else has written."""
+    job(inputs)
+    assert stopped_job(MdBaseWorkChain._process_class, inputs) is not None
+    session = get_manager().get_profile_storage().get_session()
+    if session.get_bind().dialect.name == 'sqlite':
+        assert not session.connection().connection.driver_connection.in_transaction
