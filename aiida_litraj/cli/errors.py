@@ -15,6 +15,14 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C, as a shell has it: 128 and the number of the signal."""
 
 
+LOCKED = 'database is locked'
+"""How SQLite, and whoever passes it on, says that it has waited long enough for another process."""
+LOCKED_REMEDY = (
+    'Another process was writing to the SQLite file of the profile for longer than a minute. Try again; a launch goes on '
+    'where it was. If it stays so: verdi daemon stop, aiida-litraj setup, verdi daemon start. PostgreSQL has no such limit.'
+)
+
+
 class Refusal(click.ClickException):
     """A request that cannot be met; ``remedy`` says what to do instead. Exit status 1."""
 
@@ -60,6 +68,11 @@ class Program(click.Group):
         except click.Abort:
             click.echo('Aborted.', err=True)
             status = INTERRUPTED
+        except Exception as error:
+            if LOCKED not in str(error):
+                raise
+            _show(Refusal(f'the {LOCKED}', LOCKED_REMEDY), '--json' in arguments)
+            status = 1
         sys.exit(status if isinstance(status, int) else 0)
 
 

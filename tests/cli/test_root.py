@@ -90,6 +90,18 @@ def test_refusal_is_a_sentence_or_an_object() -> None:
     }
 
 
+def test_a_locked_database_is_a_sentence() -> None:
+    @click.command()
+    def locked() -> None:
+        raise RuntimeError('(sqlite3.OperationalError) database is locked\n[SQL: INSERT INTO db_dblog ...]')
+
+    program = Program('program', commands={'locked': locked})
+    done = CliRunner().invoke(program, ['locked'])
+    assert done.exit_code == 1
+    assert done.stderr.startswith('Error: the database is locked.')
+    assert 'verdi daemon stop' in done.stderr and 'SQL' not in done.stderr
+
+
 def test_template_is_printed_as_it_is() -> None:
     from pathlib import Path
 
