@@ -18,8 +18,8 @@ INTERRUPTED = 130
 LOCKED = 'database is locked'
 """How SQLite, and whoever passes it on, says that it has waited long enough for another process."""
 LOCKED_REMEDY = (
-    'Another process was writing to the SQLite file of the profile for longer than a minute. Try again; a launch goes on '
-    'where it was. If it stays so: verdi daemon stop, aiida-litraj setup, verdi daemon start. PostgreSQL has no such limit.'
+    'Another process was writing to the SQLite file of the profile for longer than a minute. Try again; a launch goes '
+    'on where it was. If it stays so: verdi daemon stop, aiida-litraj setup, verdi daemon start.'
 )
 
 

@@ -99,7 +99,7 @@ def test_a_locked_database_is_a_sentence() -> None:
     done = CliRunner().invoke(program, ['locked'])
     assert done.exit_code == 1
     assert done.stderr.startswith('Error: the database is locked.')
-    assert 'verdi daemon stop' in done.stderr and 'SQL' not in done.stderr
+    assert 'verdi daemon stop' in done.stderr and 'INSERT' not in done.stderr
 
 
 def test_template_is_printed_as_it_is() -> None:
