@@ -46,10 +46,16 @@ def tidy_up() -> None:
     """End what launches that were killed have left behind on this machine, and say so."""
     from .left_behind import end_left_behind
 
-    for pk in end_left_behind():
-        console(stderr=True).print(
-            f'Chain {pk}, which a launch that was killed had left behind, is ended with its job.'
-        )
+    with _quiet_log() as hush:
+        hush()  # what a connection that fails logs is said below
+        chains = end_left_behind()
+    for pk, problems in chains.items():
+        which = f'Chain {pk}, which a launch that was killed had left behind,'
+        text = f'{which} is ended with its job.'
+        if problems:
+            text = f'{which} is not ended, and nothing is taken up from it: {"; ".join(problems)}.'
+            text += ' The next launch tries once more.'
+        console(stderr=True).print(text)
 
 
 def run_with_progress(process: Process, title: str = 'Barrier') -> ProcessNode:

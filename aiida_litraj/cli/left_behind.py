@@ -6,32 +6,45 @@ runs a chain stands in an extra of it, so that the next launch on the same machi
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import socket
-import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 if TYPE_CHECKING:
-    from aiida.orm import CalcJobNode, ProcessNode
+    from aiida.orm import ProcessNode
 
 RUN_BY = 'litraj_run_by'
 """Extra of a chain that is run in the foreground: host, process id, and when that process was started."""
 LEFT_BEHIND = 'was run by a program that is gone: nothing goes on with it'
-SAME_START_SECONDS = 1.0
+SAME_START_SECONDS = 300.0
+"""Where only the clock tells when a process was started, which may be set right while it runs."""
 ANSWER_SECONDS = 3.0
 """A worker of the daemon answers at once whether it has a process, or not at all."""
-PATIENCE_SECONDS = 30.0
-"""An engine that is told to end does so after the evaluations that are under way."""
+_BOOT = Path('/proc/sys/kernel/random/boot_id')
 
 
 def sign(chain: ProcessNode) -> None:
     """Note on a chain that this program runs it."""
-    started = psutil.Process().create_time()
-    chain.base.extras.set(RUN_BY, {'host': socket.gethostname(), 'pid': os.getpid(), 'started': started})
+    pid = os.getpid()
+    chain.base.extras.set(RUN_BY, {'host': socket.gethostname(), 'pid': pid, **_start_of(pid)})
+
+
+def _start_of(pid: int) -> dict[str, Any]:
+    """Return when a process was started: in ticks since the boot, which no clock that is set changes, if there are any.
+
+    :raises OSError: if there is no such process; elsewhere than on Linux :class:`psutil.Error`.
+    """
+    if not _BOOT.exists():
+        return {'started': psutil.Process(pid).create_time()}
+    state, *fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+    if state == 'Z':
+        raise ProcessLookupError(f'{pid} has ended')
+    return {'boot': _BOOT.read_text().strip(), 'ticks': int(fields[18])}
 
 
 def is_left_behind(process: ProcessNode) -> bool:
@@ -43,13 +56,19 @@ def is_left_behind(process: ProcessNode) -> bool:
     if process.is_terminated or by is None or by['host'] != socket.gethostname() or by['pid'] == os.getpid():
         return False
     try:
-        return bool(abs(psutil.Process(by['pid']).create_time() - by['started']) > SAME_START_SECONDS)
-    except psutil.Error:
+        now = _start_of(by['pid'])
+    except (psutil.Error, OSError):
         return True
+    if 'started' in by and 'started' in now:
+        return bool(abs(now['started'] - by['started']) > SAME_START_SECONDS)
+    return any(by.get(key) != value for key, value in now.items())
 
 
-def end_left_behind() -> list[int]:
-    """End the chains that were left behind, and their jobs, which write a checkpoint; return the chains."""
+def end_left_behind() -> dict[int, list[str]]:
+    """End the chains that were left behind, and their jobs, which write a checkpoint.
+
+    :returns: for each chain why it could not be ended, in words: a job of it may go on. Then the chain stays as it is.
+    """
     from aiida.engine import ProcessState
     from aiida.orm import QueryBuilder, WorkChainNode
 
@@ -57,11 +76,14 @@ def end_left_behind() -> list[int]:
     filters = {'extras': {'has_key': RUN_BY}, 'attributes.process_state': {'in': alive}}
     left = QueryBuilder().append(WorkChainNode, filters=filters).all(flat=True)
     left = [chain for chain in left if is_left_behind(chain) and not _has_another_runner(chain)]
-    for chain in left:
-        for process in [chain, *chain.called_descendants]:
-            if not process.is_terminated:
-                _end(process)
-    return [chain.pk for chain in left]
+    processes = {chain.pk: [chain, *chain.called_descendants] for chain in left}
+    problems = _end_jobs([process for family in processes.values() for process in family])
+    for family in processes.values():
+        stays = any(process.pk in problems for process in family)
+        for process in family:
+            if process.pk not in problems and not (stays and isinstance(process, WorkChainNode)):
+                _seal(process)
+    return {pk: [problems[one.pk] for one in family if one.pk in problems] for pk, family in processes.items()}
 
 
 def _has_another_runner(chain: ProcessNode) -> bool:
@@ -79,35 +101,42 @@ def _has_another_runner(chain: ProcessNode) -> bool:
     return True
 
 
-def _end(process: ProcessNode) -> None:
+def _seal(process: ProcessNode) -> None:
+    """Note that a process has ended, unless another launch has done so meanwhile."""
+    from aiida.common.exceptions import ModificationNotAllowed
     from aiida.engine import ProcessState
+
+    if process.is_sealed or process.is_terminated:
+        return
+    with contextlib.suppress(ModificationNotAllowed):
+        process.set_process_state(ProcessState.KILLED)
+        process.set_process_status('Killed: the program that ran it is gone')
+        process.delete_checkpoint()
+        process.seal()
+
+
+def _end_jobs(processes: Sequence[ProcessNode]) -> dict[int, str]:
+    """End the jobs among processes that may run, and return of each that may go on why, in words."""
+    from aiida.manage import get_manager
     from aiida.orm import CalcJobNode
 
-    if isinstance(process, CalcJobNode) and process.get_job_id() is not None:
-        with contextlib.suppress(Exception):  # a computer that cannot be asked now: the chain is over all the same
-            asyncio.run(_end_job(process))
-    process.set_process_state(ProcessState.KILLED)
-    process.set_process_status('Killed: the program that ran it is gone')
-    process.delete_checkpoint()
-    process.seal()
+    from .ending import EndingJob, told_to_end
+    from .stopping import foreground_runner
 
+    jobs = [one for one in processes if isinstance(one, CalcJobNode) and not one.is_terminated]
+    jobs = [job for job in jobs if job.get_job_id() is not None]
+    if not jobs:
+        return {}
 
-async def _end_job(job: CalcJobNode) -> None:
-    """Tell the scheduler to end a job that still runs, and wait for its checkpoint, which the next one copies."""
-    job_id, family = str(job.get_job_id()), []
-    if job.computer.scheduler_type == 'core.direct' and job.computer.transport_type == 'core.local':
-        with contextlib.suppress(psutil.Error):
-            process = psutil.Process(int(job_id))
-            if process.cwd() != os.path.realpath(str(job.get_remote_workdir())):
-                return  # there the id is that of a process, and by now another's
-            family = process.children(recursive=True)
-    async with job.get_transport() as transport:
-        scheduler = job.computer.get_scheduler()
-        scheduler.set_transport(transport)
-        if job_id not in scheduler.get_jobs(jobs=[job_id], as_dict=True):
-            return
-        scheduler.kill_job(job_id)
-        psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while job_id in scheduler.get_jobs(jobs=[job_id], as_dict=True) and time.monotonic() < deadline:
-            await asyncio.sleep(1.0)
+    async def end() -> list[EndingJob]:
+        async with told_to_end(jobs) as ending:
+            pass
+        return ending
+
+    # Connections over ssh need the loop of the global runner, and leave to no one else one without the broker.
+    runner: Any = foreground_runner()
+    try:
+        ending = runner.run_until_complete(end())
+    finally:
+        get_manager().reset_runner()
+    return {job.node.pk: job.problem for job in ending if job.problem is not None}

@@ -22,7 +22,8 @@ from aiida.engine import CalcJob, Process
 from aiida.engine.runners import Runner
 from aiida.engine.utils import prepare_inputs
 from aiida.manage.manager import get_manager
-from aiida.schedulers import JobState
+
+from .ending import told_to_end
 
 LOGGER = logging.getLogger(__name__)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -104,7 +105,7 @@ class Ending:
 
 
 async def end_all(runner: ForegroundRunner, chain: Process) -> Ending:
-    """Kill a chain, its sub-chains and their jobs, and wait for them to note it."""
+    """Kill a chain, its sub-chains and their jobs, and wait until these have ended."""
     # What AiiDA has begun and leaves behind, such as a connection no one waits for any more, is no news now.
     runner.loop.set_exception_handler(lambda _, context: LOGGER.debug('while stopping: %s', context.get('message')))
     alive = [process for process in [chain, *runner.under_way] if not process.has_terminated()]
@@ -112,41 +113,17 @@ async def end_all(runner: ForegroundRunner, chain: Process) -> Ending:
     for process in alive:  # chains first, before one can answer to the end of its job with another job
         if not isinstance(process, CalcJob):
             _kill(process)
-    problems = [await _end_job(runner, job) for job in jobs]
-    for job in jobs:
-        _kill(job)
-    problems.append(await _wait_for(alive))
-    submitted = sum(job.node.get_job_id() is not None for job in jobs)
-    return Ending(submitted, tuple(problem for problem in problems if problem))
+    # What they write when they end is taken up by the same launch, which may come at once.
+    async with told_to_end([job.node for job in jobs if job.node.get_job_id() is not None]) as ending:
+        for job in jobs:
+            _kill(job)
+        late = await _wait_for(alive)
+    return Ending(len(ending), tuple(problem for problem in [*(job.problem for job in ending), late] if problem))
 
 
 def _kill(process: Process) -> None:
     # Not AiiDA's own: it asks the broker for the children, and repeats for minutes to end a job that is over.
     plumpy.Process.kill(process, 'Stopped by a signal')
-
-
-async def _end_job(runner: ForegroundRunner, job: CalcJob) -> str | None:
-    """Tell the scheduler to end a job; return why it could not, ``None`` if it has ended."""
-    node = job.node
-    job_id = node.get_job_id()
-    if job_id is None:
-        return None
-    try:
-        async with runner.transport.request_transport(node.get_authinfo()) as request:
-            scheduler = node.computer.get_scheduler()
-            scheduler.set_transport(await request)
-            try:
-                ended = scheduler.kill_job(job_id)
-                reason = 'the scheduler did not say why'
-            except Exception as error:  # as the scheduler's plugin meets it; a job that is over is one reason
-                ended, reason = False, str(error) or type(error).__name__
-            found = {} if ended else scheduler.get_jobs(jobs=[str(job_id)], as_dict=True)
-        if not ended and str(job_id) in found and found[str(job_id)].job_state is not JobState.DONE:
-            return f'the job {job_id} on {node.computer.label} may go on: {reason}'
-    except Exception as error:  # whatever a transport raises: the chain ends all the same
-        return f'the job {job_id} on {node.computer.label} may go on: {error or type(error).__name__}'
-    node.set_scheduler_state(JobState.DONE)
-    return None
 
 
 async def _wait_for(processes: Sequence[Process]) -> str | None:

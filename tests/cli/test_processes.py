@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import psutil
 import pytest
 from click.testing import CliRunner
 
 from aiida_litraj.cli import main
-from aiida_litraj.cli.processes import LAUNCH_AGAIN
 
 pytestmark = pytest.mark.usefixtures('aiida_profile_clean')
 RESULT = {
@@ -87,38 +85,6 @@ def test_chain_that_runs_has_no_result_yet(chain: Any) -> None:
     assert content['error']['remedy'] == f'Its progress: aiida-litraj status {node.pk}'
     status, content = run('status', str(node.pk))
     assert (status, content['finished'], content['progress'], content['jobs']) == (0, False, None, [])
-
-
-def test_chain_whose_program_is_gone_is_left_behind_until_the_next_launch(chain: Any) -> None:
-    """Whoever runs it is known by host, process and the start of that: a number may be another program's by now."""
-    from aiida.common.links import LinkType
-    from aiida.orm import CalcJobNode, load_node
-
-    from aiida_litraj.cli.left_behind import RUN_BY, end_left_behind, is_left_behind, sign
-
-    node = chain('waiting')
-    job = CalcJobNode(process_type='aiida.calculations:litraj.neb')
-    job.base.links.add_incoming(node, LinkType.CALL_CALC, 'neb')
-    job.store()
-    sign(node)
-    own = node.base.extras.get(RUN_BY)
-    parent = psutil.Process().parent()
-    assert parent is not None
-    runs = {**own, 'pid': parent.pid, 'started': parent.create_time()}
-    for by in (own, runs, {**runs, 'started': 0.0, 'host': 'elsewhere'}):
-        node.base.extras.set(RUN_BY, by)
-        assert not is_left_behind(job)
-        assert end_left_behind() == []
-    node.base.extras.set(RUN_BY, {**runs, 'started': runs['started'] - 100.0})
-    assert is_left_behind(job)
-    status, content = run('status', str(node.pk))
-    assert (status, content['state'], content['left_behind']) == (0, 'waiting', True)
-    status, content = run('show', str(node.pk))
-    assert (status, content['error']['remedy']) == (1, LAUNCH_AGAIN)
-    assert 'nothing goes on with it' in content['error']['message']
-    assert end_left_behind() == [node.pk]
-    assert [load_node(one.pk).process_state.value for one in (node, job)] == ['killed', 'killed']
-    assert end_left_behind() == []
 
 
 def test_node_of_a_barrier_leads_to_its_chain(chain: Any) -> None:
