@@ -32,6 +32,7 @@ PROBE_EXTRA = 'litraj_probe'
 """Extra of a code with what ``litraj-engine probe`` found in its environment."""
 ITEM_LABEL = re.compile(r'[A-Za-z0-9]+(_[A-Za-z0-9]+)*')
 _ALIKE = 0.7
+_LONGEST_VALUE = 60
 OF_ITEMS = ('structures', 'velocities')
 """Further namespaces of inputs that items of a task refer to."""
 MASS_TOLERANCE_U = 0.05
@@ -58,20 +59,38 @@ def refuse(check: Callable[[Any], Any], before: Validator | None = None) -> Vali
 
 
 def explain(error: ValidationError, name: str, model: type[BaseModel] | None = None) -> str:
-    """Return in one line what a model refused: path of each field below ``name``, value and reason.
+    """Return in one line what a model refused: path of each field below ``name``, value if short, reason.
 
     With ``model`` a field that is not known gets the nearest ones that are.
     """
     lines = []
     for problem in error.errors():
         place = '.'.join([name, *(str(part) for part in problem['loc'])])
-        value = '' if problem['type'] == 'missing' else f' = {problem["input"]!r}'
-        reason = {'missing': 'is missing', 'extra_forbidden': 'is not known'}.get(problem['type'], problem['msg'])
-        reason = reason.removeprefix('Value error, ').replace('Input should', 'it should')
+        value = '' if problem['type'] == 'missing' else _shown(problem['input'])
+        reason = _reason(problem['type'], problem.get('ctx') or {})
         if problem['type'] == 'extra_forbidden' and model is not None:
             reason += _near(model, problem['loc'])
-        lines.append(f'{place}{value}{" " if problem["type"] in ("missing", "extra_forbidden") else ": "}{reason}')
+        said = problem['msg'].removeprefix('Value error, ').replace('Input should', 'it should')
+        lines.append(f'{place}{value} {reason}' if reason else f'{place}{value}: {said}')
     return '; '.join(lines)
+
+
+def _reason(problem: str, facts: Mapping[str, Any]) -> str:
+    """Return what is wrong, to be said after the field and its value; nothing where pydantic's own sentence will do."""
+    field = str(facts.get('discriminator', '')).strip("'")
+    if problem == 'union_tag_not_found':
+        return f'has no {field}, which says what it is: give one, or leave the rest of it out'
+    if problem == 'union_tag_invalid':
+        return f'is of no known {field}: there are {facts["expected_tags"]}'
+    if problem == 'too_short' and facts['actual_length'] == 0:
+        return 'is empty; give at least one'
+    return {'missing': 'is missing', 'extra_forbidden': 'is not known'}.get(problem, '')
+
+
+def _shown(value: Any) -> str:
+    """Return a refused value as it is said; of a long collection nothing, as it would bury the reason."""
+    said = f' = {value!r}'
+    return '' if isinstance(value, (Mapping, list, tuple, BaseModel)) and len(said) > _LONGEST_VALUE else said
 
 
 def _near(model: type[BaseModel], location: tuple[int | str, ...]) -> str:

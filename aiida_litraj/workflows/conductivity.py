@@ -226,6 +226,10 @@ def resolve(section: Mapping[str, Any], name: str) -> dict[str, Any]:
     if unknown:
         raise ValueError(f'override {name}.{unknown[0]} is not known; there are: protocol, parameters')
     values = MdBaseWorkChain.get_protocol_inputs(section['protocol'], {'parameters': section['parameters']})
+    if values['parameters'].get('ensemble') != name:  # before its couplings, which those of this stage were mixed with
+        raise ValueError(
+            f'{name}.parameters.ensemble = {values["parameters"].get("ensemble")!r}: this stage needs {name}'
+        )
     try:
         return check_parameters(values['parameters'], MdParameters).model_dump(mode='json')
     except ValueError as error:

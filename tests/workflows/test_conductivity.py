@@ -95,6 +95,14 @@ def test_integrator_can_be_changed_as_a_whole_or_by_the_number(launcher_code: An
         ({'nvt': {'parameters': {'timestep_fs': 0.0}}}, 'nvt.parameters.timestep_fs = 0.0'),
         ({'nvt': {'parameters': {'ensemble': 'nvp'}}}, 'nvt.parameters.ensemble'),
         ({'nvt': {'protocol': 'npt'}}, "nvt.parameters.ensemble = 'npt': this stage needs nvt"),
+        (
+            {'npt': {'protocol': 'nve', 'parameters': {'barostat': {'tau_fs': 200.0}}}},
+            "^npt.parameters.ensemble = 'nve': this stage needs npt$",
+        ),
+        (
+            {'nvt': {'parameters': {'timestep_fs': 50.0}}},
+            '^nvt.parameters: thermostat.tau_fs is 100, less than 10 steps',
+        ),
         ({'npt': {'protocl': 'npt'}}, 'override npt.protocl is not known'),
         ({'setings': {}}, "override 'setings'"),
         ({'npt': {'parameters': {'initial_velocities': 'given'}}}, 'npt.parameters.initial_velocities = .given.'),

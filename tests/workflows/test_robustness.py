@@ -107,7 +107,7 @@ DENSE = {'composition': 'Li2S', 'n_atoms': 3, 'density_g_per_cm3': 12.0, 'min_di
 @pytest.mark.parametrize(
     ('overrides', 'words'),
     [
-        ({'grid': {'temperatures_k': []}}, ['grid.temperatures_k = []', 'at least 1 item']),
+        ({'grid': {'temperatures_k': []}}, ['grid.temperatures_k = [] is empty; give at least one']),
         ({'grid': {'pressures_pa': []}}, ['grid.pressures_pa = []']),
         ({'grid': {'repeats': 0}}, ['grid.repeats = 0', 'greater than 0']),
         ({'grid': {'temperatures_k': [-300.0]}}, ['grid.temperatures_k.0 = -300.0', 'greater than 0']),
