@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from ..contract.arrays import Array
-from ..contract.base import Model
+from ..contract.base import Model, Pressure
 from ..contract.units import FEMTOSECONDS_OF_PS
 from .arrhenius import Conductivity, analyse_conductivity
 from .diffusion import Indices
@@ -29,7 +29,7 @@ class Equilibration(Model):
 
     duration_ps: PositiveFloat
     discard_ps: NonNegativeFloat
-    pressure_gpa: float
+    pressure_gpa: Pressure
 
 
 class Production(Model):

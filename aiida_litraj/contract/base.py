@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 SCHEMA_VERSION: Final = 1
 """Version of every model in this package; raised when a field changes its meaning or goes."""
+HIGHEST_PRESSURE_GPA: Final = 1e4
+"""Almost thirty times that at the centre of the Earth: what is above was given in Pa."""
+
+
+def _in_gpa(pressure_gpa: float) -> float:
+    if abs(pressure_gpa) > HIGHEST_PRESSURE_GPA:
+        raise ValueError(
+            f'beyond {HIGHEST_PRESSURE_GPA:g} GPa no solid is simulated here: pressures are in GPa; 1e9 Pa is 1 GPa'
+        )
+    return pressure_gpa
+
+
+Pressure = Annotated[float, AfterValidator(_in_gpa)]
+"""In GPa, of either sign."""
 
 
 class Model(BaseModel):

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from .arrays import Array
-from .base import Model
+from .base import Model, Pressure
 from .cells import heights
 from .job import Item, Job, Parameters
 from .result import ItemResult, JobResult
@@ -166,8 +166,8 @@ class Segment(Model):
     duration_fs: PositiveFloat
     temperature_k: PositiveFloat
     temperature_end_k: PositiveFloat | None = None
-    pressure_gpa: float | None = None
-    pressure_end_gpa: float | None = None
+    pressure_gpa: Pressure | None = None
+    pressure_end_gpa: Pressure | None = None
 
     @model_validator(mode='after')
     def _whole(self) -> Segment:

@@ -16,6 +16,7 @@ from typing import Literal
 
 from pydantic import FiniteFloat, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
 
+from .base import Pressure
 from .job import Item, Job, Parameters
 from .neb import Criterion, Optimizer
 from .result import ItemResult, JobResult
@@ -34,7 +35,7 @@ class RelaxationParameters(Parameters):
     criterion: Criterion
     max_steps: NonNegativeInt
     cell: Literal['fixed', 'isotropic', 'full']
-    pressure_gpa: FiniteFloat
+    pressure_gpa: Pressure
     stress_gpa: PositiveFloat
     symmetry_tolerance_ang: PositiveFloat | None
     """Where given, the operations of each structure to within this distance are kept: forces and stress are averaged

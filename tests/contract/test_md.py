@@ -98,6 +98,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     'no pressure': (NPT, r'a: schedule\[0\].pressure_gpa is missing: npt needs one'),
     'pressure in nvt': ({'segment': {'pressure_gpa': 1.0}}, 'pressure_gpa is 1, which nvt cannot hold: .* to npt'),
     'end without a start': ({'segment': {'pressure_end_gpa': 1.0}}, 'pressure_end_gpa is 1 without pressure_gpa'),
+    'pressure in Pa': (
+        NPT | {'segment': {'pressure_gpa': 1e9}},
+        'pressure_gpa\n.*pressures are in GPa; 1e9 Pa is 1 GPa',
+    ),
+    'ramp to a pressure in Pa': (
+        NPT | {'segment': {'pressure_gpa': 0.0, 'pressure_end_gpa': -1e6}},
+        'pressure_end_gpa\n.*pressures are in GPa',
+    ),
     'ramp in nve': (
         {'ensemble': 'nve', 'thermostat': None, 'segment': {'temperature_end_k': 500.0}},
         'temperature_end_k is 500, but nve has no thermostat',
@@ -116,6 +124,11 @@ def test_what_cannot_be_run_is_refused(fault: str) -> None:
     changes, said = REFUSED[fault]
     with pytest.raises(ValidationError, match=said):
         job(**changes)
+
+
+def test_pressures_of_a_grid_of_the_paper_are_taken() -> None:
+    made = job({'pressure_gpa': 1e3, 'pressure_end_gpa': -1e4}, **NPT)
+    assert made.items[0].schedule[0].pressure_gpa == 1e3
 
 
 def test_numbers_that_are_multiples_but_for_round_off_are_taken() -> None:

@@ -112,6 +112,7 @@ def test_trajectory_that_cannot_be_analysed_ends_with_its_reason(tmp_path: Any) 
     [
         ({'schedule': {'melt_temperature_k': -1.0}}, ['schedule.melt_temperature_k = -1.0', 'greater than 0']),
         ({'schedule': {'end_temperature_k': 1600.0}}, ['end_temperature_k = 1600', 'nothing would be quenched']),
+        ({'schedule': {'pressure_gpa': 1e9}}, ['schedule.pressure_gpa = 1000000000.0: ', '1e9 Pa is 1 GPa']),
         ({'schedule': {'quench_ps': 0.0}}, ['schedule.quench_ps = 0.0']),
         ({'schedule': {'n_snapshots': 61}}, ['schedule.n_snapshots = 61 of 60 frames']),
         (

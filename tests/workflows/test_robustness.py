@@ -99,6 +99,11 @@ def test_seed_of_a_replica_is_its_own() -> None:
     assert derived_seed(5, 1000.0, 1e6, 1) != derived_seed(4, 1000.0, 1e6, 1)
 
 
+def test_grid_without_pressure_is_one() -> None:
+    values = {'temperatures_k': [1000.0], 'repeats': 1, 'duration_ps': 1.0, 'seed': 4}
+    assert read_grid({**values, 'pressures_pa': [0.0, -1e9, 1e12]}).pressures_pa == [0.0, -1e9, 1e12]
+
+
 SULFIDE = {'composition': 'Li2S', 'n_atoms': 12}
 NEAR = {'Li-Li': 0.5, 'Li-S': 0.5, 'S-S': 0.5}
 DENSE = {'composition': 'Li2S', 'n_atoms': 3, 'density_g_per_cm3': 12.0, 'min_distances_ang': NEAR}
@@ -109,6 +114,8 @@ DENSE = {'composition': 'Li2S', 'n_atoms': 3, 'density_g_per_cm3': 12.0, 'min_di
     [
         ({'grid': {'temperatures_k': []}}, ['grid.temperatures_k = [] is empty; give at least one']),
         ({'grid': {'pressures_pa': []}}, ['grid.pressures_pa = []']),
+        ({'grid': {'pressures_pa': [1.0]}}, ['grid.pressures_pa = [1.0]: 1 Pa', '1 GPa is 1e9; for none give 0']),
+        ({'grid': {'pressures_pa': [1e18]}}, ['grid.pressures_pa = [1e+18]: 1e+18 Pa', '1 GPa is 1e9']),
         ({'grid': {'repeats': 0}}, ['grid.repeats = 0', 'greater than 0']),
         ({'grid': {'temperatures_k': [-300.0]}}, ['grid.temperatures_k.0 = -300.0', 'greater than 0']),
         ({'grid': {'temperatures_k': [300.0, 300.0]}}, ['300 is given twice', 'repeats']),

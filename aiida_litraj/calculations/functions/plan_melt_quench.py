@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from aiida.engine import calcfunction
 from aiida.orm import Dict
-from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from ...contract.base import Model
+from ...contract.base import Model, Pressure
 from ...contract.units import FEMTOSECONDS_OF_PS
 from ..validation import validated
 
@@ -41,7 +41,7 @@ class MeltQuench(Model):
     melt_ps: PositiveFloat
     quench_ps: PositiveFloat
     hold_ps: PositiveFloat
-    pressure_gpa: FiniteFloat
+    pressure_gpa: Pressure
     seed: NonNegativeInt = Field(le=2**63 - 1)
     n_snapshots: PositiveInt
 

@@ -10,13 +10,15 @@ from aiida.engine import calcfunction
 from aiida.orm import Dict
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
-from ...contract.base import Model
+from ...contract.base import HIGHEST_PRESSURE_GPA, Model
 from ...contract.units import FEMTOSECONDS_OF_PS
 from ..validation import validated
 
 START = 'start'
 """Name of the structure from which all replicas of a grid start."""
 PASCALS_OF_GPA = 1e9
+LOWEST_PRESSURE_PA = 1e3
+"""A hundredth of the atmosphere, which no solid feels: what is below, and not nothing, was given in GPa."""
 
 
 class Grid(Model):
@@ -34,6 +36,21 @@ class Grid(Model):
         twice = sorted({value for value in values if values.count(value) > 1})
         if twice:
             raise ValueError(f'{twice[0]:g} is given twice; leave one out, and set repeats for more of the same')
+        return values
+
+    @field_validator('pressures_pa')
+    @classmethod
+    def _in_pascals(cls, values: list[float]) -> list[float]:
+        for value in values:
+            if 0.0 < abs(value) < LOWEST_PRESSURE_PA:
+                raise ValueError(
+                    f'{value:g} Pa is next to nothing: pressures of a grid are in Pa, 1 GPa is 1e9; for none give 0'
+                )
+            if abs(value) > HIGHEST_PRESSURE_GPA * PASCALS_OF_GPA:
+                raise ValueError(
+                    f'{value:g} Pa is beyond {HIGHEST_PRESSURE_GPA * PASCALS_OF_GPA:g}: pressures of a grid are in Pa, '
+                    '1 GPa is 1e9'
+                )
         return values
 
     def replicas(self) -> dict[str, tuple[float, float, int]]:
