@@ -109,6 +109,7 @@ def melt_quench_of(chain: WorkChainNode) -> dict[str, Any] | None:
     return {
         'uuid': chain.uuid,
         'pk': chain.pk,
+        'warnings': [],  # which results of before there were any lack
         **chain.outputs.stages.get_dict(),
         'n_snapshots': 0 if snapshots is None else snapshots.n_frames,
         'snapshots_uuid': None if snapshots is None else snapshots.uuid,
@@ -166,6 +167,8 @@ def print_melt_quench(result: dict[str, Any]) -> None:
         *(f'>%{name}' for name in motifs),
     )
     print_table(None, names, rows)
+    for warning in result['warnings']:
+        click.echo(click.style(f'Warning: {warning}', fg='yellow'), err=True)
 
 
 def _number(value: float | None, form: str) -> str | None:
@@ -202,6 +205,7 @@ def save_picture(chain: WorkChainNode, output: Path) -> Path:
         f'{result["potential"]} · {result["n_atoms"]} atoms · {plan["melt_ps"]:g} ps melt, {plan["quench_ps"]:g} ps '
         f'quench, {plan["hold_ps"]:g} ps hold at {plan["pressure_gpa"]:g} GPa · {result["protocol"]}'
     )
-    warning = f'ended early: {result["exit_message"]}' if result['exit_status'] else ''
+    ended = f'ended early: {result["exit_message"]}' if result['exit_status'] else ''
+    warning = ended or next(iter(result['warnings']), '')
     caption = Caption(f'Melt-quench of {formula(trajectory.symbols)}', details, warning)
     return save_figure(draw_melt_quench(trace, stages_from(result, outputs.distributions), caption), output)

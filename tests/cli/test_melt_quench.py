@@ -18,7 +18,7 @@ def result(formula: str, pairs: dict[str, float], shares: dict[str, float] | Non
         'motifs': None if shares is None else {'ps4': 3.0}, 'motif_shares': shares,
     }  # fmt: skip
     facts = {'uuid': 'u', 'pk': 1, 'potential': 'morse', 'protocol': 'quick', 'n_atoms': 8, 'n_snapshots': 6}
-    return {**facts, 'formula': formula, 'structure': '', 'stages': [stage]}
+    return {**facts, 'formula': formula, 'structure': '', 'stages': [stage], 'warnings': []}
 
 
 def test_anions_of_a_thiophosphate_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,3 +35,8 @@ def test_without_phosphorus_there_are_no_columns_of_its_anions(capsys: pytest.Ca
     said = capsys.readouterr().out
     assert '%' not in said
     assert 'Li-Cl' in said and '4.50' in said and '1.834' in said
+
+
+def test_warnings_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    print_melt_quench({**result('LiCl', {}, None), 'warnings': ['melt: the mean temperature is 7998 K']})
+    assert 'Warning: melt: the mean temperature is 7998 K' in capsys.readouterr().err

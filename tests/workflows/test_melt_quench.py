@@ -66,6 +66,20 @@ def test_snapshots_are_at_even_times() -> None:
         choose(times[:5], plan)
 
 
+def heated(tmp_path: Any, factors: tuple[float, float, float]) -> MdTrajectoryData:
+    """As ``fading``, at the temperature of ``SCHEDULE`` times a factor in each of its stages."""
+    tmp_path.mkdir()
+    fading(tmp_path)
+    header = Header('thermo', (3, 3), (True,) * 3)
+    writer = RecordWriter(tmp_path / 'x.thermo', header)
+    for step in range(41):
+        target = 1500.0 if step <= 10 else 1500.0 - 60.0 * (step - 10) if step <= 30 else 300.0
+        factor = factors[0] if step <= 10 else factors[1] if step <= 30 else factors[2]
+        values = dict.fromkeys(header.dtype.names or (), 1.0) | {'target_temperature_k': target}
+        writer.append({**values, 'step': step, 'time_fs': 100.0 * step, 'temperature_k': factor * target})
+    return MdTrajectoryData.from_records(tmp_path / 'x40.frames', tmp_path / 'x.thermo')
+
+
 def fading(tmp_path: Any, last_step: int = 40) -> MdTrajectoryData:
     """Two atoms 2 Ang apart until the middle of each stage of ``SCHEDULE``, 3 Ang after it; a frame each 100 fs."""
     writer = RecordWriter(tmp_path / f'x{last_step}.frames', Header('frames', (3, 3), (True,) * 3))
@@ -93,6 +107,21 @@ def test_stages_are_averaged_over_their_last_part(tmp_path: Any) -> None:
     # One that died before the last part of the quench has the melt alone.
     died = stages_of(fading(tmp_path, 19), plan, read_analysis({**asked, 'averaged_share': 0.5}))
     assert [stage.name for stage in died] == ['melt']
+
+
+def test_stage_that_misses_its_temperature_is_warned_of(tmp_path: Any) -> None:
+    """Known: of the second half of a ramp from 1500 to 300 K the mean target, at steps of 60 K, is 570 K."""
+    asked = {'max_distance_ang': 4.0, 'shell_ang': 0.1, 'cutoffs_ang': {}, 'averaged_share': 0.5}
+    missed, held = (
+        analyse_melt_quench.run(heated(tmp_path / name, factors), Dict(SCHEDULE), Dict(asked))['stages']
+        for name, factors in (('missed', (1.19, 3.0, 0.7)), ('held', (1.1, 0.85, 1.0)))
+    )
+    assert [stage['target_temperature_k'] for stage in missed['stages']] == pytest.approx([1500.0, 570.0, 300.0])
+    quench, glass = missed['warnings']
+    assert quench.startswith('quench: the mean temperature is 1710 K, 570 K was asked for')
+    assert glass.startswith('glass: the mean temperature is 210 K, 300 K was asked for')
+    assert 'longer stages' in glass
+    assert held['warnings'] == []
 
 
 def test_trajectory_that_cannot_be_analysed_ends_with_its_reason(tmp_path: Any) -> None:

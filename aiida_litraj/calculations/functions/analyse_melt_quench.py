@@ -25,6 +25,9 @@ from .plan_melt_quench import MeltQuench, Span, read_melt_quench
 
 COUNTS = ('ps4', 'p2s7', 'p2s6', 'other', 'free_sulfur')
 """Rows of the array ``motifs_<stage>``: for each frame numbers of anions, of P in others, of S without P."""
+TEMPERATURE_MISS = 0.2
+"""Share of the target by which the mean temperature of a stage may miss it: the fluctuations of even ten atoms in one
+instant are of this size, so that a mean that is further off was not held."""
 
 
 class AnalysisRequest(Model):
@@ -51,7 +54,7 @@ class AnalysisRequest(Model):
 
 @calcfunction
 def analyse_melt_quench(trajectory: MdTrajectoryData, schedule: Dict, analysis: Dict) -> dict[str, Any] | ExitCode:
-    """Return ``stages``, means and shares of each stage, and ``distributions``, its arrays.
+    """Return ``stages``, means and shares of each stage with warnings, and ``distributions``, its arrays.
 
     Arrays: ``edges_ang`` (n + 1,); for each stage and pair of elements ``g_<stage>_<A>_<B>`` and
     ``neighbours_<stage>_<A>_<B>`` (n,); ``motifs_<stage>`` (5, frames), rows as in ``COUNTS``. A stage whose last part,
@@ -72,8 +75,9 @@ def analyse_melt_quench(trajectory: MdTrajectoryData, schedule: Dict, analysis: 
     parts = {span.name: span.last(asked.averaged_share) for span in plan.spans()}
     described = [_describe(stage, trajectory, parts[stage.name]) for stage in stages]
     facts = {'stages': described, 'formula': trajectory.base.attributes.get('formula'), 'n_atoms': trajectory.n_atoms}
+    warnings = [warning for stage in described if (warning := _missed(stage))]
     chosen = {'cutoffs_ang': asked.cutoffs_ang, 'averaged_share': asked.averaged_share}
-    return {'stages': Dict({**facts, **chosen}), 'distributions': arrays}
+    return {'stages': Dict({**facts, **chosen, 'warnings': warnings}), 'distributions': arrays}
 
 
 def stages_of(trajectory: MdTrajectoryData, plan: MeltQuench, asked: AnalysisRequest) -> list[Stage]:
@@ -115,6 +119,7 @@ def _describe(stage: Stage, trajectory: MdTrajectoryData, part: Span) -> dict[st
         'stop_ps': stage.stop_ps,
         'n_frames': stage.n_frames,
         'temperature_k': _mean(series['temperature_k']),
+        'target_temperature_k': _mean(series['target_temperature_k']),
         'pressure_gpa': _mean(series['pressure_gpa']),
         'density_g_per_cm3': _mean(density(trajectory.symbols, series['volume_ang3'])),
         'coordination': {
@@ -125,6 +130,17 @@ def _describe(stage: Stage, trajectory: MdTrajectoryData, part: Span) -> dict[st
         'motifs': None if motifs is None else {name: float(getattr(motifs, name).mean()) for name in COUNTS},
         'motif_shares': None if motifs is None else motifs.shares(),
     }
+
+
+def _missed(stage: Mapping[str, Any]) -> str | None:
+    """Return a warning if the mean temperature of a stage is not what was asked for."""
+    mean, target = stage['temperature_k'], stage['target_temperature_k']
+    if mean is None or target is None or abs(mean - target) <= TEMPERATURE_MISS * target:
+        return None
+    return (
+        f'{stage["name"]}: the mean temperature is {mean:.0f} K, {target:.0f} K was asked for: the start was far from '
+        'equilibrium, or the thermostat too slow for the stage; take longer stages, or relax the start first'
+    )
 
 
 def _texts(shares: Mapping[int, float]) -> dict[str, float]:
