@@ -3,8 +3,12 @@
     verdi run examples/04_robustness_grid.py
     verdi run examples/04_robustness_grid.py --potential 7net-0 --atoms 96 --protocol quick
 
-Without options it takes the analytic Morse potential (aiida-litraj potential import --family toy --name morse) and a
-minute. The hottest anneals die, which is the answer, not a failure. Run it again and the jobs come from the cache.
+Without options it takes the analytic Morse potential, which has to be imported first,
+
+    aiida-litraj potential import --family toy --name morse
+
+and a minute; the second line above takes half an hour on two cores. The hottest anneals die, which is the answer, not
+a failure. Run it again and the jobs come from the cache.
 The last line is one JSON object with the summary of the grid.
 """
 

@@ -89,6 +89,7 @@ def import_(
     else:
         click.echo('\nNext, a hop: aiida-litraj hops STRUCTURE')
         click.echo(f'Then: aiida-litraj launch barrier STRUCTURE --hop HOP --potential {node.label}')
+        click.echo(f'Or, where it survives: aiida-litraj launch robustness --potential {node.label} --protocol quick')
 
 
 @potential.command('list')

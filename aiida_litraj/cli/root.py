@@ -32,7 +32,7 @@ class _Commands(LazyCommands, Program):
 @click.version_option(__version__, prog_name='aiida-litraj')
 @click.pass_context
 def main(ctx: click.Context, profile: str | None) -> None:
-    """Migration barriers of ions from machine-learned potentials, with their provenance.
+    """Judge and use machine-learned potentials: barriers, robustness, conductivities, melts, data sets.
 
     \b
     From nothing to a barrier:

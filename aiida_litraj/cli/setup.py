@@ -211,6 +211,7 @@ class _Report:
             if imported:
                 self._say(f'\nImported potentials of the family {family}: {", ".join(imported)}')
                 self._say(f'Next: aiida-litraj launch barrier STRUCTURE --hop HOP --potential {imported[0]}')
+                self._say(f'Or: aiida-litraj launch robustness --potential {imported[0]} --protocol quick')
             else:
                 self._say(f'\nNext, a potential: aiida-litraj potential import --family {family} {name}')
 
