@@ -171,7 +171,7 @@ def robustness_of(chain: WorkChainNode) -> dict[str, Any] | None:
         'repeats': some['repeats'],
         'duration_ps': some['duration_ps'],
         'summary': {name: _summary(grid) for name, grid in grids.items()},
-        'potentials': {name: chain.inputs.potentials[name]['potential'].label for name in grids},
+        'potentials': _labels({name: chain.inputs.potentials[name]['potential'].label for name in grids}),
         'grids': grids,
         'formula': start.get_formula('hill_compact'),
         'structure_uuid': start.uuid,
@@ -182,6 +182,12 @@ def robustness_of(chain: WorkChainNode) -> dict[str, Any] | None:
     }
 
 
+def _labels(labels: dict[str, str]) -> dict[str, str]:
+    """Return what potentials are called, by name: their label, or the name where the label is none or that of two."""
+    every = list(labels.values())
+    return {name: label if label and every.count(label) == 1 else name for name, label in labels.items()}
+
+
 def _summary(grid: dict[str, Any]) -> dict[str, int]:
     """Return the numbers of cells and replicas of a grid."""
     names = ('n_green', 'n_pale', 'n_white', 'n_open', 'n_survived', 'n_replicas')
@@ -190,7 +196,7 @@ def _summary(grid: dict[str, Any]) -> dict[str, int]:
 
 def robustness_line(result: dict[str, Any]) -> str:
     """Return a result in one line."""
-    parts = [f'{name}: {_survivors(one)}' for name, one in result['summary'].items()]
+    parts = [f'{result["potentials"][name]}: {_survivors(one)}' for name, one in result['summary'].items()]
     return f'Replicas that survived: {", ".join(parts)}'
 
 

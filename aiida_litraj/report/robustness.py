@@ -87,8 +87,11 @@ def _draw_cell(axes: Axes, column: int, row: int, cell: GridCell) -> None:
 
 def _legend(figure: Figure, grids: list[RobustnessGrid]) -> None:
     repeats = {cell.n_repeats for grid in grids for cell in grid.cells.values()}
+    once = repeats == {1}
     number = f'all {repeats.pop()} repeats' if len(repeats) == 1 else 'all repeats'
     names = {'green': f'{number} survive', 'pale': 'some do', 'white': 'none does', 'open': 'not finished'}
+    if once:
+        names = {'green': 'survives', 'white': 'dies', 'open': names['open']}
     there = {cell.colour for grid in grids for cell in grid.cells.values()}
     handles = [
         Patch(

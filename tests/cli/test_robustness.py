@@ -12,7 +12,7 @@ from ase.build import bulk
 from click.testing import CliRunner
 
 from aiida_litraj.cli import launching, main
-from aiida_litraj.cli.robustness import print_robustness, robustness_line
+from aiida_litraj.cli.robustness import _labels, print_robustness, robustness_line
 
 pytestmark = pytest.mark.usefixtures('aiida_profile_clean')
 
@@ -150,7 +150,7 @@ def test_grid_is_printed_with_survivors_and_contacts(capsys: pytest.CaptureFixtu
     assert '2/3 7' in said
     assert '0/3 –' in said
     assert 'finished' not in said
-    assert robustness_line(result) == 'Replicas that survived: a: 2 of 6'
+    assert robustness_line(result) == 'Replicas that survived: morse: 2 of 6'
 
 
 def test_replicas_without_a_verdict_have_not_died(capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,4 +165,9 @@ def test_replicas_without_a_verdict_have_not_died(capsys: pytest.CaptureFixture[
     none = grid_result((0, 3, ''), (0, 3, ''))
     print_robustness(none)
     assert 'morse: replicas that survived: not finished' in capsys.readouterr().out
-    assert robustness_line(none) == 'Replicas that survived: a: not finished'
+    assert robustness_line(none) == 'Replicas that survived: morse: not finished'
+
+
+def test_potentials_are_called_by_their_labels_where_these_tell_them_apart() -> None:
+    assert _labels({'potential': 'morse', 'b': 'deep'}) == {'potential': 'morse', 'b': 'deep'}
+    assert _labels({'a': 'morse', 'b': 'morse', 'c': ''}) == {'a': 'a', 'b': 'b', 'c': 'c'}

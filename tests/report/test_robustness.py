@@ -61,6 +61,15 @@ def test_grid_without_a_verdict_says_so() -> None:
     assert draw_robustness({'toy': cut_off}, CAPTION).axes[0].get_title(loc='left') == 'toy: not finished'
 
 
+def test_legend_of_one_repeat_has_no_some() -> None:
+    once = build_grid([Fate(TEMPERATURES[0], PRESSURES[0], 0, 'survived', 1.0, 10, 0)])
+    labels = [
+        [text.get_text() for text in draw_robustness({'toy': one}, CAPTION).legends[0].get_texts()]
+        for one in (once, grid())
+    ]
+    assert labels == [['survives', 'dies'], ['all 2 repeats survive', 'some do', 'none does', 'not finished']]
+
+
 def test_potentials_share_their_axes() -> None:
     """A cell that one potential has not been asked for stays empty in its panel."""
     small = build_grid([Fate(TEMPERATURES[1], PRESSURES[2], 0, 'survived', 1.0, 10, 0)])
