@@ -16,7 +16,7 @@ ROOT=$PWD
 LOGS=$ROOT/build/tests
 PY=$ROOT/.venv/bin/python
 export OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-export PYTEST_ADDOPTS="-p no:cacheprovider --color=no"
+export PYTEST_ADDOPTS="-p no:cacheprovider --color=no --durations=10 --durations-min=5"
 # What a person has set up for AiiDA has no say here.
 unset AIIDA_PATH AIIDA_PROFILE LITRAJ_PYTHON
 
