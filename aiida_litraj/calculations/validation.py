@@ -22,7 +22,7 @@ from ..contract.potential import ProbeReport
 from ..contract.result import ITEMS
 
 if TYPE_CHECKING:
-    from aiida.orm import AbstractCode, RemoteData, StructureData
+    from aiida.orm import AbstractCode, CalcJobNode, RemoteData, StructureData
 
     from ..data.path import PathData
     from ..data.potential import PotentialData
@@ -284,15 +284,23 @@ def check_parent(parent: RemoteData, inputs: Mapping[str, Any], task: str) -> No
             f'parent_folder: job {creator.pk} ran on {parent.computer.label}, this one is to run on {computer.label}: '
             'resume on the same computer, or leave it out to start anew'
         )
-    before = creator.base.links.get_incoming(link_type=LinkType.INPUT_CALC).nested()
+    check_same(creator, inputs, task)
+
+
+def check_same(job: CalcJobNode, inputs: Mapping[str, Any], task: str) -> None:
+    """Refuse to go on from a job that computed something else; items that only one of both has do not matter.
+
+    :raises ValueError: naming the input that differs.
+    """
+    before = job.base.links.get_incoming(link_type=LinkType.INPUT_CALC).nested()
     for name in ('potential', 'parameters'):
         if name in inputs and node_hash(before[name]) != node_hash(inputs[name]):
-            raise ValueError(f'parent_folder: job {creator.pk} had other {name}; resume with the same, or leave it out')
+            raise ValueError(f'parent_folder: job {job.pk} had other {name}; resume with the same, or leave it out')
     for items in dict.fromkeys((ITEMS[task], *OF_ITEMS)):
         for name, item in (inputs.get(items, None) or {}).items():
             if name in before.get(items, {}) and node_hash(before[items][name]) != node_hash(item):
                 raise ValueError(
-                    f'parent_folder: job {creator.pk} had another {name} among its {items}; rename it, or leave it out'
+                    f'parent_folder: job {job.pk} had another {name} among its {items}; rename it, or leave it out'
                 )
 
 

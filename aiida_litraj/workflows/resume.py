@@ -10,14 +10,17 @@ from aiida.orm import AbstractCode, CalcJobNode, Data, Dict, QueryBuilder, Remot
 from aiida.orm.nodes.caching import NodeCaching
 
 from ..calculations.base import LitrajCalcJob
-from ..calculations.validation import check_parent, node_hash
+from ..calculations.validation import check_same, node_hash
 from ..contract.errors import BY_LABEL
 from ..data.potential import PotentialData
 
 ENDED = (ProcessState.FINISHED, ProcessState.KILLED, ProcessState.EXCEPTED)
 HASH = NodeCaching._HASH_EXTRA_KEY
 """Extra of every stored node that its content is found by."""
-RUNNING = {'attributes.process_state': {'in': [state.value for state in ProcessState if state not in ENDED]}}
+SUBMITTED = {'attributes': {'has_key': 'job_id'}}
+RUNNING = SUBMITTED | {
+    'attributes.process_state': {'in': [state.value for state in ProcessState if state not in ENDED]}
+}
 _FIRST_OF_OURS = 200
 """Exit codes below are those of schedulers and monitors."""
 _CUT_OFF = {
@@ -41,7 +44,7 @@ def stopped_job(process: type[LitrajCalcJob], inputs: Mapping[str, Any]) -> tupl
     for (running,) in _alike(process, inputs, RUNNING).all():
         if running.computer.uuid == computer.uuid and _items_with(running, inputs, process) == given:
             return None  # one that runs is not to be copied from
-    query = _alike(process, inputs, {'attributes': {'has_key': 'job_id'}})
+    query = _alike(process, inputs, SUBMITTED)
     query.append(RemoteData, with_incoming='job', edge_filters={'label': 'remote_folder'}, project='*')
     for job, folder in query.order_by({'job': {'ctime': 'desc'}}).all():
         if not job.is_terminated or job.computer.uuid != computer.uuid or _items_with(job, inputs, process) != given:
@@ -79,7 +82,7 @@ def _items_with(job: CalcJobNode, inputs: Mapping[str, Any], process: type[Litra
     names: set[str] = set()
     for one in _lineage(job):
         try:
-            check_parent(one.outputs.remote_folder, inputs, process.task)
+            check_same(one, inputs, process.task)
         except ValueError:
             return None
         names |= set(one.inputs[process.items_name()])

@@ -163,12 +163,18 @@ def test_jobs_of_another_stage_between_do_not_hide_it(inputs: Any, job: Any, par
     assert parent(inputs).creator.pk == before.pk
 
 
-@pytest.mark.parametrize('submitted', [True, False])
-def test_nothing_is_taken_up_while_an_equal_job_runs(submitted: bool, inputs: Any, job: Any, parent: Any) -> None:
-    """Also where the one that runs is the older one, or has not been queued yet."""
-    job(inputs, 'waiting', submitted=submitted)
+def test_nothing_is_taken_up_while_an_equal_job_runs(inputs: Any, job: Any, parent: Any) -> None:
+    """Also where the one that runs is the older one."""
+    job(inputs, 'waiting')
     job(inputs)
     assert parent(inputs) is None
+
+
+def test_a_job_that_nobody_has_submitted_keeps_nothing_back(inputs: Any, job: Any, parent: Any) -> None:
+    """It computes nothing, and perhaps never will."""
+    job(inputs, 'created', submitted=False)
+    before = job(inputs)
+    assert parent(inputs).creator.pk == before.pk
 
 
 def test_the_search_leaves_no_transaction_open(inputs: Any, job: Any) -> None:
