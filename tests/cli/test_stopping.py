@@ -53,8 +53,8 @@ def launch_and_stop(
     ours, theirs = pty.openpty()
     program = [sys.executable, '-m', 'aiida_litraj.cli', *arguments]
     with subprocess.Popen(
-        program, stdin=theirs, stdout=theirs, stderr=theirs, cwd=installation.folder, env=installation.environment,
-        preexec_fn=_own_terminal,
+        program, stdin=theirs, stdout=theirs, stderr=theirs, cwd=installation.folder, preexec_fn=_own_terminal,
+        env=installation.environment | {'TERM': 'xterm'},  # one that cannot draw has no bar to go by
     ) as process:  # fmt: skip
         os.close(theirs)
         said, sent, deadline = b'', False, time.monotonic() + PATIENCE_S
