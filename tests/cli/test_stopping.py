@@ -77,6 +77,8 @@ def launch_and_stop(
 
 def _own_terminal() -> None:
     os.setsid()
+    # As from a shell, also where these tests themselves run in the background, which ignores it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     import fcntl
     import termios
 
