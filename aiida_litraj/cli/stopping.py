@@ -123,7 +123,9 @@ async def end_all(runner: ForegroundRunner, chain: Process) -> Ending:
 
 def _kill(process: Process) -> None:
     # Not AiiDA's own: it asks the broker for the children, and repeats for minutes to end a job that is over.
-    plumpy.Process.kill(process, 'Stopped by a signal')
+    # What it was waiting for may just have come: then there is nothing to interrupt, and it is killed at its next step.
+    with contextlib.suppress(asyncio.InvalidStateError):
+        plumpy.Process.kill(process, 'Stopped by a signal')
 
 
 async def _wait_for(processes: Sequence[Process]) -> str | None:
