@@ -19,8 +19,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from aiida_litraj.contract import TABLE, NebJob, NebResult, ProbeReport, Progress  # noqa: E402
+from aiida_litraj.contract.evaluate import EvaluateJob, EvaluateResult  # noqa: E402
 from aiida_litraj.contract.md import MdJob, MdResult  # noqa: E402
 from aiida_litraj.contract.relax import RelaxJob, RelaxResult  # noqa: E402
+from aiida_litraj.contract.train import TrainJob, TrainResult  # noqa: E402
 from aiida_litraj.workflows.protocols.mixin import merge  # noqa: E402
 
 SOURCE = ROOT / 'docs' / 'source'
@@ -33,6 +35,10 @@ SCHEMAS = {
     'relax_result': RelaxResult,
     'md_job': MdJob,
     'md_result': MdResult,
+    'evaluate_job': EvaluateJob,
+    'evaluate_result': EvaluateResult,
+    'train_job': TrainJob,
+    'train_result': TrainResult,
     'progress': Progress,
     'probe_report': ProbeReport,
 }

@@ -23,7 +23,6 @@ STORAGE = {
     'codes/test_register.py': 'so are codes',
     'workflows/test_resume.py': 'and jobs to go on from',
     'workflows/test_submission.py': 'and children that a killed worker has submitted',
-    'e2e/test_barrier.py': 'a chain from crystal to barrier, its graph, the cache and an archive',
     'e2e/test_daemon.py': 'several processes write at once',
 }
 """What of these tests depends on the database, and why; single tests elsewhere have the marker ``storage``.
@@ -32,7 +31,15 @@ The rest makes inputs, parses folders and follows chains: that calls AiiDA, whic
 """
 
 pytest_plugins = (
-    ['aiida.tools.pytest_fixtures', 'tests.fixtures.profiles', 'tests.fixtures.nodes'] if HAVE_AIIDA else []
+    [
+        'aiida.tools.pytest_fixtures',
+        'tests.fixtures.profiles',
+        'tests.fixtures.nodes',
+        'tests.fixtures.toy_labels',
+        'tests.fixtures.training',
+    ]
+    if HAVE_AIIDA
+    else []
 )
 # aiida-core looks for the ``verdi`` of its daemon when it is imported; the environment need not be activated.
 os.environ['PATH'] = os.pathsep.join([sysconfig.get_path('scripts'), os.environ.get('PATH', '')])

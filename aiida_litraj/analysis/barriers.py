@@ -8,11 +8,14 @@ reaction energy the last minus the first. The range, highest minus lowest over a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
 from ..contract.arrays import Array
+
+if TYPE_CHECKING:
+    from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
 SHALLOW_EV = 0.005
 """A minimum of the profile less deep than this is a ripple of the spline, below the accuracy of a barrier."""
@@ -50,6 +53,9 @@ class EnergyProfile:
         ]
 
     def _spline(self) -> CubicHermiteSpline | CubicSpline:
+        # Most commands and workers draw no spline: to load it with this module took a third of their start.
+        from scipy.interpolate import CubicHermiteSpline, CubicSpline
+
         if self.slopes_ev_per_ang is None:
             return CubicSpline(self.coordinate_ang, self.energies_ev)
         return CubicHermiteSpline(self.coordinate_ang, self.energies_ev, self.slopes_ev_per_ang)

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 from ase import Atoms
 from ase.geometry import minkowski_reduce
-from ase.neighborlist import primitive_neighbor_list
 
 from ..contract.arrays import Array
 
@@ -65,6 +64,9 @@ def closest_pair(positions: Array, cell: Array, pbc: Flags, below: float) -> tup
 
     Periodic images count; ``below`` must not exceed half the smallest distance between opposite faces of the cell.
     """
+    # It brings parts of scipy that most commands and workers do without.
+    from ase.neighborlist import primitive_neighbor_list
+
     if len(positions) < 2:
         return None
     i, j, distances = primitive_neighbor_list('ijd', pbc, complete_cell(cell), positions, below)

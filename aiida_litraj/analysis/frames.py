@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import lru_cache
 from math import gcd, isfinite
@@ -46,6 +47,7 @@ def from_ase(images: Sequence[Atoms]) -> Frames:
 
 def _from_atoms(atoms: Atoms) -> Frames:
     results = {} if atoms.calc is None else atoms.calc.results
+    facts = {name: _plain(value) for name, value in atoms.info.items()}
     own = ('numbers', 'positions')
     return Frames.of_one(
         atoms.numbers,
@@ -56,13 +58,22 @@ def _from_atoms(atoms: Atoms) -> Frames:
         results.get('forces'),
         results.get('stress'),
         {name: values for name, values in atoms.arrays.items() if name not in own},
-        {name: _plain(value) for name, value in atoms.info.items()},
+        {name: value for name, value in facts.items() if _is_json(value)},
     )
 
 
 def _plain(value: Any) -> Any:
     """Return a value as JSON can hold it."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
+def _is_json(value: Any) -> bool:
+    """Return whether JSON can hold a value: the space group that ASE reads with a CIF is an object it cannot."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def summary(frames: Frames) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Energy above the convex hull of a set's own entries."""
+"""Lower convex hulls: of a set's own entries, and of crystals on a line between two compounds."""
 
 from __future__ import annotations
 
@@ -30,6 +30,35 @@ def energies_above_hull(fractions: Array, energies: Array) -> Array:
     np.minimum.at(lowest, which, energies)
     hull = np.array([_mixture(compositions, lowest, index) for index in range(len(compositions))])
     return np.asarray(np.maximum(energies - hull[which], 0.0))
+
+
+def lower_hull(shares: Array, energies: Array) -> tuple[list[int], Array]:
+    """Return the corners of the lower convex hull of points on a line, by rising share, and the heights above it.
+
+    A corner is the lowest point of its share; points that lie on an edge are none. Heights are in the unit of the
+    energies and not negative.
+
+    :param shares: (n,), such that energies of mixtures are linear in them.
+    :param energies: (n,).
+    :raises ValueError: if there is no point.
+    """
+    if len(shares) == 0:
+        raise ValueError('there is no point to make a hull of')
+    corners: list[int] = []
+    for index in np.lexsort((energies, shares)):
+        if corners and shares[index] == shares[corners[-1]]:
+            continue  # a higher one of the same composition
+        while len(corners) > 1 and _is_not_below(shares, energies, corners[-2], corners[-1], index):
+            corners.pop()
+        corners.append(int(index))
+    height = np.interp(shares, shares[corners], energies[corners])
+    return corners, np.maximum(energies - height, 0.0)
+
+
+def _is_not_below(shares: Array, energies: Array, left: int, middle: int, right: int) -> bool:
+    """Return whether the middle one of three points lies on or above the line between the others."""
+    rise = (energies[middle] - energies[left]) * (shares[right] - shares[left])
+    return bool(rise >= (energies[right] - energies[left]) * (shares[middle] - shares[left]))
 
 
 def _mixture(compositions: Array, lowest: Array, index: int) -> float:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import polar
 
 from ..contract.arrays import AnyArray, Array
 from ..contract.units import EV_PER_ANG3_OF_GPA
@@ -87,6 +86,12 @@ class MeanCell:
         return texts
 
 
+def _stretches(deformations: Array) -> Array:
+    """Return the symmetric left factors (F, 3, 3) of the polar decompositions of matrices (F, 3, 3), all at once."""
+    left, values, _ = np.linalg.svd(deformations)
+    return np.asarray((left * values[:, None, :]) @ left.transpose(0, 2, 1))
+
+
 def mean_cell(reference: Array, runs: Sequence[Array], stresses: Sequence[Array]) -> MeanCell:
     """Return the mean of the cells (F, 3, 3) in Ang of runs that started alike, from F >= 2 frames of each.
 
@@ -101,7 +106,7 @@ def mean_cell(reference: Array, runs: Sequence[Array], stresses: Sequence[Array]
         if len(cells) < 2 or not np.isfinite(cells).all():
             raise ValueError(f'a mean cell needs two frames at least of each run, all finite, not {len(cells)}')
     axes = tuple(np.array(list(COMPONENTS.values())).T)
-    stretches = [np.array([polar(np.linalg.solve(reference, one), side='left')[1] for one in cells]) for cells in runs]
+    stretches = [_stretches(np.asarray(np.linalg.solve(reference, cells), dtype=np.float64)) for cells in runs]
     volumes = [abs(np.linalg.det(cells)) for cells in runs]
     volume = float(np.concatenate(volumes).mean())
     middle = reference @ np.concatenate(stretches).mean(axis=0)

@@ -9,13 +9,12 @@ from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.common.folders import Folder
 from aiida.engine import CalcJob
 from aiida.engine.processes.calcjobs.calcjob import CalcJobProcessSpec
-from aiida.orm import Data, Dict, RemoteData, to_aiida_type
+from aiida.orm import Computer, Data, Dict, RemoteData, to_aiida_type
 
 from ..contract import files
 from ..contract.arrays import pack_arrays
 from ..contract.errors import BY_LABEL, TABLE
 from ..contract.job import Job, Parameters
-from ..contract.potential import PotentialSpec
 from ..contract.result import ITEMS
 from ..contract.runtime import Runtime
 from ..data.potential import REPOSITORY_NAME, PotentialData
@@ -25,6 +24,7 @@ RUNTIME_OPTIONS: dict[str, tuple[Any, str]] = {
     'device': (str, 'Where the potential is evaluated: auto, cpu, cuda or cuda:N.'),
     'processes': (int, 'Worker processes; by default one per available core on a CPU, one on a GPU.'),
     'threads_per_process': (int, 'Threads of each worker process.'),
+    'ranks_per_process': (int, 'MPI ranks that share an evaluation, of the family gpaw; by default one, without MPI.'),
     'batch_atoms': (int, 'Atoms per model call on a GPU; by default what fits into its memory.'),
     'kernels': (str, 'Faster kernels of the family, checked against the plain ones at the start.'),
     'max_seconds': (
@@ -68,6 +68,17 @@ def runtime_of(options: Any) -> Runtime:
     if 'max_seconds' not in values and wallclock:
         values['max_seconds'] = max(0.95 * wallclock - 60.0, 0.5 * wallclock)
     return validated(values, Runtime, 'metadata.options')
+
+
+def own_packages(options: Mapping[str, Any], computer: Computer) -> dict[str, Any]:
+    """Return ``metadata.options`` with which a job on AiiDA's own machine finds none of AiiDA's packages by accident.
+
+    The workers of the daemon name them all in ``PYTHONPATH``, and a Python of another environment would take them for
+    its own: GPAW, say, a numpy that it is not built for. The lines of computer and code come later and may set it anew.
+    """
+    if computer.transport_type != 'core.local':
+        return dict(options)
+    return {**options, 'environment_variables': {'PYTHONPATH': '', **(options.get('environment_variables') or {})}}
 
 
 class LitrajCalcJob(CalcJob):
@@ -156,7 +167,7 @@ class LitrajCalcJob(CalcJob):
         # so where it took up cannot matter: with it in the hash, a hop that was once cut off would never be reused.
         caching = self.node.base.caching
         caching._hash_ignored_inputs = [*caching._hash_ignored_inputs, 'parent_folder']
-        options = metadata.get('options', {})
+        options = own_packages(metadata.get('options', {}), metadata.get('computer') or self.inputs.code.computer)
         metadata['options'] = {name: value for name, value in options.items() if name not in RUNTIME_OPTIONS}
         super()._setup_metadata(metadata)
 
@@ -166,24 +177,33 @@ class LitrajCalcJob(CalcJob):
         The arrays are not kept with the calculation: they are those of the input nodes. Finished items are fetched
         only to be parsed, so that a job without a result still yields them.
         """
-        potential, items = self.inputs.potential, dict(sorted(self.inputs[self.items_name()].items()))
+        # Only a training can do without a potential.
+        potential, items = self.inputs.get('potential', None), dict(sorted(self.inputs[self.items_name()].items()))
         parameters = self.parameters_model.model_validate(self.inputs.parameters.get_dict())
-        job = self.job(potential.to_spec(), parameters, runtime_of(self.inputs.metadata.options), items)
-        arrays: dict[str, Any] = {}
-        for name, item in items.items():
-            arrays |= {f'{name}/{key}': value for key, value in self.item_arrays(item, parameters).items()}
+        spec = None if potential is None else potential.to_spec()
+        job = self.job(spec, parameters, runtime_of(self.inputs.metadata.options), items)
         with folder.open(files.JOB, 'w', encoding='utf-8') as handle:
             handle.write(job.model_dump_json(indent=1))
         with folder.open(files.ARRAYS, 'wb') as handle:
-            handle.write(pack_arrays(arrays))
+            handle.write(pack_arrays(self.job_arrays(items, parameters)))
         info = self._calc_info()
-        if potential.staged_name is not None:
+        if potential is not None and potential.staged_name is not None:
             info.local_copy_list.append((potential.uuid, REPOSITORY_NAME, potential.staged_name))
         return info
 
-    def job(self, potential: PotentialSpec, parameters: Any, runtime: Runtime, items: dict[str, Any]) -> Job[Any, Any]:
-        """Return the job of these items."""
+    def job(self, potential: Any, parameters: Any, runtime: Runtime, items: dict[str, Any]) -> Job[Any, Any]:
+        """Return the job of these items.
+
+        :param potential: its ``PotentialSpec``, ``None`` where a task is done without.
+        """
         raise NotImplementedError
+
+    def job_arrays(self, items: Mapping[str, Any], parameters: Any) -> dict[str, Any]:
+        """Return all arrays of a job, by default those of its items."""
+        arrays: dict[str, Any] = {}
+        for name, item in items.items():
+            arrays |= {f'{name}/{key}': value for key, value in self.item_arrays(item, parameters).items()}
+        return arrays
 
     def item_arrays(self, item: Any, parameters: Any) -> dict[str, Any]:
         """Return the arrays of an item as they go into a job."""

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from aiida.orm import Bool, to_aiida_type
 
-from ..contract.neb import NebItem, NebJob, NebParameters
+from ..contract.neb import CONFIGURATIONS, NebItem, NebJob, NebParameters
 from ..contract.potential import PotentialSpec
 from ..contract.runtime import Runtime
+from ..data.frames import FramesData
 from ..data.path import PathData
 from .base import LitrajCalcJob
 from .validation import check_paths
@@ -27,6 +29,21 @@ class NebCalculation(LitrajCalcJob):
     def define(cls, spec: Any) -> None:
         """Define inputs and outputs."""
         super().define(spec)
+        spec.input(
+            'keep_configurations',
+            valid_type=Bool,
+            required=False,
+            serializer=to_aiida_type,
+            help='Whether every configuration that is evaluated comes back, labelled; changes no other number.',
+        )
+        spec.output_namespace(
+            CONFIGURATIONS,
+            valid_type=FramesData,
+            dynamic=True,
+            required=False,
+            help='With ``keep_configurations``: all that were evaluated for a path, labelled, by the name of the '
+            'path, also where that has failed. An end that paths share is with the first of them.',
+        )
         spec.output_namespace(
             'paths',
             valid_type=PathData,
@@ -53,7 +70,10 @@ class NebCalculation(LitrajCalcJob):
     ) -> NebJob:
         """Return the job of these paths."""
         listed = [NebItem(id=name, mobile=path.mobile) for name, path in items.items()]
-        return NebJob(potential=potential, parameters=parameters, runtime=runtime, items=listed)
+        keep = 'keep_configurations' in self.inputs and self.inputs.keep_configurations.value
+        return NebJob(
+            potential=potential, parameters=parameters, runtime=runtime, items=listed, keep_configurations=keep
+        )
 
     def item_arrays(self, item: PathData, parameters: NebParameters) -> dict[str, Any]:
         """Return the arrays of a path as they go into a job."""

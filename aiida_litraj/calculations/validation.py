@@ -16,7 +16,10 @@ from pydantic import BaseModel, ValidationError
 
 from ..analysis.crystals import closest_pair
 from ..analysis.hops import MIN_IMAGES
+from ..contract.gpaw import FAMILY as GPAW
+from ..contract.gpaw import RANKS, GpawOptions
 from ..contract.job import Parameters
+from ..contract.level import Level
 from ..contract.neb import check_frozen
 from ..contract.potential import ProbeReport
 from ..contract.result import ITEMS
@@ -28,12 +31,14 @@ if TYPE_CHECKING:
     from ..data.potential import PotentialData
 
 Validator = Callable[[Any, Any], str | None]
+DFT_EXTRA = 'litraj_dft'
+"""Extra of a code: what the run of a DFT program has found with which it was set up."""
 PROBE_EXTRA = 'litraj_probe'
 """Extra of a code with what ``litraj-engine probe`` found in its environment."""
 ITEM_LABEL = re.compile(r'[A-Za-z0-9]+(_[A-Za-z0-9]+)*')
 _ALIKE = 0.7
 _LONGEST_VALUE = 60
-OF_ITEMS = ('structures', 'velocities')
+OF_ITEMS = ('structures', 'velocities', 'train_sets', 'valid_sets', 'replay_sets')
 """Further namespaces of inputs that items of a task refer to."""
 MASS_TOLERANCE_U = 0.05
 """Between tables of standard masses; isotopes differ by 1."""
@@ -239,8 +244,34 @@ def check_elements(potential: PotentialData, symbols: Iterable[str]) -> None:
         )
 
 
+def check_gpaw(potential: PotentialData, name: str = 'potential') -> None:
+    """Refuse options that GPAW cannot be given; other families judge their own.
+
+    :param name: of the input that the potential is.
+    :raises ValueError: naming each that is missing, not known or out of range.
+    """
+    if potential.family != GPAW:
+        return
+    if 'ranks' in potential.options:
+        raise ValueError(f'{name}.options.ranks: they change no number, so they are of the job: metadata.{RANKS}')
+    try:
+        GpawOptions.from_options(potential.options)
+    except ValidationError as error:
+        raise ValueError(explain(error, f'{name}.options', Level)) from error
+    except ValueError as error:
+        raise ValueError(f'{name}.options: {error}') from error
+
+
 def check_family(code: AbstractCode, potential: PotentialData) -> None:
     """Refuse a code whose environment lacks the potential's family, as far as it has been probed.
+
+    :raises ValueError: saying which package to install.
+    """
+    check_has_family(code, potential.family)
+
+
+def check_has_family(code: AbstractCode, family: str) -> None:
+    """Refuse a code whose environment lacks a family, as far as it has been probed.
 
     :raises ValueError: saying which package to install.
     """
@@ -251,14 +282,14 @@ def check_family(code: AbstractCode, potential: PotentialData) -> None:
         report = ProbeReport.model_validate(stored)
     except ValidationError:  # of another version of the engine: the job itself will tell
         return
-    found = {family.family: family for family in report.families}
-    family = found.get(potential.family)
-    if family is not None and family.available:
+    found = {entry.family: entry for entry in report.families}
+    wanted = found.get(family)
+    if wanted is not None and wanted.available:
         return
     able = ', '.join(name for name, entry in found.items() if entry.available) or 'none'
-    remedy = f'pip install {family.package} there' if family is not None else 'install a package that offers it there'
+    remedy = f'pip install {wanted.package} there' if wanted is not None else 'install a package that offers it there'
     raise ValueError(
-        f'code {code.label!r}: its environment ({report.python}) lacks the potential family {potential.family!r} '
+        f'code {code.label!r}: its environment ({report.python}) lacks the potential family {family!r} '
         f'(it has: {able}); {remedy} and run aiida-litraj setup again, or use another code'
     )
 
@@ -294,7 +325,7 @@ def check_same(job: CalcJobNode, inputs: Mapping[str, Any], task: str) -> None:
     """
     before = job.base.links.get_incoming(link_type=LinkType.INPUT_CALC).nested()
     for name in ('potential', 'parameters'):
-        if name in inputs and node_hash(before[name]) != node_hash(inputs[name]):
+        if name in inputs and (name not in before or node_hash(before[name]) != node_hash(inputs[name])):
             raise ValueError(f'parent_folder: job {job.pk} had other {name}; resume with the same, or leave it out')
     for items in dict.fromkeys((ITEMS[task], *OF_ITEMS)):
         for name, item in (inputs.get(items, None) or {}).items():
@@ -317,6 +348,7 @@ def check_together(inputs: Mapping[str, Any], task: str, symbols: Iterable[str])
     """
     potential = inputs.get('potential', None)
     if potential is not None:
+        check_gpaw(potential)
         check_elements(potential, symbols)
     if potential is not None and inputs.get('code', None) is not None:
         check_family(inputs['code'], potential)

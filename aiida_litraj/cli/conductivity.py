@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..report.words import counted
 from .console import print_pairs, print_table
 from .errors import refusals
 from .launching import job_options, launch_options, require_caching, run_or_submit
@@ -129,7 +130,7 @@ def plan_text(builder: ProcessBuilder) -> str:
     )
     steps = settings.repeats * len(temperatures) * each
     return (
-        f'{settings.mobile_element} in {atoms} atoms at {", ".join(f"{one:g}" for one in temperatures)} K, '
+        f'{settings.mobile_element} in {counted(atoms, "atom")} at {", ".join(f"{one:g}" for one in temperatures)} K, '
         f'{settings.repeats} x {settings.production.duration_ps:g} ps each, {steps:.2g} steps in all, '
         f'protocol {builder.settings.label}'
     )
@@ -247,8 +248,8 @@ def save_picture(chain: WorkChainNode, output: Path) -> Path:
     parts = (
         crystal.label,
         f'{chain.inputs.potential.family} {chain.inputs.potential.label}',
-        f'{result["natoms"]} atoms',
-        f'{result["n_runs"]} runs of {settings.production.duration_ps:g} ps',
+        counted(result['natoms'], 'atom'),
+        f'{counted(result["n_runs"], "run")} of {settings.production.duration_ps:g} ps',
     )
     caption = Caption(
         f'{settings.mobile_element} conductivity of {formula(symbols)}',

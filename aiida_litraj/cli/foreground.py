@@ -6,17 +6,18 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .console import console
 from .errors import Refusal
+from .label_state import kept_text, labels_so_far, labels_text, share_done
 from .live import read_progress_through
 from .under_way import Round, running_jobs
 
 if TYPE_CHECKING:
     from aiida.engine import Process, ProcessBuilder
-    from aiida.orm import ProcessNode
+    from aiida.orm import CalcJobNode, ProcessNode
 
     from ..contract.result import Progress
     from .stopping import Ending, Stop
@@ -44,14 +45,17 @@ def instantiate(builder: ProcessBuilder) -> Process:
 
 def tidy_up() -> None:
     """End what launches that were killed have left behind on this machine, and say so."""
+    from aiida.orm import load_node
+
     from .left_behind import end_left_behind
 
     with _quiet_log() as hush:
         hush()  # what a connection that fails logs is said below
         chains = end_left_behind()
     for pk, problems in chains.items():
-        which = f'Chain {pk}, which a launch that was killed had left behind,'
-        text = f'{which} is ended with its job.'
+        alone = load_node(pk).caller is not None  # of a chain that has ended
+        which = f'{"Process" if alone else "Chain"} {pk}, which a launch that was killed had left behind,'
+        text = f'{which} is ended{"" if alone else " with its job"}.'
         if problems:
             text = f'{which} is not ended, and nothing is taken up from it: {"; ".join(problems)}.'
             text += ' The next launch tries once more.'
@@ -70,6 +74,7 @@ def run_with_progress(process: Process, title: str = 'Barrier') -> ProcessNode:
 
     sign(process.node)
     runner: Any = process.runner
+    runner.is_ending = False
     words = f'Left at once: chain {process.pid} and its job are not ended. The next launch ends them.'
     stop = Stop(runner.loop, words)
     with _quiet_log() as hush, loop_scope(runner.loop), stop.listening():
@@ -91,12 +96,12 @@ class Resumptions:
         self._node, self._say = node, say
         self._told: set[int] = set()
 
-    def tell(self) -> None:
-        """Tell of those that are new."""
+    def tell(self, jobs: Sequence[CalcJobNode] | None = None) -> None:
+        """Tell of those that are new, among some jobs or all of the process."""
         from ..workflows.resume import resumed_from
         from .processes import jobs_of
 
-        for job in jobs_of(self._node):
+        for job in jobs_of(self._node) if jobs is None else jobs:
             if job.pk in self._told or job.get_remote_workdir() is None:
                 continue
             self._told.add(job.pk)
@@ -153,7 +158,7 @@ class Stopped(Refusal):
         begun = any(job.get_job_id() is not None for job in jobs_of(node))
         super().__init__(
             ', and '.join(parts),
-            LAUNCH_AGAIN if begun else 'Nothing was computed yet.',
+            kept_text(node) or (LAUNCH_AGAIN if begun else 'Nothing was computed yet.'),
             pk=node.pk,
             uuid=node.uuid,
         )
@@ -166,9 +171,13 @@ async def _watch(runner: Any, node: ProcessNode, show: Show, resumptions: Resump
     show(0.0, 'preparing')
     while True:
         await asyncio.sleep(POLL_SECONDS)
-        resumptions.tell()
-        seen = []
-        for job in running_jobs(node):
+        jobs, seen = running_jobs(node), []
+        resumptions.tell(jobs)
+        labels = labels_so_far(node)
+        if labels:
+            show(share_done(labels), '; '.join(map(labels_text, labels)))
+            continue
+        for job in jobs:
             try:
                 progress = await _ask(runner, job)
             except Exception as error:

@@ -28,6 +28,16 @@ class _Launches(LazyCommands, click.Group):
         'conductivity': 'conductivity:conductivity',
         'robustness': 'robustness:robustness',
         'melt-quench': 'melt_quench:melt_quench',
+        'formation-energy': 'formation_energy:formation_energy',
+        'label': 'label:label',
+        'evaluate': 'evaluate:evaluate',
+        'train': 'train:train',
+        'finetune': 'finetune:finetune',
+        'learning-curve': 'learning_curve:learning_curve',
+        'sweep': 'sweep:sweep',
+        'barrier-check': 'barrier_check:barrier_check',
+        'dft-neb': 'dft_neb:dft_neb',
+        'force-accuracy': 'force_accuracy:force_accuracy',
     }
 
 
@@ -42,6 +52,13 @@ def launch() -> None:
       aiida-litraj launch conductivity Li7P3S11.cif --potential 7net-0 --daemon
       aiida-litraj launch robustness --potential 7net-0 --protocol quick
       aiida-litraj launch melt-quench Li7P3S11.cif --potential 7net-0 --daemon
+      aiida-litraj launch formation-energy Li2S.cif Li3PS4.cif P2S5.cif --potential 7net-0
+      aiida-litraj launch label Li2S.cif --code gpaw
+      aiida-litraj launch evaluate --frames 123 --potential 7net-0
+      aiida-litraj launch train labelled.extxyz --potential 7net-0 --daemon
+      aiida-litraj launch finetune labelled.extxyz --potential 7net-0 --daemon
+      aiida-litraj launch barrier-check 123 --code gpaw
+      aiida-litraj launch force-accuracy 123 --potential 7net-0 --dft-code gpaw --daemon
     """
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
     from aiida.orm import AbstractCode
 
-JOB_OPTIONS = ('max_seconds', 'walltime', 'device', 'processes')
+JOB_OPTIONS = ('max_seconds', 'walltime', 'device', 'processes', 'ranks')
 """Parameters of a command that :func:`job_options` reads."""
 
 
@@ -61,7 +61,7 @@ def job_options(code: AbstractCode, asked: Mapping[str, Any]) -> dict[str, Any]:
     from ..codes.register import OPTIONS
 
     options = dict(code.base.extras.get(OPTIONS, {}))
-    names = {'walltime': 'max_wallclock_seconds'}
+    names = {'walltime': 'max_wallclock_seconds', 'ranks': 'ranks_per_process'}
     options.update({names.get(key, key): asked[key] for key in JOB_OPTIONS if asked.get(key) is not None})
     require_device(code, options.get('device'))
     if options:  # setting any of them sets them all, and AiiDA wants these

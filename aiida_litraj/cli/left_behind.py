@@ -65,9 +65,10 @@ def is_left_behind(process: ProcessNode) -> bool:
 
 
 def end_left_behind() -> dict[int, list[str]]:
-    """End the chains that were left behind, and their jobs, which write a checkpoint.
+    """End the chains that were left behind, and their jobs, which write a checkpoint; and children left alone.
 
-    :returns: for each chain why it could not be ended, in words: a job of it may go on. Then the chain stays as it is.
+    :returns: for each chain, or child alone, why it could not be ended, in words: a job of it may go on. Then it stays
+        as it is.
     """
     from aiida.engine import ProcessState
     from aiida.orm import QueryBuilder, WorkChainNode
@@ -75,7 +76,7 @@ def end_left_behind() -> dict[int, list[str]]:
     alive = [ProcessState.CREATED.value, ProcessState.RUNNING.value, ProcessState.WAITING.value]
     filters = {'extras': {'has_key': RUN_BY}, 'attributes.process_state': {'in': alive}}
     left = QueryBuilder().append(WorkChainNode, filters=filters).all(flat=True)
-    left = [chain for chain in left if is_left_behind(chain) and not _has_another_runner(chain)]
+    left = [one for one in [*left, *left_alone()] if is_left_behind(one) and not _has_another_runner(one)]
     processes = {chain.pk: [chain, *chain.called_descendants] for chain in left}
     problems = _end_jobs([process for family in processes.values() for process in family])
     for family in processes.values():
@@ -84,6 +85,24 @@ def end_left_behind() -> dict[int, list[str]]:
             if process.pk not in problems and not (stays and isinstance(process, WorkChainNode)):
                 _seal(process)
     return {pk: [problems[one.pk] for one in family if one.pk in problems] for pk, family in processes.items()}
+
+
+def is_alone(process: ProcessNode) -> bool:
+    """Whether a process has not ended, and the chain that called it has."""
+    return process.caller is not None and process.caller.is_terminated and not process.is_terminated
+
+
+def left_alone() -> list[ProcessNode]:
+    """Return the processes that are left behind although the chains that called them have ended."""
+    from aiida.engine import ProcessState
+    from aiida.orm import ProcessNode, QueryBuilder
+
+    from .under_way import NOT_ENDED
+
+    ended = [ProcessState.FINISHED.value, ProcessState.EXCEPTED.value, ProcessState.KILLED.value]
+    query = QueryBuilder().append(ProcessNode, filters={'attributes.process_state': {'in': ended}}, tag='above')
+    found = query.append(ProcessNode, with_incoming='above', filters=NOT_ENDED).all(flat=True)
+    return [process for process in sorted(found, key=lambda one: one.pk) if is_left_behind(process)]
 
 
 def _has_another_runner(chain: ProcessNode) -> bool:

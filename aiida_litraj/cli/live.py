@@ -14,6 +14,9 @@ from ..contract.result import ITEMS, ActiveItem, Progress
 if TYPE_CHECKING:
     from aiida.orm import CalcJobNode
 
+TRAIN = 'train'
+COUNTED = ('md', 'evaluate', TRAIN)
+"""Tasks whose items have a number of steps to go, of one evaluation or epoch each, and no force to come below."""
 _PACE_CALLS = 50
 """Evaluations before a pace is spoken of: the first ones take far longer."""
 _PHASES = {'source': 'relaxing the source', 'target': 'relaxing the target', 'band': 'band', 'saddle': 'saddle check'}
@@ -64,23 +67,36 @@ def describe_with(progress: Progress, left: float | None) -> str:
         parts.append(describe_item(slowest(progress), named=progress.n_items > 1))
     else:
         parts.append('starting' if progress.n_finished < progress.n_items else 'all done')
-    parts.append(f'{progress.model_calls} model calls')
+    if progress.task != TRAIN:
+        parts.append(f'{progress.model_calls} model calls')
     if left is not None:
         parts.append(f'about {duration_text(left)} left')
     return ', '.join(parts)
 
 
 def seconds_left(progress: Progress) -> float | None:
-    """Return how long a job of dynamics still takes at the pace it had so far, ``None`` if that cannot be said.
+    """Return how long dynamics or evaluations still take at the pace they had so far, ``None`` if that cannot be said.
 
     Replicas that wait are taken to be as long as those under way, and none to die.
     """
+    if progress.task == TRAIN:
+        return _training_left(progress)
     made, lengths = progress.model_calls - progress.resumed_calls, [item.max_steps or 0 for item in progress.active]
-    if progress.task != 'md' or made < _PACE_CALLS or not all(lengths) or not lengths:
+    if progress.task not in COUNTED or made < _PACE_CALLS or not all(lengths) or not lengths:
         return None
     waiting = max(progress.n_items - progress.n_finished - len(lengths), 0)
     steps = sum(lengths) - sum(item.step for item in progress.active) + waiting * sum(lengths) / len(lengths)
     return steps * progress.wall_seconds / made
+
+
+def _training_left(progress: Progress) -> float | None:
+    """Return the same of trainings, one after the other: those that wait are as long as the one under way."""
+    if not progress.active or progress.active[0].seconds_left is None:
+        return None
+    item, waiting = progress.active[0], max(progress.n_items - progress.n_finished - len(progress.active), 0)
+    ahead = (item.max_steps or 0) - item.step
+    whole = item.seconds_left * (item.max_steps or 0) / ahead if ahead > 0 else 0.0
+    return item.seconds_left + waiting * whole if ahead > 0 or not waiting else None
 
 
 def duration_text(seconds: float) -> str:
@@ -93,6 +109,9 @@ def duration_text(seconds: float) -> str:
 
 def describe_item(item: ActiveItem, named: bool = False) -> str:
     """Return phase, step and residual force of one path."""
+    if item.phase == 'training':
+        text = f'epoch {item.step} of {item.max_steps}' + (f', validation loss {item.loss:.4g}' if item.loss else '')
+        return f'{item.id}: {text}' if named else text
     phase = _PHASES.get(item.phase, item.phase)
     text = f'{item.id}: {phase}' if named else phase
     text += f' step {item.step}'
@@ -106,14 +125,14 @@ def describe_item(item: ActiveItem, named: bool = False) -> str:
 
 def slowest(progress: Progress) -> ActiveItem:
     """Return the item under way that is farthest from its end."""
-    if progress.task == 'md':
+    if progress.task in COUNTED:
         return min(progress.active, key=_share)
     return max(progress.active, key=_distance)
 
 
 def _is_run(item: ActiveItem) -> bool:
     """Whether an item has a number of steps to go, and not a force to come below."""
-    return item.phase.startswith('segment')
+    return item.phase.startswith('segment') or item.phase == 'evaluation'
 
 
 def _share(item: ActiveItem) -> float:
@@ -145,7 +164,7 @@ class Gauge:
 
     def update(self, progress: Progress) -> float:
         """Return the value after ``progress``."""
-        if progress.task == 'md':
+        if progress.task in COUNTED:
             under_way = sum(_share(item) for item in progress.active)
             self._value = max(self._value, min((progress.n_finished + under_way) / max(progress.n_items, 1), 1.0))
             return self._value

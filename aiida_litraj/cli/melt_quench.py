@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..report.words import counted
 from .console import print_pairs, print_table
 from .errors import refusals
 from .launching import job_options, launch_options, require_caching, run_or_submit
@@ -92,9 +93,10 @@ def plan_text(builder: ProcessBuilder) -> str:
     """Return in a line what will be computed."""
     plan = builder.schedule.get_dict()
     return (
-        f'{builder.structure.get_formula()} ({len(builder.structure.sites)} atoms): {plan["melt_ps"]:g} ps at '
-        f'{plan["melt_temperature_k"]:g} K, {plan["quench_ps"]:g} ps down to {plan["end_temperature_k"]:g} K, '
-        f'{plan["hold_ps"]:g} ps there, {plan["pressure_gpa"]:g} GPa, protocol {builder.schedule.label}'
+        f'{builder.structure.get_formula()} ({counted(len(builder.structure.sites), "atom")}): '
+        f'{plan["melt_ps"]:g} ps at {plan["melt_temperature_k"]:g} K, {plan["quench_ps"]:g} ps down to '
+        f'{plan["end_temperature_k"]:g} K, {plan["hold_ps"]:g} ps there, '
+        f'{plan["pressure_gpa"]:g} GPa, protocol {builder.schedule.label}'
     )
 
 
@@ -202,8 +204,9 @@ def save_picture(chain: WorkChainNode, output: Path) -> Path:
     )
     plan = result['schedule']
     details = (
-        f'{result["potential"]} · {result["n_atoms"]} atoms · {plan["melt_ps"]:g} ps melt, {plan["quench_ps"]:g} ps '
-        f'quench, {plan["hold_ps"]:g} ps hold at {plan["pressure_gpa"]:g} GPa · {result["protocol"]}'
+        f'{result["potential"]} · {counted(result["n_atoms"], "atom")} · {plan["melt_ps"]:g} ps melt, '
+        f'{plan["quench_ps"]:g} ps quench, {plan["hold_ps"]:g} ps hold at {plan["pressure_gpa"]:g} GPa · '
+        f'{result["protocol"]}'
     )
     ended = f'ended early: {result["exit_message"]}' if result['exit_status'] else ''
     warning = ended or next(iter(result['warnings']), '')

@@ -36,8 +36,24 @@ def parse_overrides(values: tuple[str, ...]) -> dict[str, Any]:
             # YAML 1.1 takes 1e-3 for a text; in a protocol it is a number.
             with contextlib.suppress(ValueError):
                 value = float(value)
+        if keys[-1] == 'kpoint_mesh':
+            value = _mesh(value, text)
         set_override(overrides, keys, value, f'--override {text}')
     return overrides
+
+
+def _mesh(value: Any, text: str) -> Any:
+    """Return a mesh of k-points as a list; it may be written as 2x2x2, which YAML takes for a text.
+
+    :raises click.UsageError: if it is not three numbers.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        value = [int(number) if number.strip().isdigit() else number for number in value.split('x')]
+    if not isinstance(value, list) or len(value) != 3 or any(type(one) is not int or one < 1 for one in value):
+        raise click.UsageError(f'--override {text}: give three whole numbers, like 2x2x2 or [2, 2, 2]')
+    return value
 
 
 def set_override(overrides: dict[str, Any], keys: list[str], value: Any, origin: str) -> None:

@@ -30,7 +30,8 @@ def plot(pk: str, output: Path | None, as_json: bool) -> None:
 
     Of a barrier: images, and the spline through them with their forces as slopes. Of a robustness grid: who survived in
     each cell. Of a melt-quench: density and structure of the stages. Of a conductivity: the Arrhenius line and the
-    mean-square displacements.
+    mean-square displacements. Of labels: energies over forces, or how far each setting is from the finest. Of a
+    training: loss and errors by the epoch. Of a fine-tuning: errors before and after; of a sweep: errors over costs.
 
     \b
     Examples:

@@ -24,6 +24,7 @@ def potential() -> None:
       aiida-litraj potential import --family sevennet --name 7net-0
       aiida-litraj potential list
       aiida-litraj potential show 7net-0
+      aiida-litraj potential lineage mace-seed_0-1a2b3c4d
     """
 
 
@@ -89,6 +90,7 @@ def import_(
     else:
         click.echo('\nNext, a hop: aiida-litraj hops STRUCTURE')
         click.echo(f'Then: aiida-litraj launch barrier STRUCTURE --hop HOP --potential {node.label}')
+        click.echo(f'Or, how far it is from labels: aiida-litraj launch evaluate LABELLED.xyz --potential {node.label}')
         click.echo(f'Or, where it survives: aiida-litraj launch robustness --potential {node.label} --protocol quick')
 
 
@@ -146,6 +148,28 @@ def show(name: str, as_json: bool) -> None:
         emit_json(describe(node))
     else:
         _print_node(node)
+
+
+@potential.command('lineage')
+@click.argument('name')
+@json_option
+@with_profile
+def lineage(name: str, as_json: bool) -> None:
+    """Show what the potential NAME (label, pk or uuid) has learnt from, and what its parents have.
+
+    \b
+    Examples:
+      aiida-litraj potential lineage mace-seed_0-1a2b3c4d
+      aiida-litraj potential lineage mace-seed_0-1a2b3c4d --json
+    """
+    with refusals():
+        from .train import lineage_of, print_lineage
+
+        found = lineage_of(name)
+    if as_json:
+        emit_json(found)
+    else:
+        print_lineage(found)
 
 
 def describe(node: PotentialData) -> dict[str, Any]:

@@ -82,10 +82,16 @@ def entry_point(process: ProcessNode) -> str | None:
 
 def jobs_of(process: ProcessNode) -> list[CalcJobNode]:
     """Return the calculation jobs of a process, itself included, in the order in which they were made."""
-    from aiida.orm import CalcJobNode
+    from aiida.orm import CalcJobNode, ProcessNode, QueryBuilder, WorkflowNode
 
-    every = [process, *process.called_descendants]
-    return sorted((node for node in every if isinstance(node, CalcJobNode)), key=lambda node: node.pk)
+    # One question for each generation: AiiDA's own ``called_descendants`` asks one for every process.
+    found, layer = [], [process]
+    while layer:
+        found += [node for node in layer if isinstance(node, CalcJobNode)]
+        callers = [node.pk for node in layer if isinstance(node, WorkflowNode)]
+        query = QueryBuilder().append(WorkflowNode, filters={'id': {'in': callers}}, tag='caller')
+        layer = query.append(ProcessNode, with_incoming='caller').all(flat=True) if callers else []
+    return sorted(found, key=lambda node: node.pk)
 
 
 def result_of(chain: WorkChainNode) -> dict[str, Any] | None:
@@ -165,11 +171,13 @@ def unfinished(process: ProcessNode) -> Refusal:
 
 
 def finished_result(chain: WorkChainNode) -> dict[str, Any]:
-    """Return the result of a chain.
+    """Return the result of a chain, or what of it there is already.
 
-    :raises Refusal: if it has not ended, or ended without one.
+    :raises Refusal: if it has not ended, or ended without one, and there is nothing of it.
     """
     result = result_of(chain)
+    if result is None and kind_of(chain).part is not None:
+        result = kind_of(chain).call('part', chain)
     if result is not None:
         return result
     raise failure_of(chain) if chain.is_terminated else unfinished(chain)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..report.words import counted
 from .console import print_pairs, print_table
 from .errors import refusals
-from .launching import job_options, launch_options, require_caching, run_or_submit
+from .launching import launch_options, require_caching, run_or_submit
 from .options import parse_overrides, set_override
+from .potentials import choose_potentials, labels_of
 
 if TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
@@ -107,34 +108,13 @@ def prepare(request: dict[str, Any], overrides: dict[str, Any], cache: bool | No
     """Return the builder of the chain; everything about the request that is wrong is refused here or in the builder."""
     from aiida.plugins import WorkflowFactory
 
-    from ..codes.choose import choose_code, computer_of
-    from ..codes.potentials import load_potential
     from .structures import load_structure
 
-    potentials, jobs = {}, {}
-    for text in request['potentials']:
-        potential = load_potential(text)
-        code = choose_code(request['code'], potential.family)
-        name = _name_of(potential.label or text, potentials)
-        potentials[name] = {'code': code, 'potential': potential}
-        jobs[name] = {'computer': computer_of(code).label, 'options': job_options(code, request)}
-        if cache is False:
-            jobs[name]['disable_cache'] = True
+    potentials, jobs, _ = choose_potentials(request['potentials'], request, cache)
     structure = None if request['structure'] is None else load_structure(request['structure'])
     return WorkflowFactory(ROBUSTNESS).get_builder_from_protocol(
         potentials=potentials, structure=structure, protocol=request['protocol'], overrides=overrides, jobs=jobs
     )
-
-
-def _name_of(label: str, taken: Any) -> str:
-    """Return a label as a name that can be part of a link.
-
-    :raises ValueError: if it is taken: the same potential twice.
-    """
-    name = re.sub(r'[^A-Za-z0-9]+', '_', label).strip('_') or 'potential'
-    if name in taken:
-        raise ValueError(f'--potential {label} is given twice, or too much like another')
-    return name
 
 
 def plan_text(builder: ProcessBuilder) -> str:
@@ -142,14 +122,15 @@ def plan_text(builder: ProcessBuilder) -> str:
     grid, number = builder.grid, len(builder.potentials)
     cells = len(grid['temperatures_k']) * len(grid['pressures_pa'])
     start = (
-        f'{builder.packing["n_atoms"]} atoms of {builder.packing["composition"]} at random'
+        f'{counted(builder.packing["n_atoms"], "atom")} of {builder.packing["composition"]} at random'
         if 'packing' in builder
-        else f'{builder.structure.get_formula()} ({len(builder.structure.sites)} atoms)'
+        else f'{builder.structure.get_formula()} ({counted(len(builder.structure.sites), "atom")})'
     )
     return (
-        f'{start}; {len(grid["temperatures_k"])} temperatures x {len(grid["pressures_pa"])} pressures x '
-        f'{grid["repeats"]} repeats = {cells * grid["repeats"]} replicas of {grid["duration_ps"]:g} ps for '
-        f'{number} potential{"s" if number > 1 else ""}, protocol {grid.label}'
+        f'{start}; {counted(len(grid["temperatures_k"]), "temperature")} x '
+        f'{counted(len(grid["pressures_pa"]), "pressure")} x '
+        f'{counted(grid["repeats"], "repeat")} = {counted(cells * grid["repeats"], "replica")} of '
+        f'{grid["duration_ps"]:g} ps for {counted(number, "potential")}, protocol {grid.label}'
     )
 
 
@@ -171,7 +152,7 @@ def robustness_of(chain: WorkChainNode) -> dict[str, Any] | None:
         'repeats': some['repeats'],
         'duration_ps': some['duration_ps'],
         'summary': {name: _summary(grid) for name, grid in grids.items()},
-        'potentials': _labels({name: chain.inputs.potentials[name]['potential'].label for name in grids}),
+        'potentials': labels_of({name: chain.inputs.potentials[name]['potential'].label for name in grids}),
         'grids': grids,
         'formula': start.get_formula('hill_compact'),
         'structure_uuid': start.uuid,
@@ -180,12 +161,6 @@ def robustness_of(chain: WorkChainNode) -> dict[str, Any] | None:
         'from_cache': bool(jobs) and all(job.base.caching.is_created_from_cache for job in jobs),
         'exit_status': chain.exit_status,
     }
-
-
-def _labels(labels: dict[str, str]) -> dict[str, str]:
-    """Return what potentials are called, by name: their label, or the name where the label is none or that of two."""
-    every = list(labels.values())
-    return {name: label if label and every.count(label) == 1 else name for name, label in labels.items()}
 
 
 def _summary(grid: dict[str, Any]) -> dict[str, int]:
@@ -213,7 +188,7 @@ def print_robustness(result: dict[str, Any]) -> None:
     print_pairs(
         [
             ('start', f'{result["formula"]}{", at random" if result["random_start"] else ""}'),
-            ('anneals', f'{result["duration_ps"]:g} ps, {result["repeats"]} repeats'),
+            ('anneals', f'{result["duration_ps"]:g} ps, {counted(result["repeats"], "repeat")}'),
             ('protocol', result['protocol']),
             ('chain', f'pk {result["pk"]}, uuid {result["uuid"]}'),
         ]
@@ -263,10 +238,10 @@ def save_picture(chain: WorkChainNode, output: Path) -> Path:
     symbols = [node.get_kind(site.kind_name).symbol for site in node.sites]
     start = 'random hard spheres' if result['random_start'] else 'given start'
     details = (
-        f'{some["n_atoms"]} atoms, {start}, relaxed · {result["repeats"]} × {result["duration_ps"]:g} ps · '
+        f'{counted(some["n_atoms"], "atom")}, {start}, relaxed · {result["repeats"]} × {result["duration_ps"]:g} ps · '
         f'{result["protocol"]}'
     )
     n_open = sum(grid['n_open'] for grid in result['grids'].values())
-    warning = f'{n_open} cells are not finished' if n_open else ''
+    warning = f'{counted(n_open, "cell")} {"is" if n_open == 1 else "are"} not finished' if n_open else ''
     caption = Caption(f'Robustness on {formula(symbols)}', details, warning)
     return save_figure(draw_robustness(grids, caption), output)

@@ -12,6 +12,7 @@ from .lazy import LazyCommands
 
 _COMMANDS = {
     'setup': 'setup:setup',
+    'setup-dft': 'dft:setup_dft',
     'potential': 'potential:potential',
     'dataset': 'dataset:dataset',
     'hops': 'hops:hops',

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..report.words import counted
 from .console import emit_json, print_pairs, print_table
 from .errors import refusals
 from .options import json_option, with_profile
@@ -15,21 +16,31 @@ if TYPE_CHECKING:
 
     from ..contract.result import Progress
 
+MOST_ROWS = 20
+
 
 @click.command(short_help='How far a chain or a job is.')
-@click.argument('pk')
+@click.argument('pk', required=False)
 @json_option
 @with_profile
-def status(pk: str, as_json: bool) -> None:
+def status(pk: str | None, as_json: bool) -> None:
     """Show how far the chain or job PK is: items done, steps, residual force; of dynamics each replica and time left.
 
-    Of a running job this is what its engine wrote last, read from the computer where it runs.
+    Of a chain that trains each training is shown with epoch, loss and time left. Of a running job this is what its
+    engine wrote last, read from the computer where it runs. Without PK all chains that are under way are listed.
 
     \b
     Examples:
+      aiida-litraj status
       aiida-litraj status 123
       aiida-litraj status 123 --json
     """
+    if pk is None:
+        from .all_under_way import tell
+
+        with refusals():
+            tell(as_json)
+        return
     with refusals():
         from .processes import load_process
 
@@ -44,9 +55,11 @@ def status(pk: str, as_json: bool) -> None:
 def _state(process: ProcessNode) -> tuple[dict[str, Any], dict[str, Progress]]:
     """Return the state of a process as ``--json`` prints it, and how far each running job is, by its stage."""
     from .chains import CHAINS
+    from .label_state import labels_so_far
     from .left_behind import is_left_behind
     from .processes import entry_point, jobs_of, result_of
     from .replicas import replicas_of
+    from .trainings_state import trainings_of
     from .under_way import in_chain, longest, stage_of, together
 
     jobs = jobs_of(process)
@@ -63,7 +76,9 @@ def _state(process: ProcessNode) -> tuple[dict[str, Any], dict[str, Progress]]:
         'progress': None,
         'progress_problem': None,
         'seconds_left': None,
+        'labels': labels_so_far(process),
         'replicas': [],
+        'trainings': [],
         'result': None,
     }
     seen, content['progress_problem'] = _look_at_all(process)
@@ -74,6 +89,7 @@ def _state(process: ProcessNode) -> tuple[dict[str, Any], dict[str, Progress]]:
         content['progress'] = together(list(running.values())).model_dump(mode='json')
         content['seconds_left'] = longest(list(running.values()))
     content['replicas'] = replicas_of(process, seen)
+    content['trainings'] = trainings_of(process, seen)
     if process.is_terminated:
         # How far the engine came with them stands in its checkpoint, which is for the next job to read.
         for row in content['replicas']:
@@ -125,17 +141,24 @@ def _job(job: CalcJobNode) -> dict[str, Any]:
 
 
 def _print(process: ProcessNode, content: dict[str, Any], running: dict[str, Progress]) -> None:
+    from .label_state import labels_text
     from .left_behind import LEFT_BEHIND
     from .live import describe, describe_item
+    from .trainings_state import rows_of, trainings_text
 
+    # What is trained has a table of its own.
+    told = {one['stage'] for one in content['trainings']}
+    running = {stage: one for stage, one in running.items() if stage not in told}
     several = len({*running, *(replica['stage'] for replica in content['replicas'])}) > 1
     lines = [f'{stage}: {describe(one)}' if several else describe(one) for stage, one in running.items()]
-    active = [item for one in running.values() for item in one.active]
+    active = [item for one in running.values() for item in one.active if len(one.active) > 1]
     print_pairs(
         [
             ('process', f'{content["pk"]} ({content["process"]})'),
             ('state', content['state'] + ('' if content['exit_status'] is None else f' [{content["exit_status"]}]')),
             ('message', content['exit_message']),
+            *(('labels', labels_text(one, content['finished'])) for one in content['labels']),
+            ('trainings', trainings_text(content['trainings'])),
             *(('progress', line) for line in lines),
             ('', content['progress_problem']),
             ('left behind', f'it {LEFT_BEHIND}' if content['left_behind'] else None),
@@ -146,10 +169,13 @@ def _print(process: ProcessNode, content: dict[str, Any], running: dict[str, Pro
 
         columns = ('stage', 'replica', 'state', '>at / ps', '>of / ps', '')
         print_table(None, columns, rows_for_table(content['replicas']))
-    elif len(active) > 1:
-        for item in active:
-            click.echo(f'  {describe_item(item, named=True)}')
-    if content['jobs']:
+    for item in [] if content['replicas'] else active:
+        click.echo(f'  {describe_item(item, named=True)}')
+    if content['trainings']:
+        columns = ('training', 'state', '>epoch', '>of', '>validation loss', '')
+        print_table(None, columns, rows_of(content['trainings']))
+    jobs, hidden = _some(content['jobs'])
+    if jobs:
         rows = [
             (
                 job['pk'],
@@ -159,14 +185,26 @@ def _print(process: ProcessNode, content: dict[str, Any], running: dict[str, Pro
                 job['exit_status'],
                 None if job['goes_on_from'] is None else f'goes on from job {job["goes_on_from"]}',
             )
-            for job in content['jobs']
+            for job in jobs
         ]
         print_table(None, ('>job', 'computer', 'id there', 'state', '>exit', ''), rows)
+    if hidden:
+        click.echo(f'{counted(hidden, "job")} more, which have ended well: verdi process status {process.pk}')
     click.echo(_next(process, content))
+
+
+def _some(jobs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+    """Return the jobs worth a row, and how many are not: of many those that have ended well."""
+    if len(jobs) <= MOST_ROWS:
+        return jobs, 0
+    telling = [job for job in jobs if job['exit_status'] != 0][-MOST_ROWS:]
+    return telling, len(jobs) - len(telling)
 
 
 def _next(process: ProcessNode, content: dict[str, Any]) -> str:
     """Return what to type next."""
+    from .label_state import kept_text
+    from .left_behind import is_alone
     from .processes import LAUNCH_AGAIN
 
     if content['result'] is not None:
@@ -174,8 +212,15 @@ def _next(process: ProcessNode, content: dict[str, Any]) -> str:
 
         line = kind_of(process).call('line', content['result'])
         return f'{line}. All of it: aiida-litraj show {process.pk}; picture: aiida-litraj plot {process.pk}'
+    if content['left_behind'] and is_alone(process):
+        return f'The next launch on this machine ends it. Log: verdi process report {process.pk}'
     if content['left_behind'] or content['state'] == 'killed':
-        return f'{LAUNCH_AGAIN} Log: verdi process report {process.pk}'
+        return f'{kept_text(process) or LAUNCH_AGAIN}{_there(content)} Log: verdi process report {process.pk}'
     if content['finished']:
         return f'Log: verdi process report {process.pk}'
-    return f'Again: aiida-litraj status {process.pk}; log: verdi process report {process.pk}'
+    return f'Again: aiida-litraj status {process.pk}; log: verdi process report {process.pk}{_there(content)}'
+
+
+def _there(content: dict[str, Any]) -> str:
+    """Return how to see the labels that there are, of a chain that has no result."""
+    return ''.join(f' Labels so far: aiida-litraj show {one["pk"]}.' for one in content['labels'] if one['labelled'])

@@ -29,6 +29,7 @@ LOGGER = logging.getLogger(__name__)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE_SECONDS = 30.0
 """Time for the processes to note that they are killed; they do at once unless a connection hangs."""
+STOPPED = 'Stopped by a signal'
 _SHOW_CURSOR = '\x1b[?25h'
 
 
@@ -41,6 +42,8 @@ class ForegroundRunner(Runner):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.under_way: list[Process] = []
+        self.is_ending = False
+        """From the moment at which all is killed: what a chain submits then nobody would end."""
 
     @property
     def is_daemon_runner(self) -> bool:
@@ -48,7 +51,15 @@ class ForegroundRunner(Runner):
         return True
 
     def submit(self, process: Any, inputs: dict[str, Any] | None = None, **kwargs: Any) -> Any:
-        """Start a process beside those that run and return its node."""
+        """Start a process beside those that run and return its node.
+
+        A chain that is killed in the middle of a step, such as one in which it calls a calculation function, takes the
+        step to its end. It ends here instead, before there is a child that nobody would end.
+
+        :raises plumpy.KillInterruption: if all is being killed.
+        """
+        if self.is_ending:
+            raise plumpy.KillInterruption(STOPPED)
         made = self.instantiate_process(process, **prepare_inputs(inputs, **kwargs))
         self.under_way.append(made)
         return super().submit(made)
@@ -108,6 +119,7 @@ async def end_all(runner: ForegroundRunner, chain: Process) -> Ending:
     """Kill a chain, its sub-chains and their jobs, and wait until these have ended."""
     # What AiiDA has begun and leaves behind, such as a connection no one waits for any more, is no news now.
     runner.loop.set_exception_handler(lambda _, context: LOGGER.debug('while stopping: %s', context.get('message')))
+    runner.is_ending = True
     alive = [process for process in [chain, *runner.under_way] if not process.has_terminated()]
     jobs = [process for process in alive if isinstance(process, CalcJob)]
     for process in alive:  # chains first, before one can answer to the end of its job with another job
@@ -125,7 +137,7 @@ def _kill(process: Process) -> None:
     # Not AiiDA's own: it asks the broker for the children, and repeats for minutes to end a job that is over.
     # What it was waiting for may just have come: then there is nothing to interrupt, and it is killed at its next step.
     with contextlib.suppress(asyncio.InvalidStateError):
-        plumpy.Process.kill(process, 'Stopped by a signal')
+        plumpy.Process.kill(process, STOPPED)
 
 
 async def _wait_for(processes: Sequence[Process]) -> str | None:

@@ -32,6 +32,8 @@ def read_file(name: str) -> Atoms:
     :raises Refusal: also if it is not.
     """
     path = Path(name).expanduser()
+    if path.is_dir():
+        raise Refusal(f'the structure {name} is a folder', 'Name the file in it that is meant.')
     if not path.is_file():
         raise Refusal(f'the structure {name} is not there: no such file', 'Give a CIF, POSCAR or extended xyz file.')
     return read_crystal(path)
@@ -66,7 +68,7 @@ def read_crystal(path: Path) -> Atoms:
     except Exception as error:
         # The readers of ASE raise whatever parsing meets: KeyError, IndexError, AssertionError and others.
         raise Refusal(
-            f'the structure {path} cannot be read: {_reason(error)}', 'Give a CIF, POSCAR or extended xyz file.'
+            f'the structure {path} cannot be read: {reason_of(error)}', 'Give a CIF, POSCAR or extended xyz file.'
         ) from error
     if not atoms.pbc.any() or not atoms.cell.rank:
         raise Refusal(
@@ -83,7 +85,7 @@ def _refuse_partial_occupancy(path: Path) -> None:
         blocks = list(parse_cif(str(path)))
     except Exception as error:
         raise Refusal(
-            f'the structure {path} cannot be read: {_reason(error)}', 'Check that it is a CIF file.'
+            f'the structure {path} cannot be read: {reason_of(error)}', 'Check that it is a CIF file.'
         ) from error
     if not blocks:
         raise Refusal(f'the structure {path} cannot be read: it has no data block', 'Check that it is a CIF file.')
@@ -99,12 +101,12 @@ def _refuse_partial_occupancy(path: Path) -> None:
                 )
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Return what a reader of ASE met, in words where it has none: an assertion or a missing line says nothing."""
     text = str(error).strip()
     if isinstance(error, KeyError | IndexError | AssertionError | StopIteration) or not text:
-        said = f' ({text})' if text else ''
-        return f'its content is not what its format asks for: {type(error).__name__}{said}'
+        told = text and not isinstance(error, IndexError)  # which only has the words of Python
+        return f'its content is not what its format asks for{f" ({text})" if told else ""}'
     return text
 
 

@@ -11,12 +11,27 @@ from .live import Gauge, describe_with, seconds_left
 if TYPE_CHECKING:
     from aiida.orm import CalcJobNode, ProcessNode
 
+ALIVE = ['created', 'running', 'waiting']
+"""States of a process that has not ended."""
+NOT_ENDED = {
+    'or': [{'attributes.process_state': {'in': ALIVE}}, {'attributes': {'!has_key': 'process_state'}}]
+}  # fmt: skip
+"""One that has only just been stored has no state yet."""
+
 
 def running_jobs(process: ProcessNode) -> list[CalcJobNode]:
-    """Return the jobs of a process that are on a computer now, in the order in which they were made."""
-    from .processes import jobs_of
+    """Return the jobs of a process that are on a computer now, in the order in which they were made.
 
-    return [job for job in jobs_of(process) if not job.is_terminated and job.get_remote_workdir() is not None]
+    Those that have ended are not looked at: a chain may have had thousands.
+    """
+    from aiida.orm import CalcJobNode, ProcessNode, QueryBuilder
+
+    found, layer = [], [process] if not process.is_terminated else []
+    while layer:
+        found += [node for node in layer if isinstance(node, CalcJobNode)]
+        query = QueryBuilder().append(ProcessNode, filters={'id': {'in': [node.pk for node in layer]}}, tag='above')
+        layer = query.append(ProcessNode, with_incoming='above', filters=NOT_ENDED).all(flat=True)
+    return sorted((job for job in found if job.get_remote_workdir() is not None), key=lambda job: job.pk)
 
 
 def in_chain(process: ProcessNode, job: CalcJobNode, progress: Progress) -> Progress:
@@ -65,15 +80,18 @@ def stage_of(job: CalcJobNode) -> str:
 
 
 def together(states: Sequence[Progress]) -> Progress:
-    """Return the progress of jobs that run beside each other as that of one; of several tasks the last one's count.
+    """Return the progress of jobs that run beside each other as that of one; of several tasks one is told of.
+
+    It is that of the last job with something under way.
 
     :param states: of at least one job.
     """
     if len(states) == 1:
         return states[0]
-    chosen = [state for state in states if state.task == states[-1].task]
+    task = ([state for state in states if state.active] or states)[-1].task
+    chosen = [state for state in states if state.task == task]
     names = ('n_items', 'n_finished', 'n_converged', 'n_active', 'model_calls', 'resumed_calls')
-    return states[-1].model_copy(
+    return chosen[-1].model_copy(
         update={
             **{name: sum(getattr(state, name) for state in chosen) for name in names},
             'wall_seconds': max(state.wall_seconds for state in chosen),

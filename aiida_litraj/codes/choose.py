@@ -76,6 +76,22 @@ def families_of(code: AbstractCode) -> list[str]:
     return [] if report is None else [family.family for family in report.families if family.available]
 
 
+def _require_engine(code: AbstractCode, codes: list[AbstractCode]) -> None:
+    """Refuse a code that gives labels, naming those that run potentials.
+
+    :raises SetupProblem: if it is one.
+    """
+    from .dft import plugins_of_labels
+
+    if code.default_calc_job_plugin not in plugins_of_labels():
+        return
+    there = ', '.join(f'{one.label} ({"/".join(families_of(one)) or "no family"})' for one in codes)
+    raise SetupProblem(
+        f'the code {code.full_label} is of {code.default_calc_job_plugin}: it gives labels, and runs no potentials',
+        f'Codes that do: {there}.' if there else 'Make one that does: aiida-litraj setup --engine-python PYTHON',
+    )
+
+
 def choose_code(name: str | None, family: str | None) -> AbstractCode:
     """Return the code called ``name``, or the one whose environment has the family.
 
@@ -99,6 +115,7 @@ def choose_code(name: str | None, family: str | None) -> AbstractCode:
                 raise SetupProblem(
                     f'there is no code {name!r} (there are: {known})', 'Make one: aiida-litraj setup --help'
                 ) from error
+        _require_engine(code, codes)
         return code
     fitting = codes if family is None else [code for code in codes if family in families_of(code)]
     named_after = [code for code in fitting if code.label == family]
@@ -108,7 +125,11 @@ def choose_code(name: str | None, family: str | None) -> AbstractCode:
         wanted = 'a code' if family is None else f'a code with the family {family!r}'
         raise SetupProblem(
             f'there is no {wanted.removeprefix("a ")} (codes: {known})',
-            f'Make one: aiida-litraj setup --name {family or "NAME"} --engine-python PYTHON',
+            # The label of GPAW itself is that of the code that gives labels.
+            'Make one: examples/environment.sh gpaw; aiida-litraj setup --name gpaw-engine --engine-python '
+            '.venv-gpaw/bin/python'
+            if family == 'gpaw'
+            else f'Make one: aiida-litraj setup --name {family or "NAME"} --engine-python PYTHON',
         )
     labels = ', '.join(code.label for code in fitting)
     raise SetupProblem(f'several codes fit: {labels}', 'Choose one with --code NAME.')

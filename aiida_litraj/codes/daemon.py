@@ -7,11 +7,14 @@ import sys
 
 from .problems import SetupProblem
 
+BROKER_ATTEMPTS = 3
+"""AiiDA gives each of them ten seconds."""
+
 
 def ensure_daemon() -> str:
     """Return ``running`` if the daemon runs, or start it and return ``started``.
 
-    :raises SetupProblem: if the profile has no broker, or the daemon does not start.
+    :raises SetupProblem: if the profile has no broker, it cannot be reached, or the daemon does not start.
     """
     from aiida.manage.configuration import get_profile
 
@@ -29,9 +32,26 @@ def ensure_daemon() -> str:
 
     try:
         client = get_daemon_client(profile.name)
-        if client.is_daemon_running:
-            return 'running'
-        client.start_daemon()
+        state = 'running' if client.is_daemon_running else 'started'
+        if state == 'started':
+            client.start_daemon()
     except (AiidaException, DaemonException, OSError) as error:
         raise SetupProblem(f'the daemon does not start: {error}', 'Start it by hand: verdi daemon start') from error
-    return 'started'
+    _reach_broker(profile.name)
+    return state
+
+
+def _reach_broker(name: str) -> None:
+    """Wait until the broker can be reached: it comes up with the daemon, which a busy machine delays."""
+    from aiida.manage import get_manager
+
+    for attempt in range(1, BROKER_ATTEMPTS + 1):
+        try:
+            get_manager().get_communicator()
+            return
+        except ConnectionError as error:
+            if attempt == BROKER_ATTEMPTS:
+                raise SetupProblem(
+                    f'nothing was submitted: the broker of the profile {name!r} cannot be reached: {error}',
+                    'See what is down with: verdi status. Begin anew with: verdi daemon restart, and launch again.',
+                ) from error

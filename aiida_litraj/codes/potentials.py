@@ -151,19 +151,26 @@ def list_potentials() -> list[PotentialData]:
 def load_potential(name: str) -> PotentialData:
     """Return the potential with this label, pk or uuid.
 
+    Of several that are the same, as trainings taken from the cache leave them, it is the first.
+
     :raises SetupProblem: if there is none, or several have that label.
     """
     nodes = list_potentials()
     found = [node for node in nodes if node.label == name]
     if not found:
         found = [node for node in nodes if name == str(node.pk) or (len(name) >= 8 and node.uuid.startswith(name))]
-    if len(found) == 1:
+    if len(found) == 1 or (found and found[0].sha256 is not None and all(_are_same(found[0], one) for one in found)):
         return found[0]
     if found:
         pks = ', '.join(str(node.pk) for node in found)
         raise SetupProblem(f'several potentials are called {name!r} (pk {pks})', 'Give the pk of one.')
     known = ', '.join(node.label for node in nodes) or 'none yet'
     raise SetupProblem(f'there is no potential {name!r} (there are: {known})', _how_to_import(name))
+
+
+def _are_same(one: PotentialData, other: PotentialData) -> bool:
+    keys = ('family', 'name', 'sha256', 'options')
+    return all(getattr(one, key) == getattr(other, key) for key in keys)
 
 
 def _how_to_import(name: str) -> str:

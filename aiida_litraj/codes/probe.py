@@ -88,14 +88,14 @@ def _probe(computer: Computer, question: _Question, python: str | None = None) -
     if _POTENTIAL in question.files:
         command += f' --potential {_POTENTIAL}'
     script = '\n'.join([*(line for line in lines if line.strip()), f'exec {command}', ''])
-    answer = _ask(computer, {**question.files, _SCRIPT: script.encode()})
+    answer = ask_computer(computer, {**question.files, _SCRIPT: script.encode()})
     report = _find_report(answer.stdout)
     if answer.status != 0 or report is None:
         raise _explain(answer, computer, question, python)
     return report
 
 
-def _ask(computer: Computer, files: Mapping[str, bytes]) -> _Answer:
+def ask_computer(computer: Computer, files: Mapping[str, bytes]) -> _Answer:
     """Unpack ``files`` on the computer, run the script among them there, and return what it said.
 
     By the asynchronous side of the transport: the blocking one of ssh wants the broker, which need not run yet.

@@ -13,6 +13,8 @@ from .problems import SetupProblem
 LOCK_MILLISECONDS = 60_000
 CACHED = 'aiida.calculations:litraj.*'
 """Calculations that a new profile takes from the cache: the same job of the same potential gives the same answer."""
+CACHED_DFT = ('aiida.calculations:ase.ase', 'aiida.calculations:quantumespresso.pw')
+"""Calculations of other plugins that make labels: a second launch of a batch then computes what is missing only."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def _create(name: str | None) -> None:
         raise SetupProblem(f'no AiiDA profile could be made: {tail[0]}', 'Try: verdi presto') from error
     config = get_config()
     made = name or config.default_profile_name
-    config.set_option('caching.enabled_for', [CACHED], scope=made)
+    config.set_option('caching.enabled_for', [CACHED, *CACHED_DFT], scope=made)
     if earlier is not None:  # presto makes its profile the default one; that is not ours to decide
         config.set_default_profile(earlier, overwrite=True)
     config.store()

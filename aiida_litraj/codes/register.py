@@ -13,9 +13,10 @@ from ..contract.potential import ProbeReport
 from .bundle import EXECUTABLE, digest, engine_files, write_folder
 from .computers import find_computer
 from .environment import Environment
+from .problems import SetupProblem
 
 if TYPE_CHECKING:
-    from aiida.orm import AbstractCode
+    from aiida.orm import AbstractCode, Computer
 
 COMPUTER = 'litraj_computer'
 """Extra of a code: label of its computer. A code that ships the engine has no computer of its own."""
@@ -38,15 +39,18 @@ def register(environment: Environment, report: ProbeReport) -> Registration:
     """Return the code of an environment, making it only if there is none with the same settings, engine and packages.
 
     A code of the same name with other settings keeps its jobs but gets another label and is hidden.
+
+    :raises SetupProblem: if another code has that label which was not set up so.
     """
     files = engine_files() if environment.installed is None else {}
     shell = shell_of(environment, report)
     earlier = _named(environment.name)
+    require_free(environment.name, earlier, f'--name {environment.name}-engine')
     same = next((code for code in earlier if _matches(code, environment, shell, files)), None)
     current = next((code for code in earlier if code.label == environment.name and not code.is_hidden), None)
     hidden = None
     if current is not None and (same is None or current.pk != same.pk):
-        hidden = _retire(current, environment.name)
+        hidden = retire(current, environment.name)
     if same is None:
         code, state = _make(environment, shell, files), 'new' if current is None else 'replaced'
     else:
@@ -84,13 +88,37 @@ def _remember(code: AbstractCode, environment: Environment, report: ProbeReport)
 
 
 def _named(name: str) -> list[AbstractCode]:
-    """Return the codes set up under a name, the newest first; also one made by hand with that label."""
+    """Return the codes of the engine set up under a name, the newest first."""
     from aiida.orm import AbstractCode, QueryBuilder
 
-    query = QueryBuilder().append(
-        AbstractCode, filters={'or': [{f'extras.{NAME}': name}, {'label': name}]}, project='*', tag='code'
-    )
+    named = {'or': [{f'extras.{NAME}': name}, {'label': name}]}
+    filters = {'and': [{'extras': {'has_key': PROBE_EXTRA}}, named]}
+    query = QueryBuilder().append(AbstractCode, filters=filters, project='*', tag='code')
     return query.order_by({'code': {'id': 'desc'}}).all(flat=True)
+
+
+def require_free(label: str, own: list[Any], other: str, computer: Computer | None = None) -> None:
+    """Refuse a label that another code has than one's own, which is never given another label nor hidden.
+
+    :param own: codes that were set up under that name.
+    :param other: what to write on the command line for another name.
+    :param computer: only codes there, and those of no computer, are in the way; by default all are.
+    :raises SetupProblem: naming the code.
+    """
+    from aiida.orm import AbstractCode, QueryBuilder
+
+    mine = {code.pk for code in own}
+    # By its class alone the builder of queries finds all data of aiida-core.
+    codes = {'label': label, 'node_type': {'like': 'data.core.code.%'}}
+    for code in QueryBuilder().append(AbstractCode, filters=codes).all(flat=True):
+        where = getattr(code, 'computer', None)
+        elsewhere = computer is not None and where is not None and where.pk != computer.pk
+        if code.pk not in mine and not code.is_hidden and not elsewhere:
+            raise SetupProblem(
+                f'the name {label!r} is taken by the code {code.full_label} (pk {code.pk}) of the plugin '
+                f'{code.default_calc_job_plugin}, which stays as it is',
+                f'Give another name, such as {other}',
+            )
 
 
 def _matches(code: AbstractCode, environment: Environment, shell: str, files: dict[str, bytes]) -> bool:
@@ -113,7 +141,7 @@ def shipped_files(code: AbstractCode) -> dict[str, bytes]:
     }
 
 
-def _retire(code: AbstractCode, name: str) -> str:
+def retire(code: AbstractCode, name: str) -> str:
     """Give an outdated code another label, so that the name finds one code, and hide it from lists."""
     code.label = f'{name}-old-{code.uuid[:8]}'
     code.is_hidden = True

@@ -27,12 +27,15 @@ TABLE: tuple[ExitCode, ...] = (
     ExitCode(200, 'ERROR_JOB_INVALID', 'the job file does not validate: {reason}'),
     ExitCode(201, 'ERROR_ELEMENTS_NOT_COVERED', 'the potential {potential} does not cover {elements}'),
     ExitCode(202, 'ERROR_ITEM_INVALID', 'the item is malformed: {reason}'),
+    ExitCode(203, 'ERROR_PSEUDO_MISSING', 'the pseudopotential family {family} has none for {elements}'),
     ExitCode(303, 'ERROR_RESULT_MISSING', 'the engine left no {file}: see {log}'),
     ExitCode(304, 'ERROR_RESULT_INVALID', 'the result file does not validate: {reason}'),
     ExitCode(305, 'ERROR_RESULT_SCHEMA', 'the result has schema version {found}, this plugin reads {expected}'),
     ExitCode(306, 'ERROR_RESULT_ARRAYS', 'the arrays of the result do not match it: {reason}'),
     ExitCode(310, 'ERROR_ENGINE_CRASHED', 'the engine crashed: {reason}'),
     ExitCode(311, 'ERROR_EVALUATION', 'the potential cannot evaluate a configuration: {reason}'),
+    ExitCode(312, 'ERROR_TRAINER', 'the trainer {trainer} ended without a potential: {reason}'),
+    ExitCode(313, 'ERROR_TRAINED_UNUSABLE', 'the trained potential does not give what the trainer said: {reason}'),
     ExitCode(320, 'ERROR_FAMILY_MISSING', 'this environment lacks the family {family}: pip install {package}'),
     ExitCode(321, 'ERROR_POTENTIAL_NOT_LOADED', 'the potential {potential} could not be loaded: {reason}'),
     ExitCode(322, 'ERROR_POTENTIAL_CHECKSUM', 'the potential {potential} has sha256 {found}, not {expected}'),
@@ -41,6 +44,9 @@ TABLE: tuple[ExitCode, ...] = (
     ExitCode(330, 'ERROR_DEVICE', 'the device {device} is not there: this node has {available}'),
     ExitCode(331, 'ERROR_KERNELS', 'the {kernels} kernels failed their check against the plain ones: {reason}'),
     ExitCode(332, 'ERROR_ENVIRONMENT', 'the environment of the code cannot run the engine: {reason}'),
+    ExitCode(340, 'ERROR_SETUP_MISSING', 'the DFT code has no PAW set-up for {element}: {remedy}'),
+    ExitCode(341, 'ERROR_MPI', 'MPI could not start the DFT code: {reason}'),
+    ExitCode(342, 'ERROR_DFT_CRASHED', 'the DFT code ended without a result: {reason}'),
     ExitCode(
         400, 'ERROR_OUT_OF_TIME', '{n_done} of {n_total} {items} finished before the time ran out or a signal came'
     ),
@@ -56,6 +62,8 @@ TABLE: tuple[ExitCode, ...] = (
     ExitCode(507, 'ERROR_STRESS_LEFT', 'a stress of {stress} GPa is left after {steps} steps, asked for {target}'),
     ExitCode(508, 'ERROR_RELAXED_UNUSABLE', 'the relaxed structure cannot be gone on with: {reason}'),
     ExitCode(510, 'ERROR_UNSTABLE', 'the replica died after {time} fs: {reason}'),
+    ExitCode(515, 'ERROR_TRAINING_DIVERGED', 'the training diverged in epoch {epoch}: {reason}'),
+    ExitCode(520, 'ERROR_SCF_NOT_CONVERGED', 'self-consistency was not reached: {reason}'),
 )
 
 BY_LABEL: dict[str, ExitCode] = {code.label: code for code in TABLE}

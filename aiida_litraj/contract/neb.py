@@ -9,15 +9,28 @@ Arrays of a result, in ``result.npz``, per item that has any: ``<id>/positions``
 ``<id>/energies`` (n_images,) in eV; ``<id>/forces`` (n_images, n_atoms, 3) in eV/Ang, of the potential, without
 springs; ``<id>/neb_forces`` the same with the projection and springs the band felt (zero at the ends); with
 ``verify_saddle`` also ``<id>/curvatures`` (n_modes,) in eV/Ang^2 and ``<id>/modes`` (n_modes, n_atoms, 3).
+
+With ``keep_configurations`` there is also every configuration that was evaluated on the way, of failed items too, under
+``<id>/configurations/``: ``positions`` (n, n_atoms, 3) in Ang; ``energies`` (n,) in eV; ``forces`` (n, n_atoms, 3);
+``stages`` (n,), the index in ``STAGES``; ``steps`` (n,) of the optimiser; ``images`` (n,), of the path from 0, or in
+the stage ``saddle`` the number among those asked for together. An end that several paths share is among those of the
+path that had it relaxed.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from .arrays import Array
 from .base import Model
@@ -27,6 +40,10 @@ from .result import ItemResult, JobResult
 Criterion = Literal['norm', 'component']
 Optimizer = Literal['fire', 'lbfgs', 'lbfgs_model_hessian']
 """FIRE and L-BFGS as in ASE; L-BFGS that starts from a model of the Hessian instead of a multiple of one."""
+STAGES = ('source', 'target', 'band', 'saddle')
+"""What a configuration was evaluated for: the ends, the band between them, the curvature at its highest image."""
+CONFIGURATIONS = 'configurations'
+"""Name of these arrays' folder, and of the nodes that are made of them."""
 FROZEN_TOLERANCE_ANG = 1e-3
 """How far a frozen atom may seem to move along a path: the rounding of structure files."""
 
@@ -133,6 +150,16 @@ class NebJob(Job[NebParameters, NebItem]):
     """Content of ``job.json`` of a ``neb`` job."""
 
     task: Literal['neb'] = 'neb'
+    keep_configurations: bool = False
+    """Whether every configuration that is evaluated comes back with its energy and forces. Changes no other number."""
+
+    @model_serializer(mode='wrap')
+    def _only_what_is_kept(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave the field out where nothing is kept: an engine from before it refuses what it does not know."""
+        values: dict[str, Any] = dump(self)
+        if not self.keep_configurations:
+            values.pop('keep_configurations', None)
+        return values
 
 
 class NebItemResult(ItemResult):

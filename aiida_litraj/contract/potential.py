@@ -42,6 +42,8 @@ class PotentialReport(Model):
     cutoff_ang: float | None = None
     dtypes: list[str] = []
     """Floating-point types it can be evaluated in, the native one first."""
+    pseudopotentials: dict[str, str] | None = None
+    """Of a DFT code, a fingerprint of what stands for the core of each element, as the labels of that code have it."""
 
 
 class FamilyReport(Model):

@@ -14,7 +14,7 @@ ItemStatus = Literal['finished', 'failed', 'unfinished']
 off by the clock or a signal, resumable from the checkpoint."""
 
 
-ITEMS = {'neb': 'paths', 'relax': 'structures', 'md': 'replicas'}
+ITEMS = {'neb': 'paths', 'relax': 'structures', 'md': 'replicas', 'evaluate': 'frames', 'train': 'trainings'}
 """What the items of each task are called, before people and among the inputs of its calculation."""
 
 
@@ -81,6 +81,9 @@ class ActiveItem(Model):
     max_steps: NonNegativeInt | None = None
     fmax_ev_per_ang: NonNegativeFloat | None = None
     target_ev_per_ang: PositiveFloat | None = None
+    loss: float | None = None
+    """Of a training, on its validation set, after the last whole epoch."""
+    seconds_left: NonNegativeFloat | None = None
 
 
 Progress.model_rebuild()

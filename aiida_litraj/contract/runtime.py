@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, SerializerFunctionWrapHandler, model_serializer
 
 from .base import Model
 
@@ -19,6 +19,8 @@ class Runtime(Model):
 
     ``processes=None`` lets the engine choose: one worker process per available core on a CPU, one on a GPU.
     ``batch_atoms=None`` lets the engine fill the GPU's memory; on a CPU there is one graph per call.
+    ``ranks_per_process``: MPI ranks that share each evaluation, of families that know ranks (gpaw). It is written only
+    where it is given: an engine from before it refuses what it does not know.
     ``max_seconds`` is the engine's own clock: it checkpoints and ends before the scheduler kills it.
     ``max_item_seconds``: a path that takes longer than this in one run is given up, so that the others can go on.
     ``checkpoint_seconds``: how often the way of a replica is put on disk so that it can be gone on from.
@@ -32,3 +34,11 @@ class Runtime(Model):
     max_item_seconds: PositiveFloat | None = None
     checkpoint_seconds: PositiveFloat = 30.0
     kernels: Kernels = 'plain'
+    ranks_per_process: PositiveInt | None = None
+
+    @model_serializer(mode='wrap')
+    def _only_given_ranks(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        if self.ranks_per_process is None:
+            values.pop('ranks_per_process', None)
+        return values

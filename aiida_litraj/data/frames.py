@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from aiida.common.exceptions import ValidationError
-from aiida.orm import Data
+from aiida.orm import Data, load_node
 from aiida.orm.pydantic import OrmMetadataField
 from ase import Atoms
 
@@ -81,6 +82,11 @@ class FramesData(Data):
         return Frames.from_bytes(self.base.repository.get_object_content(FRAMES_FILE, mode='rb'))
 
     @property
+    def shared_frames(self) -> Frames:
+        """The same, parsed once for all who ask: to be read only. Of a node that is not stored it is parsed anew."""
+        return _shared(self.uuid) if self.is_stored else self.frames
+
+    @property
     def n_frames(self) -> int:
         """Number of configurations."""
         number: int = self.base.attributes.get('n_frames')
@@ -102,3 +108,10 @@ class FramesData(Data):
         if FRAMES_FILE not in self.base.repository.list_object_names():
             raise ValidationError('frames have no configurations; build them with from_frames')
         return True
+
+
+@lru_cache(maxsize=2)
+def _shared(uuid: str) -> Frames:
+    """Return the configurations of a stored node, which do not change; a step that goes through them parses once."""
+    node: FramesData = load_node(uuid)
+    return node.frames

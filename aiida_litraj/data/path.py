@@ -13,7 +13,6 @@ from aiida.orm.pydantic import OrmMetadataField
 from ase import Atoms
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.constraints import FixAtoms
 from ase.data import atomic_numbers
 from ase.geometry import find_mic
 
@@ -122,6 +121,9 @@ class PathData(TrajectoryData):
     def to_images(self) -> list[Atoms]:
         """Return the images as ASE atoms, with energy and forces where the path has them, and ``FixAtoms``."""
         energies, forces = self.energies, self.image_forces
+        # Constraints of ASE bring large parts of scipy, which nothing else at the start of a command needs.
+        from ase.constraints import FixAtoms
+
         images = []
         for number, positions in enumerate(self.get_positions()):
             image = Atoms(self.symbols, positions=positions, cell=self.cell, pbc=self.pbc)
@@ -246,6 +248,10 @@ def _energy_and_forces(image: Atoms) -> tuple[float, Array] | None:
 
 def _frozen(image: Atoms) -> list[bool] | None:
     frozen = np.zeros(len(image), dtype=bool)
+    if not image.constraints:
+        return None
+    from ase.constraints import FixAtoms
+
     for constraint in image.constraints:
         if not isinstance(constraint, FixAtoms):
             raise ValueError(

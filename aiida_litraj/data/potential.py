@@ -21,7 +21,7 @@ from ..contract.potential import PotentialSpec
 Option = str | int | float | bool
 REPOSITORY_NAME = 'potential'
 """One name for every checkpoint, so that the same bytes hash the same whatever they were called."""
-TORCH_FAMILIES = ('sevennet', 'mace', 'chgnet')
+TORCH_FAMILIES = ('sevennet', 'mace', 'graph_pes', 'chgnet')
 _LEGACY_TORCH = b'\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.'  # the magic number torch wrote before 1.6, as a pickle
 
 

@@ -6,6 +6,7 @@ import platform
 import resource
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime, timezone
 from importlib import metadata
 from typing import Any, ClassVar, Generic, TypeVar
@@ -46,17 +47,26 @@ class BatchRun(Generic[JobT, ResultT]):
         self._results: dict[str, ResultT] = {}
         self._result_arrays: dict[str, dict[str, AnyArray]] = {}
         report, potential = pool.report, job.potential
-        self._salt = f'{report.sha256} {report.family} {report.name} {pool.dtype} {potential.options}'
+        options = {} if potential is None else potential.options  # a training can do without
+        self._salt = f'{report.sha256} {report.family} {report.name} {pool.dtype} {options}'
         """Says which potential evaluates: part of every fingerprint."""
         self._clock = time.monotonic()
         self._started_at = datetime.now(timezone.utc).isoformat(timespec='seconds')
         self._progress_at = 0.0
-        self._packages = _packages(get_family(potential.family).package)
+        self._packages = _packages(get_family(report.family if potential is None else potential.family).package)
 
     @classmethod
     def at_once(cls, job: Any, arrays: Mapping[str, AnyArray]) -> int:
         """Return how many configurations of a job can be evaluated at the same time."""
         return max(1, len(job.items))
+
+    @classmethod
+    def open_pool(cls, job: Any, folder: Folder, arrays: Mapping[str, AnyArray]) -> AbstractContextManager[Any]:
+        """Return what evaluates configurations for a job, to be entered: workers with the potential loaded.
+
+        :raises LitrajError: if the potential cannot be loaded.
+        """
+        return Pool(job.potential, folder.path, job.runtime, job.parameters.dtype, cls.at_once(job, arrays))
 
     def drive(self) -> None:
         """Do the items, each to its end or until the run is stopped."""

@@ -136,12 +136,14 @@ class Pool:
         self, spec: PotentialSpec, directory: Path, runtime: Runtime, dtype: str, useful: int | None = None
     ) -> None:
         family = get_family(spec.family)
+        if family.ranked and runtime.ranks_per_process is not None:
+            # here and not in the job's potential: they change no number, so a checkpoint of other ranks is taken up
+            spec = spec.model_copy(update={'options': {**spec.options, 'ranks': runtime.ranks_per_process}})
         device = resolve_device(runtime.device, family.devices)
         self.processes = 1
         if device == 'cpu':
-            self.processes = runtime.processes or (
-                1 if family.light else min(available_cores(), useful or available_cores())
-            )
+            room = max(1, available_cores() // family.cores(spec))
+            self.processes = runtime.processes or (1 if family.light else min(room, useful or room))
         threads = runtime.threads_per_process
         if self.processes == 1:
             evaluator = load(spec, directory, device, dtype, runtime.kernels)

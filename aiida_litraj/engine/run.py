@@ -18,7 +18,6 @@ from ..contract.errors import SUCCESS, LitrajError
 from ..contract.result import ExitReport, ItemResult, JobResult
 from ..contract.verdict import exit_report
 from .batch import BatchRun
-from .evaluation import Pool
 from .folder import Folder, Stop
 from .tasks.registry import TASKS, run_class
 
@@ -46,7 +45,7 @@ def run(job_file: Path) -> JobResult[Any]:
     stop.listen()
     under_way: BatchRun[Any, Any] | None = None
     try:
-        with Pool(job.potential, folder.path, job.runtime, job.parameters.dtype, kind.at_once(job, arrays)) as pool:
+        with kind.open_pool(job, folder, arrays) as pool:
             under_way = kind(job, folder, arrays, pool, stop)
             result = under_way.run()
     except LitrajError as error:

@@ -26,6 +26,10 @@ _WAIT_SECONDS = 1.0
 """How long to wait for an evaluation before the clock and the signals are looked at again."""
 
 
+Listener = Callable[[str, Demand, Sequence[Evaluation | Failure | None]], None]
+"""Gets the id of a task, what it has asked for, and all answers to that."""
+
+
 class EvaluatorPool(Protocol):
     """What the scheduler needs of a pool: see ``evaluation.Pool``."""
 
@@ -88,7 +92,8 @@ class Scheduler:
 
     ``on_done(id, value or Failure)`` is called once a task, as soon as it is done and before its checkpoint goes;
     ``keep_running()`` is asked between evaluations; ``on_tick()`` is called at the same rate. A task that takes longer
-    than ``task_seconds`` fails.
+    than ``task_seconds`` fails. ``listener(id, demand, answers)`` hears all answers to a demand, also those that a
+    checkpoint has: the same in a resumed run as in an unbroken one.
     """
 
     def __init__(
@@ -99,8 +104,10 @@ class Scheduler:
         keep_running: Callable[[], bool],
         on_tick: Callable[[], None],
         task_seconds: float | None = None,
+        listener: Listener | None = None,
     ) -> None:
         self._pool, self._folder = pool, folder
+        self._listener = listener
         self._on_done, self._keep_running, self._on_tick = on_done, keep_running, on_tick
         self._task_seconds = task_seconds
         self._active: dict[str, _Active] = {}
@@ -191,6 +198,8 @@ class Scheduler:
 
     def _advance(self, active: _Active) -> bool:
         """Hand the answers to the stage; return whether it asks for more."""
+        if self._listener is not None:
+            self._listener(active.task.id, active.demand, active.answers)
         failures = [answer for answer in active.answers if isinstance(answer, Failure)]
         if failures:
             self._close(active, failures[0])

@@ -14,7 +14,7 @@ from .core.stages import StageFailed
 from .evaluation import Pool
 from .failure import Failure
 from .folder import Folder, Stop
-from .scheduler import Scheduler, Task
+from .scheduler import Listener, Scheduler, Task
 
 
 class StageTasks(Protocol):
@@ -50,12 +50,16 @@ class StageTasks(Protocol):
 class StageRun(BatchRun[JobT, ResultT]):
     """One run of such a job."""
 
+    listener: Listener | None = None
+    """Hears all answers; what :meth:`stage_tasks` may set."""
+
     def __init__(self, job: JobT, folder: Folder, arrays: Mapping[str, AnyArray], pool: Pool, stop: Stop) -> None:
         super().__init__(job, folder, arrays, pool, stop)
         self._tasks = self.stage_tasks()
         self._scheduler = Scheduler(
-            pool, folder.checkpoint, self._on_done, stop.keep_running, self.tick, job.runtime.max_item_seconds
-        )
+            pool, folder.checkpoint, self._on_done, stop.keep_running, self.tick, job.runtime.max_item_seconds,
+            self.listener,
+        )  # fmt: skip
 
     def stage_tasks(self) -> StageTasks:
         """Return the stages of the job's items."""

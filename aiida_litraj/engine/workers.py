@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import signal
+import select
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
@@ -27,6 +27,7 @@ from ..contract.potential import PotentialReport, PotentialSpec
 from .failure import Failure, Tolerant
 from .models import Configuration, Evaluation, load
 from .models.devices import available_cores
+from .signals import signals_blocked
 
 LoadArguments = tuple[PotentialSpec, Path, str, str, str]
 THREAD_VARIABLES = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'NUMEXPR_NUM_THREADS')
@@ -47,20 +48,6 @@ def limit_threads(threads: int | None) -> None:
     torch = sys.modules.get('torch')
     if torch is not None and (threads is not None or 'OMP_NUM_THREADS' not in os.environ):
         torch.set_num_threads(threads or available_cores())
-
-
-@contextlib.contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Start children deaf to the signals with which schedulers end a job: the parent decides what becomes of them.
-
-    The mask survives the exec. Only closing the connection or SIGKILL ends such a child.
-    """
-    masked = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, masked)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass
@@ -84,7 +71,7 @@ def _start(threads: int, arguments: LoadArguments) -> _Worker:
     paths = [_PACKAGE_ROOT, *filter(None, [os.environ.get('PYTHONPATH')])]
     environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(paths)}
     environment.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    with theirs, _signals_blocked():
+    with theirs, signals_blocked():
         process = subprocess.Popen(
             [sys.executable, '-m', __name__, str(theirs.fileno()), str(threads)],
             pass_fds=(theirs.fileno(),),
@@ -233,6 +220,15 @@ def _usage() -> tuple[float, float]:
     return time.process_time(), peak_memory_mb()
 
 
+def _watch(connection: Connection) -> None:
+    """End this process when the parent is gone: an evaluation may have an hour to go, for nobody."""
+    hung_up = select.poll()
+    hung_up.register(connection.fileno(), select.POLLHUP)
+    while not any(event & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, event in hung_up.poll()):
+        pass
+    os._exit(0)
+
+
 def _serve(connection: Connection, threads: int) -> None:
     """Load the potential that the parent names, then evaluate until it hangs up."""
     arguments: LoadArguments = connection.recv()
@@ -252,6 +248,7 @@ def _serve(connection: Connection, threads: int) -> None:
 def main(arguments: list[str]) -> None:
     """Run a worker on the connection whose file descriptor is the first argument."""
     connection = Connection(int(arguments[0]))
+    threading.Thread(target=_watch, args=(connection,), daemon=True).start()
     message: tuple[Any, ...]
     try:
         _serve(connection, int(arguments[1]))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,17 @@ from ..datasets.entry import Entry
 from ..datasets.extxyz import format_frame
 from ..datasets.importers.registry import importer_of
 from .dataset import DatasetGroup
+from .label_chains import is_label_chain, labels_given, labels_together, progress_text
 from .query import card_of, count, query
-from .read import stored_entries
+from .read import described_entries, stored_entries
 
-FORMATS = ('publisher', 'extxyz-mace', 'extxyz-sevennet', 'archive')
+FORMATS = ('publisher', 'extxyz', 'extxyz-mace', 'extxyz-sevennet', 'archive')
 KEYS = {
+    'extxyz': Keys(energy='energy', forces='forces', stress='stress'),
     'extxyz-mace': Keys(energy='REF_energy', forces='REF_forces', stress='REF_stress'),
     'extxyz-sevennet': Keys(energy='energy', forces='forces', stress='stress'),
 }
-"""MACE takes the keys of its own defaults; SevenNet reads what ASE puts on a calculator."""
+"""MACE takes the keys of its own defaults; SevenNet reads what ASE puts on a calculator, as others do."""
 Progress = Callable[[str, int, int | None], None]
 
 
@@ -91,7 +93,9 @@ def export(
     if selection is not None:
         if criteria:
             raise ValueError(f'{name} is a selection: its entries have been chosen, export it without criteria')
-        return _export_selection(selection, kind, path)
+        if kind == 'archive' and not selection.is_stored:
+            raise ValueError(f'{_unfinished(name)[0]}: an archive takes the labels of a chain that has ended, or a set')
+        return replace(_export_selection(selection, kind, path, _label_uuids(name)), notes=_unfinished(name))
     total = count(name, **criteria)
     if not total:
         raise ValueError(f'no entry of {name} meets the criteria: widen them' if criteria else f'{name} has no entry')
@@ -105,7 +109,11 @@ def export(
         made = _archive(name, path, criteria)
         return _archived(made, total)
     else:
-        _write(path, (entry.frames for entry in counter.through(stored_entries(name, **criteria))), KEYS[kind])
+        labels = (
+            replace(entry, frames=_described(entry.frames, entry.id, said))
+            for entry, said in described_entries(name, **criteria)
+        )
+        _write(path, (entry.frames for entry in counter.through(labels)), KEYS[kind])
         made = path
     return Exported(made, counter.entries, counter.configurations, notes=notes)
 
@@ -137,35 +145,91 @@ def _selection(name: str) -> FramesData | None:
         node = load_node(int(name) if name.isdigit() else name)
     except (NotExistent, ValueError):
         return None
+    if is_label_chain(node):  # as far as it is
+        made = labels_together(node)
+        if made is None:
+            raise ValueError(f'{progress_text(node)}: there is no label yet that could be exported')
+        return made
     if not isinstance(node, FramesData):
         raise ValueError(f'node {name} is a {type(node).__name__}, not a selection of entries')
     return node
 
 
+def _label_uuids(name: str) -> list[str]:
+    """Return the uuids of the labels of a chain, in the order of its configurations; nothing of another node."""
+    node = load_node(int(name) if name.isdigit() else name)
+    return [one.uuid for one in labels_given(node).values()] if is_label_chain(node) else []
+
+
+def _unfinished(name: str) -> tuple[str, ...]:
+    """Return what to say of a chain that has not made all of its labels."""
+    node = load_node(int(name) if name.isdigit() else name)
+    return (progress_text(node),) if is_label_chain(node) and 'report' not in node.outputs else ()
+
+
+def default_format(name: str) -> str:
+    """Return how a set or selection is written if nothing is said: as it was published, or else as extended xyz.
+
+    :raises ValueError: if there is no such set or selection.
+    """
+    return 'publisher' if _selection(name) is None and card_of(name) else 'extxyz'
+
+
 def _card(name: str) -> Card:
     content = card_of(name)
     if not content:
-        raise ValueError(f'the set {name} has no card, so its layout is not known: use an extxyz format')
+        raise ValueError(
+            f'the set {name} was not imported, so there is no layout of a publisher: ask for --format extxyz, '
+            'extxyz-mace, extxyz-sevennet or archive'
+        )
     return Card.model_validate(content)
 
 
-def _export_selection(selection: FramesData, kind: str, path: Path) -> Exported:
+def _export_selection(selection: FramesData, kind: str, path: Path, uuids: Sequence[str] = ()) -> Exported:
     if kind == 'publisher':
-        raise ValueError('a selection has no layout of a publisher: use extxyz-mace, extxyz-sevennet or archive')
+        raise ValueError(
+            'a selection has no layout of a publisher: use extxyz, extxyz-mace, extxyz-sevennet or archive'
+        )
     number = len(set(selection.entry_ids)) or selection.n_frames
     if kind == 'archive':
         return _archived(_create_archive([selection], path), number)
-    _write(path, _named(selection), KEYS[kind])
+    _write(path, _named(selection, uuids), KEYS[kind])
     return Exported(path, number, selection.n_frames)
 
 
-def _named(selection: FramesData) -> Iterator[Frames]:
-    """Yield the configurations of a selection, each with the identifier of its entry."""
-    ids = selection.entry_ids
+def _named(selection: FramesData, uuids: Sequence[str]) -> Iterator[Frames]:
+    """Yield the configurations of a selection, each with the identifier of its entry, labels with what they are of."""
+    ids, level = selection.entry_ids, selection.base.attributes.get('level', None)
+    meshes = selection.base.attributes.get('kpoint_meshes', [])
     for index, frame in enumerate(selection.frames):
+        said: dict[str, Any] = {}
+        if level is not None:
+            mesh = {'kpoint_mesh': meshes[index]} if index < len(meshes) else {}
+            said = {'level': {**level, **mesh}, 'uuid': uuids[index] if index < len(uuids) else selection.uuid}
         if index < len(ids):
             frame.info[0].setdefault('entry_id', ids[index])
-        yield frame
+        yield _described(frame, frame.info[0].get('entry_id'), said)
+
+
+def _described(frames: Frames, entry_id: str | None, said: Mapping[str, Any]) -> Frames:
+    """Return a label with its identifier, level and uuid in its info; what was imported stays as it was published."""
+    if said:
+        for info in frames.info:
+            own = {'entry_id': entry_id, 'level': level_words(said['level']), 'uuid': said['uuid']}
+            info.update({key: value for key, value in own.items() if value is not None})
+    return frames
+
+
+def level_words(level: Mapping[str, Any]) -> str:
+    """Return the level of a label in a line, like ``PBE, 520 eV, k-points 2x2x2, gpaw 22.8.0``."""
+    mesh, code = level.get('kpoint_mesh'), level.get('code')
+    parts = [
+        level.get('functional'),
+        f'{level["cutoff_ev"]:g} eV' if 'cutoff_ev' in level else None,
+        f'k-points {"x".join(map(str, mesh))}' if mesh else None,
+        f'{code} {level["version"]}' if code and level.get('version') else code,
+    ]
+    return ', '.join(part for part in parts if part)
 
 
 def _write(path: Path, many: Iterable[Frames], keys: Keys) -> None:

@@ -29,8 +29,8 @@ _LISTS = {
     'material_id': 'material_ids', 'source_file': 'source_files', 'source_line': 'source_lines', 'number': 'numbers',
 }  # fmt: skip
 """Attribute of a node of one entry -> that of a node of many."""
-_PLAIN = ('split', 'source_file', 'dataset')
-"""The same for all entries of a node of many, but for ``source_file`` where it has ``source_files``."""
+_PLAIN = ('split', 'source_file', 'dataset', 'material_id')
+"""The same for all entries of a node of many, unless it has a list of them."""
 
 
 @dataclass(frozen=True)
@@ -256,7 +256,7 @@ def _facts(attributes: dict[str, Any], index: int) -> dict[str, Any]:
     else:
         facts = {name: attributes.get(name) for name in _PLAIN}
         facts |= {one: attributes[many][index] for one, many in _LISTS.items() if many in attributes}
-        own = attributes['entry_properties'][index]
+        own = attributes['entry_properties'][index] if 'entry_properties' in attributes else {}
     return facts | {f'properties.{name}': value for name, value in own.items()}
 
 

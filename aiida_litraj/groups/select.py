@@ -233,7 +233,9 @@ def _store(
     notes = _notes(grouping)
     for name, node in results.items():
         node.description = ' '.join(notes)
-        node.label = f'{dataset}: {len(parts[name])} entries, {wish.strategy}' + (f', {name}' if wish.parts else '')
+        number = len(parts[name])
+        part = f', {name}' if wish.parts else ''
+        node.label = f'{dataset}: {number} {"entry" if number == 1 else "entries"}, {wish.strategy}{part}'
     return Selection(dict(results), process, n_candidates, notes)
 
 

@@ -25,6 +25,8 @@ from .notes import unfinished_notes
 from .query import card_of, rows
 
 BATCH = 500
+LABELLING = ('collect_label', 'NebCalculation')
+"""What makes labels, entries without a source: of configurations, and of those on the way to a path."""
 Progress = Callable[[str, int, int | None], None]
 
 
@@ -103,7 +105,8 @@ def _check_nodes(group: DatasetGroup, found: Verified, tell: Progress) -> None:
         found.nodes += len(some)
         tell('checksums', found.nodes, total)
     if unhashed:
-        found.notes.append(f'{unhashed:,} nodes have no stored hash, as after the import of an archive: contents only')
+        lack = '1 node has' if unhashed == 1 else f'{unhashed:,} nodes have'
+        found.notes.append(f'{lack} no stored hash, as after the import of an archive: contents only')
     found.entries = sum(ids.values())
     found.problems += [f'the entry {one} is there {number} times' for one, number in ids.items() if number > 1]
     if len(found.problems) == before:
@@ -126,7 +129,13 @@ def _hashed(node_type: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_origin(group: DatasetGroup, found: Verified) -> None:
-    """Check that each node was made by one finished import of a source that the set knows."""
+    """Check that each node was made by one finished import of a source that the set knows, or is a label.
+
+    Labels join sets of their own, without a card.
+    """
+    if group.whole.facts.get('card') is None and _labels_in(group) == found.nodes:
+        found.checked.append('each node is a label, made by a finished calculation')
+        return
     query = QueryBuilder().append(SourceData, tag='source', project='attributes.sha256')
     query.append(
         ProcessNode, with_incoming='source', tag='process',
@@ -137,7 +146,9 @@ def _check_origin(group: DatasetGroup, found: Verified) -> None:
     origins = Counter(query.all(flat=True))
     known = set(group.whole.facts.get('sources', {}).values())
     if sum(origins.values()) != found.nodes:
-        found.problems.append(f'{found.nodes - sum(origins.values())} nodes do not come from an import with a source')
+        strange = found.nodes - sum(origins.values())
+        which = '1 node does' if strange == 1 else f'{strange} nodes do'
+        found.problems.append(f'{which} not come from an import with a source')
     elif not set(origins) <= known:
         found.problems.append(
             f'some nodes come from sources that the set does not know: {sorted(set(origins) - known)}'
@@ -145,6 +156,17 @@ def _check_origin(group: DatasetGroup, found: Verified) -> None:
     else:
         found.checked.append('each node comes from a finished import of a known source')
     _check_gaps(group, found)
+
+
+def _labels_in(group: DatasetGroup) -> int:
+    """Return the number of members that a finished labelling has made."""
+    query = QueryBuilder().append(
+        ProcessNode,
+        tag='process',
+        filters={'attributes.process_label': {'in': list(LABELLING)}, 'attributes.sealed': True},
+    )
+    query.append(FramesData, with_incoming='process', tag='entry')
+    return query.append(DatasetGroup, with_node='entry', filters={'id': group.pk}).count()
 
 
 def _check_gaps(group: DatasetGroup, found: Verified) -> None:
@@ -196,10 +218,8 @@ def _note_problems(group: DatasetGroup, found: Verified) -> None:
     found.notes += unfinished_notes(group)
     if problems := recorded_problems(group):
         first = problems[0]
-        found.notes.append(
-            f'{len(problems):,} problems were met at the import, the first: {first.file}, line {first.line}: '
-            f'{first.reason}'
-        )
+        met = '1 problem was' if len(problems) == 1 else f'{len(problems):,} problems were'
+        found.notes.append(f'{met} met at the import, the first: {first.file}, line {first.line}: {first.reason}')
 
 
 def _check_source(group: DatasetGroup, paths: Sequence[str | Path], found: Verified, tell: Progress) -> None:

@@ -25,12 +25,14 @@ class BatchParser(LitrajParser):
     :cvar result_model: of the result file.
     :cvar item_model: of an item's entry in it.
     :cvar outputs_name: namespace of the nodes made of items.
+    :ivar audit: of the engine, as far as it has written one, before any node is made.
     """
 
     task: ClassVar[str]
     result_model: ClassVar[type[JobResult[Any]]]
     item_model: ClassVar[type[ItemResult]]
     outputs_name: ClassVar[str]
+    audit: dict[str, Any] | None = None
 
     def node_of(self, given: Any, item: ItemResult, arrays: Mapping[str, AnyArray]) -> Data | None:
         """Return the node made of an item, ``None`` if there is nothing to make one of.
@@ -38,6 +40,13 @@ class BatchParser(LitrajParser):
         :raises LitrajError: if its arrays are missing or do not fit what was given.
         """
         raise NotImplementedError
+
+    def further(self, given: Any, item: ItemResult, arrays: Mapping[str, AnyArray]) -> dict[str, Data]:
+        """Return what else is made of an item, by the namespace of outputs that it goes to under the item's name.
+
+        :raises LitrajError: if its arrays do not fit what was given.
+        """
+        return {}
 
     def parse(self, retrieved_temporary_folder: str | None = None, **_: Any) -> ExitCode | None:
         """Attach ``results`` and a node for each item; return the exit code of the engine.
@@ -75,6 +84,7 @@ class BatchParser(LitrajParser):
         unknown = {result.exit.label, *(item.label for item in result.items)} - {*BY_LABEL, SUCCESS.label, None}
         if unknown:
             raise LitrajError('ERROR_RESULT_INVALID', reason=f'labels not in the table: {", ".join(map(str, unknown))}')
+        self.audit = None if result.audit is None else result.audit.model_dump(mode='json')
         given = self._given()
         items = {name: self._unfinished(name, result.exit) for name in given}
         items |= {item.id: item for item in result.items if item.id in given}
@@ -83,25 +93,28 @@ class BatchParser(LitrajParser):
             name, _, kind = key.partition('/')
             by_item.get(name, {})[kind] = value
         made = {name: self.node_of(given[name], item, by_item[name]) for name, item in items.items()}
+        beside = {name: self.further(given[name], item, by_item[name]) for name, item in items.items()}
         lacking = [name for name, node in made.items() if node is None]
         if result.exit.status == SUCCESS.status and lacking:
             raise LitrajError('ERROR_RESULT_ARRAYS', reason=f'nothing for {", ".join(sorted(lacking))}')
-        self._out(result.exit, items, made, None if result.audit is None else result.audit.model_dump(mode='json'))
+        self._out(result.exit, items, made, beside)
 
     def _attach_finished(self, ended: ExitReport) -> None:
         """Attach what was finished before a job was lost, from the files of the single items."""
+        self.audit = self._last_audit()
         given = self._given()
         items = {name: self._unfinished(name, ended) for name in given}
         made: dict[str, Data | None] = {}
+        beside: dict[str, dict[str, Data]] = {}
         for item, arrays in self._finished_items():
             if item.id not in items:  # of an earlier job, which has given it already
                 continue
             try:
-                made[item.id] = self.node_of(given[item.id], item, arrays)
+                node, others = self.node_of(given[item.id], item, arrays), self.further(given[item.id], item, arrays)
             except LitrajError:
                 continue
-            items[item.id] = item
-        self._out(ended, items, made, self._last_audit())
+            items[item.id], made[item.id], beside[item.id] = item, node, others
+        self._out(ended, items, made, beside)
 
     def _last_audit(self) -> dict[str, Any] | None:
         """Return the audit as the engine wrote it with its last progress, before it was killed."""
@@ -116,12 +129,15 @@ class BatchParser(LitrajParser):
         ended: ExitReport,
         items: Mapping[str, ItemResult],
         made: Mapping[str, Data | None],
-        audit: dict[str, Any] | None,
+        beside: Mapping[str, Mapping[str, Data]],
     ) -> None:
-        self.out('results', Dict(results_dict(self.task, ended, items, audit)))
+        self.out('results', Dict(results_dict(self.task, ended, items, self.audit)))
         for name, node in made.items():
             if node is not None:
                 self.out(f'{self.outputs_name}.{name}', node)
+        for name, others in beside.items():
+            for namespace, other in others.items():
+                self.out(f'{namespace}.{name}', other)
 
     def _unfinished(self, name: str, ended: ExitReport) -> ItemResult:
         return self.item_model(id=name, status='unfinished', converged=False, label=ended.label, reason=ended.message)

@@ -91,7 +91,7 @@ class MdParser(BatchParser):
         ended: ExitReport,
         items: Mapping[str, ItemResult],
         made: Mapping[str, Data | None],
-        audit: dict[str, Any] | None,
+        beside: Mapping[str, Mapping[str, Data]],
     ) -> None:
         """Attach also how far the replicas have come that were cut off, and their frames if nobody goes on."""
         given, keep = self._given(), self._keep_unfinished(ended)
@@ -108,7 +108,7 @@ class MdParser(BatchParser):
             reached = {'time_fs': FEMTOSECONDS_OF_PS * node.base.attributes.get('duration_ps')}
             all_items[name] = item.model_copy(update={'n_frames': node.n_frames, 'n_atoms': node.n_atoms, **reached})
             nodes[name] = node if keep else None
-        super()._out(ended, all_items, nodes, audit)
+        super()._out(ended, all_items, nodes, beside)
 
     def _keep_unfinished(self, ended: ExitReport) -> bool:
         """Return whether to make nodes of replicas that were cut off: unless a chain has this job and goes on."""

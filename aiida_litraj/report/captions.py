@@ -9,12 +9,21 @@ from math import gcd, hypot
 from typing import Any
 
 from .energy_profile import Caption
+from .words import counted
 
 # Order of the non-metals in a formula: IUPAC, Nomenclature of Inorganic Chemistry (2005), table VI.
 _NON_METALS = 'B Si C Sb As P N H Te Se S At I Br Cl O F'.split()
 _SUBSCRIPTS = str.maketrans('0123456789', '₀₁₂₃₄₅₆₇₈₉')
 _DIGITS = str.maketrans('₀₁₂₃₄₅₆₇₈₉', '0123456789')
-_FAMILIES = {'sevennet': 'SevenNet', 'mace': 'MACE', 'chgnet': 'CHGNet', 'toy': 'analytic', 'ase': 'ASE'}
+_FAMILIES = {
+    'sevennet': 'SevenNet',
+    'mace': 'MACE',
+    'graph_pes': 'graph-pes',
+    'chgnet': 'CHGNet',
+    'gpaw': 'GPAW',
+    'toy': 'analytic',
+    'ase': 'ASE',
+}
 
 
 def formula(symbols: Sequence[str]) -> str:
@@ -61,7 +70,7 @@ def plan_text(
         parts.append(f'{hypot(*displacement):.2f} Å')
     if labels.get('repetition'):
         parts.append(f'supercell {supercell_text(labels)}')
-    return ', '.join([*parts, f'{natoms} atoms', f'{n_images} images', f'protocol {protocol}'])
+    return ', '.join([*parts, counted(natoms, 'atom'), counted(n_images, 'image'), f'protocol {protocol}'])
 
 
 def supercell_text(labels: Mapping[str, Any]) -> str | None:
@@ -85,8 +94,8 @@ def barrier_caption(
     parts = (
         hop_text(labels),
         f'{_FAMILIES.get(family, family)} {name}',
-        f'{barrier["natoms"]} atoms',
-        f'{barrier["n_images"]} images',
+        counted(barrier['natoms'], 'atom'),
+        counted(barrier['n_images'], 'image'),
     )
     warning = ''
     if not barrier['converged']:

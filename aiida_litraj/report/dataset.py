@@ -17,6 +17,7 @@ from ..analysis.overview import Overview, usual_range
 from ..contract.arrays import Array
 from .energy_profile import Caption
 from .style import BLUE, GREY, INK, PALE, RED, SETTINGS
+from .words import counted
 
 PANEL_INCHES = (4.3, 3.5)
 MOST_POINTS = 20_000
@@ -315,7 +316,7 @@ def _draw_one_size(axes: Axes, overview: Overview, size: int) -> None:
     for group, number in enumerate(np.bincount(overview.member, minlength=len(overview.groups)).tolist()):
         axes.bar([size], [number], bottom=floor, width=0.3, color=_COLOURS[group], alpha=0.85, linewidth=0)
         floor += number
-    words = f'all {floor:,} entries'
+    words = f'all {counted(floor, "entry")}'
     axes.annotate(words, (size, floor), (0, 4), textcoords='offset points', ha='center', fontsize=8.5)
     axes.set_xlim(size - 1, size + 1)
     axes.set_xticks([size])
@@ -325,7 +326,7 @@ def _draw_one_size(axes: Axes, overview: Overview, size: int) -> None:
 
 def overview_caption(name: str, overview: Overview, level_of_theory: str | None) -> Caption:
     """Return the caption of a set's figure; it says what the hull is made of."""
-    parts = [f'{len(overview.sizes):,} entries of {len(overview.elements)} elements']
+    parts = [f'{counted(len(overview.sizes), "entry")} of {counted(len(overview.elements), "element")}']
     if level_of_theory:
         parts.append(_in_print(level_of_theory.strip().partition(';')[0]))
     if _is_above(overview):

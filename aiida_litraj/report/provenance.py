@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..calculations.validation import PROBE_EXTRA
 from .captions import formula
 from .style import BLUE, GREY, INK
+from .words import counted
 
 if TYPE_CHECKING:
     from aiida.orm import Node
@@ -136,7 +137,7 @@ def describe(node: Any) -> list[str]:
 
 def _structure(node: Any) -> list[str]:
     symbols = [node.get_kind(site.kind_name).symbol for site in node.sites]
-    return [f'{formula(symbols)}, {len(symbols)} atoms']
+    return [f'{formula(symbols)}, {counted(len(symbols), "atom")}']
 
 
 def _potential(node: Any) -> list[str]:
@@ -145,7 +146,7 @@ def _potential(node: Any) -> list[str]:
 
 def _path(node: Any) -> list[str]:
     return [
-        f'{node.n_images} images of {node.natoms} atoms',
+        f'{counted(node.n_images, "image")} of {counted(node.natoms, "atom")}',
         '' if node.energies is None else 'with energies and forces',
     ]
 
@@ -164,7 +165,7 @@ def _dict(node: Any) -> list[str]:
         target = content['target'] if isinstance(content['target'], int) else tuple(content['target'])
         return [f'site {content["source"]} → {target}, cell {tuple(content["offset"])}', content['mechanism']]
     if 'min_image_distance_ang' in content:
-        return [f'supercell ≥ {content["min_image_distance_ang"]:g} Å', f'{content["n_images"]} images']
+        return [f'supercell ≥ {content["min_image_distance_ang"]:g} Å', counted(content['n_images'], 'image')]
     if 'band' in content:
         return [node.label, f'{content["band"]["optimizer"]}, {content["band"]["fmax_ev_per_ang"]:g} eV/Å']
     audit = content.get('audit') or {}

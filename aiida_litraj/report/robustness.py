@@ -14,6 +14,7 @@ from ..analysis.robustness import GridCell, RobustnessGrid
 from .energy_profile import Caption
 from .style import GREY, INK, SETTINGS
 from .titles import write_title
+from .words import counted
 
 GREEN, PALE_GREEN, WHITE, OPEN = '#4fae74', '#cdead6', '#ffffff', '#eef1f4'
 _COLOURS = {'green': GREEN, 'pale': PALE_GREEN, 'white': WHITE, 'open': OPEN}
@@ -70,7 +71,7 @@ def _survivors(grid: RobustnessGrid) -> str:
     unfinished = sum(cell.n_unfinished for cell in grid.cells.values())
     if unfinished == grid.n_replicas:
         return 'not finished'
-    known = f'{grid.n_survived} of {grid.n_replicas} replicas survive'
+    known = f'{grid.n_survived} of {counted(grid.n_replicas, "replica")} survive'
     return f'{known}\n{unfinished} not finished' if unfinished else known
 
 

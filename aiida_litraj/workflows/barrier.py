@@ -17,6 +17,7 @@ from ..calculations.functions.extract_barrier import extract_barrier
 from ..calculations.validation import check_elements, check_family, check_path, refuse
 from ..data.path import PathData
 from ..data.potential import PotentialData
+from .children import ending_of
 from .neb import NebBaseWorkChain, resolve_parameters
 from .protocols import ProtocolMixin
 from .submission import submitted_before
@@ -115,20 +116,8 @@ class BarrierWorkChain(ProtocolMixin, WorkChain):
 
     def build(self) -> None:
         """Build the path of the hop."""
-        inputs = self.inputs
-        if 'structure' in inputs:
-            path = build_hop(inputs.structure, inputs.hop, inputs.geometry, metadata={'call_link_label': 'build_hop'})
-        else:
-            given = {'hop': inputs.hop} if 'hop' in inputs else {}
-            path = build_path(
-                initial_structure=inputs.initial_structure,
-                final_structure=inputs.final_structure,
-                geometry=inputs.geometry,
-                **given,
-                metadata={'call_link_label': 'build_path'},
-            )
-        self.ctx.path = path
-        self.out('initial_path', path)
+        self.ctx.path = built_path(self.inputs)
+        self.out('initial_path', self.ctx.path)
 
     def run_neb(self) -> Any:
         """Optimise it."""
@@ -156,13 +145,19 @@ class BarrierWorkChain(ProtocolMixin, WorkChain):
                 self.out('barrier', barrier)
             elif chain.is_finished_ok:
                 return ExitCode(measured.exit_status, measured.exit_message)
-        if chain.is_finished_ok:
-            return None
-        if chain.is_killed:
-            return self.exit_codes.ERROR_SUB_PROCESS_KILLED
-        if not chain.is_finished:
-            return self.exit_codes.ERROR_SUB_PROCESS_EXCEPTED
-        return ExitCode(chain.exit_status, chain.exit_message)
+        return ending_of(self, chain)
+
+
+def built_path(inputs: Mapping[str, Any]) -> PathData:
+    """Return the straight path of the hop that a chain has among its inputs, with its provenance."""
+    if 'structure' in inputs:
+        return build_hop(
+            inputs['structure'], inputs['hop'], inputs['geometry'], metadata={'call_link_label': 'build_hop'}
+        )
+    given = {
+        name: inputs[name] for name in ('initial_structure', 'final_structure', 'geometry', 'hop') if name in inputs
+    }
+    return build_path(**given, metadata={'call_link_label': 'build_path'})
 
 
 def straight_path(inputs: Mapping[str, Any]) -> PathData:

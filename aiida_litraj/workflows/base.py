@@ -17,7 +17,7 @@ from aiida.engine import (
     process_handler,
     while_,
 )
-from aiida.orm import CalcJobNode, Data, Int
+from aiida.orm import CalcJobNode, Computer, Data, Dict, Int
 from pydantic import ValidationError
 
 from ..calculations.base import LitrajCalcJob, register_exit_codes
@@ -53,10 +53,12 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
     the chain ends with the exit code that the engine would have given, had it run in one go.
 
     :cvar outputs_name: namespace of the nodes that are made of items.
+    :cvar further_outputs: namespaces of what else is made of some of them.
     """
 
     _process_class: type[LitrajCalcJob]
     outputs_name: ClassVar[str]
+    further_outputs: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def define(cls, spec: Any) -> None:
@@ -70,7 +72,7 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
             cls.results,
             cls.verdict,
         )
-        spec.expose_outputs(cls._process_class, include=(cls.outputs_name, 'results'))
+        spec.expose_outputs(cls._process_class, include=(cls.outputs_name, *cls.further_outputs, 'results'))
         register_exit_codes(spec)
 
     @classmethod
@@ -82,6 +84,24 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
     def items_name(cls) -> str:
         """Return the name of the namespace of the items among the inputs of a job."""
         return ITEMS[cls.task()]
+
+    @classmethod
+    def filled_builder(
+        cls, inputs: Mapping[str, Any], options: Mapping[str, Any] | None, computer: Computer | None
+    ) -> Any:
+        """Return a builder with these inputs of the jobs.
+
+        :param options: ``metadata.options`` of the jobs.
+        :param computer: where to run a code that is not bound to a computer.
+        """
+        builder = cls.get_builder()
+        job = builder[cls.task()]
+        for name, value in inputs.items():
+            job[name] = value
+        job.metadata.options = dict(options or {})
+        if computer is not None:
+            job.metadata.computer = computer
+        return builder
 
     def given_items(self) -> dict[str, Any]:
         """Return the items of the chain, by name."""
@@ -244,32 +264,47 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
 
         A chain makes no data: a single job's account is passed on as it is, several are merged by a calcfunction.
         """
-        children = self._with_results()
-        done: dict[str, Data] = {}
-        for child in children:
-            done |= _outputs(child).get(self.outputs_name, {})
-        if not children:
+        accounts = self._accounts()
+        if not accounts:
             return {}
-        made = {self.outputs_name: done} if done else {}
-        if len(children) == 1:
-            return {**made, 'results': children[0].outputs.results}
-        accounts = {f'iteration_{number:02d}': child.outputs.results for number, child in enumerate(children, start=1)}
-        merged = merge_results(**accounts, metadata={'call_link_label': 'merge_results'})
+        made: dict[str, Any] = {}
+        for namespace in (self.outputs_name, *self.further_outputs):
+            done: dict[str, Data] = {}
+            for child, _ in accounts:
+                done |= _outputs(child).get(namespace, {})
+            made |= {namespace: done} if done else {}
+        if len(accounts) == 1:
+            return {**made, 'results': accounts[0][1]}
+        numbered = {f'iteration_{number:02d}': account for number, (_, account) in enumerate(accounts, start=1)}
+        merged = merge_results(**numbered, metadata={'call_link_label': 'merge_results'})
         return {**made, 'results': merged}
 
     def verdict(self) -> ExitCode | None:
         """Return the exit code of the engine's table for all items together; ``None`` if all converged."""
-        ended = merge([child.outputs.results.get_dict() for child in self._with_results()])['exit']
+        ended = merge([account.get_dict() for _, account in self._accounts()])['exit']
         return ExitCode(ended['status'], ended['message']) if ended['status'] else None
 
-    def _with_results(self) -> list[CalcJobNode]:
-        return [child for child in self.jobs() if 'results' in child.outputs]
+    def _accounts(self) -> list[tuple[CalcJobNode, Dict]]:
+        """Return the jobs that left an account, with it. A job that has ended is asked once, for nothing is added."""
+        known: dict[int, Dict | None] = self.__dict__.setdefault('_known_accounts', {})
+        found = []
+        for job in self.jobs():
+            if job.pk not in known:
+                link = job.base.links.get_outgoing(link_label_filter='results').first()
+                account = None if link is None else link.node
+                if job.is_terminated:
+                    known[job.pk] = account
+            else:
+                account = known[job.pk]
+            if account is not None:
+                found.append((job, account))
+        return found
 
     def _unfinished(self) -> dict[str, Any]:
         """Return the items that no job has brought to an end yet, as they were given."""
         done = set()
-        for child in self._with_results():
-            items = child.outputs.results['items']
+        for _, account in self._accounts():
+            items = account['items']
             done |= {name for name, entry in items.items() if entry['status'] != 'unfinished'}
         return {name: item for name, item in self.given_items().items() if name not in done}
 

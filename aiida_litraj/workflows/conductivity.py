@@ -30,7 +30,7 @@ from ..contract.errors import BY_LABEL
 from ..contract.md import MdParameters, steps_in
 from ..data.potential import PotentialData
 from ..data.trajectory import MdTrajectoryData
-from .children import check_child, check_options
+from .children import check_child, check_options, ending_of
 from .md import MONITOR, MdBaseWorkChain
 from .protocols import ProtocolMixin
 from .submission import submitted_before
@@ -141,11 +141,11 @@ class ConductivityWorkChain(ProtocolMixin, WorkChain):
         """Take the mean cells, and the starts in them of the runs that came to their end."""
         chain = self.ctx.npt
         if 'results' not in chain.outputs or not trajectories_of(chain):
-            return self._ended_as(chain) or NOTHING_LEFT
+            return ending_of(self, chain) or NOTHING_LEFT
         if cut_off := [name for name, item in chain.outputs.results['items'].items() if item['status'] == 'unfinished']:
             # With them the mean cells would be others, and what was followed in these would be lost.
             self.report(f'cut off at constant pressure: {", ".join(sorted(cut_off))}; launched again, it goes on there')
-            return self._ended_as(chain) or NOTHING_LEFT
+            return ending_of(self, chain) or NOTHING_LEFT
         made, node = mean_cells.run_get_node(
             settings=self.inputs.settings,
             results=chain.outputs.results,
@@ -153,7 +153,7 @@ class ConductivityWorkChain(ProtocolMixin, WorkChain):
             metadata={'call_link_label': 'mean_cells'},
         )
         if not node.is_finished_ok:
-            return self._ended_as(chain) or ExitCode(node.exit_status, node.exit_message)
+            return ending_of(self, chain) or ExitCode(node.exit_status, node.exit_message)
         self.ctx.report = made[REPORT]
         self.ctx.cells = {name.removeprefix(CELL): one for name, one in made.items() if name.startswith(CELL)}
         self.ctx.replicas = {name.removeprefix(REPLICA): one for name, one in made.items() if name.startswith(REPLICA)}
@@ -173,7 +173,7 @@ class ConductivityWorkChain(ProtocolMixin, WorkChain):
         if trajectories:
             self.out('trajectories', trajectories)
         if 'results' not in chain.outputs or not trajectories:
-            return self._ended_as(chain) or NOTHING_LEFT
+            return ending_of(self, chain) or NOTHING_LEFT
         found, node = analyse_conductivity.run_get_node(
             settings=self.inputs.settings,
             results=chain.outputs.results,
@@ -182,11 +182,11 @@ class ConductivityWorkChain(ProtocolMixin, WorkChain):
             metadata={'call_link_label': 'analyse_conductivity'},
         )
         if not node.is_finished_ok:
-            return self._ended_as(chain) or ExitCode(node.exit_status, node.exit_message)
+            return ending_of(self, chain) or ExitCode(node.exit_status, node.exit_message)
         self.out('conductivity', found)
         for one in (self.ctx.npt, chain):
             if not one.is_finished_ok and (one.exit_status or 0) < PHYSICS:
-                return self._ended_as(one)
+                return ending_of(self, one)
         return None
 
     def _submit(self, stage: str, structures: Mapping[str, Any], replicas: Mapping[str, Any]) -> Any:
@@ -199,16 +199,6 @@ class ConductivityWorkChain(ProtocolMixin, WorkChain):
         inputs.md.potential = self.inputs.potential
         inputs.metadata.call_link_label = stage
         return ToContext(**{stage: self.submit(MdBaseWorkChain, **inputs)})
-
-    def _ended_as(self, chain: WorkChainNode) -> ExitCode | None:
-        """Return the exit code that a child's end makes of this chain's, ``None`` if it ended well."""
-        if chain.is_finished_ok:
-            return None
-        if chain.is_killed:
-            return self.exit_codes.ERROR_SUB_PROCESS_KILLED
-        if not chain.is_finished:
-            return self.exit_codes.ERROR_SUB_PROCESS_EXCEPTED
-        return ExitCode(chain.exit_status, chain.exit_message)
 
 
 def trajectories_of(chain: WorkChainNode) -> dict[str, MdTrajectoryData]:

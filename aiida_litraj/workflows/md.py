@@ -60,20 +60,13 @@ class MdBaseWorkChain(EngineBaseWorkChain):
             label=protocol or cls.get_default_protocol(),
         )
         nodes = {name: given if isinstance(given, Dict) else Dict(dict(given)) for name, given in replicas.items()}
-        given = {'structures': dict(structures), 'replicas': nodes, 'potential': potential, 'parameters': parameters}
+        given = {'code': code, 'structures': dict(structures), 'replicas': nodes}
+        given |= {'potential': potential, 'parameters': parameters}
         given |= {'velocities': dict(velocities)} if velocities else {}
         check_structures(structures)
         MdCalculation.check_items(nodes)
-        MdCalculation.check_together({'code': code, **given})
-        builder = cls.get_builder()
-        builder.md.code = code
-        for name, value in given.items():
-            builder.md[name] = value
-        builder.md.monitors = {'hopeless': Dict(MONITOR)}
-        builder.md.metadata.options = dict(options or {})
-        if computer is not None:
-            builder.md.metadata.computer = computer
-        return builder
+        MdCalculation.check_together(given)
+        return cls.filled_builder({**given, 'monitors': {'hopeless': Dict(MONITOR)}}, options, computer)
 
     def largest(self) -> int:
         """Return the number of atoms of the largest structure of the next job."""

@@ -42,10 +42,10 @@ from ..contract.units import FEMTOSECONDS_OF_PS
 from ..data.frames import FramesData
 from ..data.potential import PotentialData
 from ..data.trajectory import MdTrajectoryData
-from .children import check_child
+from .children import check_child, ending_of, nested, resolved
 from .md import MONITOR, MdBaseWorkChain
 from .protocols import ProtocolMixin
-from .robustness import check_images, check_npt, resolved
+from .robustness import check_images, check_npt
 from .submission import submitted_before
 
 MD_LABEL = 'md'
@@ -139,15 +139,9 @@ class MeltQuenchWorkChain(ProtocolMixin, WorkChain):
         chain = self.ctx.md
         if 'results' in chain.outputs:
             self.out('results', chain.outputs.results)
-        trajectories = dict(chain.outputs.trajectories) if 'trajectories' in chain.outputs else {}
+        trajectories = nested(chain, 'trajectories')
         failed = self._analyse(trajectories[REPLICA]) if REPLICA in trajectories else None
-        if chain.is_finished_ok:
-            return failed
-        if chain.is_killed:
-            return self.exit_codes.ERROR_SUB_PROCESS_KILLED
-        if not chain.is_finished:
-            return self.exit_codes.ERROR_SUB_PROCESS_EXCEPTED
-        return ExitCode(chain.exit_status, chain.exit_message)
+        return ending_of(self, chain) or failed
 
     def _analyse(self, trajectory: MdTrajectoryData) -> ExitCode | None:
         """Make stages and snapshots of a trajectory; return why there are no stages, if they cannot be analysed."""

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aiida.orm import AbstractCode, Computer, Dict
+from aiida.orm import AbstractCode, CalcJobNode, Computer, Dict, Str, to_aiida_type
 
 from ..calculations.neb import NebCalculation
-from ..calculations.validation import check_parameters
-from ..contract.neb import NebParameters
+from ..calculations.validation import check_parameters, refuse
+from ..contract.neb import CONFIGURATIONS, NebParameters
 from ..data.path import PathData
 from ..data.potential import PotentialData
+from ..groups.configurations import check_path_name, join_block
+from ..groups.labelled import check_joinable
+from ..parsers.neb import hop_of, level_of
 from .base import EngineBaseWorkChain
 
 
@@ -21,7 +24,21 @@ class NebBaseWorkChain(EngineBaseWorkChain):
 
     _process_class = NebCalculation
     outputs_name = 'paths'
+    further_outputs = (CONFIGURATIONS,)
     protocol_file = 'neb.yaml'
+
+    @classmethod
+    def define(cls, spec: Any) -> None:
+        """Define inputs, outline and outputs."""
+        super().define(spec)
+        spec.input(
+            'dataset',
+            valid_type=Str,
+            required=False,
+            serializer=to_aiida_type,
+            help='Data set that the configurations join, with ``keep_configurations``: each path once, by its name.',
+        )
+        spec.inputs.validator = refuse(check_dataset, before=spec.inputs.validator)
 
     @classmethod
     def get_builder_from_protocol(
@@ -47,20 +64,41 @@ class NebBaseWorkChain(EngineBaseWorkChain):
         inputs = cls.get_protocol_inputs(protocol, overrides)
         parameters = resolve_parameters(inputs, verify_saddle)
         NebCalculation.check_items(paths)
-        NebCalculation.check_together({'code': code, 'potential': potential, 'paths': paths})
-        builder = cls.get_builder()
-        builder.neb.code = code
-        builder.neb.paths = dict(paths)
-        builder.neb.potential = potential
-        builder.neb.parameters = Dict(parameters, label=protocol or cls.get_default_protocol())
-        builder.neb.metadata.options = dict(options or {})
-        if computer is not None:
-            builder.neb.metadata.computer = computer
-        return builder
+        given = {'code': code, 'potential': potential, 'paths': dict(paths)}
+        NebCalculation.check_together(given)
+        given['parameters'] = Dict(parameters, label=protocol or cls.get_default_protocol())
+        return cls.filled_builder(given, options, computer)
+
+    def get_outputs(self, node: CalcJobNode) -> Mapping[str, Any]:
+        """Return all finished paths, and one account; their configurations join the data set, if there is one."""
+        made = super().get_outputs(node)
+        if 'dataset' in self.inputs:
+            name = self.inputs.dataset.value
+            for configurations in made.get(CONFIGURATIONS, {}).values():
+                if (told := join_block(name, configurations)) is not None:
+                    self.report(told)
+        return made
 
     def largest(self) -> int:
         """Return the number of atoms of the largest path of the next job."""
         return max(path.natoms for path in self.ctx.inputs.paths.values())
+
+
+def check_dataset(inputs: Mapping[str, Any]) -> None:
+    """Refuse a data set that the configurations of a job cannot join.
+
+    :raises ValueError: if they are not kept, or those of the set were computed with something else, or the set has a
+        path of that name which is of another hop.
+    """
+    job = inputs.get('neb', None) or {}
+    if inputs.get('dataset', None) is None or job.get('potential', None) is None:
+        return
+    keep, name = job.get('keep_configurations', None), inputs['dataset'].value
+    if keep is None or not keep.value:
+        raise ValueError(f'dataset = {name!r}: the configurations are not kept; set neb.keep_configurations to true')
+    check_joinable(name, level_of(job['potential']))
+    for path_name, path in (job.get('paths', None) or {}).items():
+        check_path_name(name, path_name, path, hop_of(path))
 
 
 def resolve_parameters(inputs: Mapping[str, Any], verify_saddle: bool) -> dict[str, Any]:

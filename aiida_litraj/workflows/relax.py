@@ -47,18 +47,9 @@ class RelaxBaseWorkChain(EngineBaseWorkChain):
             label=protocol or cls.get_default_protocol(),
         )
         RelaxCalculation.check_items(structures)
-        RelaxCalculation.check_together(
-            {'code': code, 'potential': potential, 'structures': structures, 'parameters': parameters}
-        )
-        builder = cls.get_builder()
-        builder.relax.code = code
-        builder.relax.structures = dict(structures)
-        builder.relax.potential = potential
-        builder.relax.parameters = parameters
-        builder.relax.metadata.options = dict(options or {})
-        if computer is not None:
-            builder.relax.metadata.computer = computer
-        return builder
+        given = {'code': code, 'potential': potential, 'structures': dict(structures), 'parameters': parameters}
+        RelaxCalculation.check_together(given)
+        return cls.filled_builder(given, options, computer)
 
     def largest(self) -> int:
         """Return the number of atoms of the largest structure of the next job."""

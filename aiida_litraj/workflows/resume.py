@@ -62,7 +62,10 @@ def _alike(process: type[LitrajCalcJob], inputs: Mapping[str, Any], filters: dic
     items = {node_hash(item) for item in inputs[process.items_name()].values()}
     query = QueryBuilder().append(process, filters=filters, tag='job', project='*').distinct()
     query.append(AbstractCode, with_outgoing='job', filters={'uuid': inputs['code'].uuid})
-    query.append(PotentialData, with_outgoing='job', filters={'uuid': inputs['potential'].uuid})
+    # by content, as a chain may make both anew at each launch
+    if inputs.get('potential', None) is not None:  # jobs that do without have other parameters than those with one
+        alike = {f'extras.{HASH}': node_hash(inputs['potential'])}
+        query.append(PotentialData, with_outgoing='job', edge_filters={'label': 'potential'}, filters=alike)
     alike = {f'extras.{HASH}': node_hash(inputs['parameters'])}
     query.append(Dict, with_outgoing='job', edge_filters={'label': 'parameters'}, filters=alike)
     named = {'label': {'like': f'{process.items_name()}\\_\\_%'}}

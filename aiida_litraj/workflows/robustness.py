@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from aiida.common import AttributeDict, NotExistent
 from aiida.engine import ExitCode, ToContext, WorkChain
-from aiida.orm import AbstractCode, Computer, Dict, StructureData, WorkChainNode, to_aiida_type
+from aiida.orm import Computer, Dict, StructureData, WorkChainNode, to_aiida_type
 
 from ..calculations.base import register_exit_codes
 from ..calculations.functions.analyse_robustness import analyse_robustness
@@ -19,9 +18,7 @@ from ..calculations.md import MdCalculation, check_in_ensemble, check_velocities
 from ..calculations.relax import RelaxCalculation
 from ..calculations.validation import (
     check_elements,
-    check_family,
     check_masses,
-    check_names,
     check_parameters,
     check_structure,
     refuse,
@@ -29,16 +26,15 @@ from ..calculations.validation import (
 from ..contract.md import MdParameters, Segment, check_segment
 from ..contract.relax import RelaxationParameters
 from ..data.potential import PotentialData
-from .children import check_child, check_options
+from .children import check_child, ending_of, nested, resolved
 from .md import MONITOR, MdBaseWorkChain
+from .potentials import check_jobs, check_potentials, define_potentials, job_inputs, jobs_of
 from .protocols import ProtocolMixin
 from .relax import RelaxBaseWorkChain
 from .submission import submitted_before
 
 PHYSICS = 500
 """Exit codes from here on are verdicts on replicas or structures, which are what a grid is made of."""
-JOB_KEYS = ('computer', 'disable_cache', 'options')
-"""What can be said of the jobs of a potential."""
 
 
 class RobustnessWorkChain(ProtocolMixin, WorkChain):
@@ -62,22 +58,9 @@ class RobustnessWorkChain(ProtocolMixin, WorkChain):
             ('dynamics', True, 'Parameters of the anneals, as ``litraj.md`` has them.'),
         ):
             spec.input(name, valid_type=Dict, required=required, serializer=to_aiida_type, help=text)
-        spec.input_namespace(
-            'potentials',
-            valid_type=(PotentialData, AbstractCode),
-            dynamic=True,
-            help='By name: ``potential``, and the ``code`` with its environment.',
-        )
+        define_potentials(spec)
         spec.input_namespace(
             'monitors', valid_type=Dict, dynamic=True, required=False, help='Of the jobs of molecular dynamics.'
-        )
-        spec.input(
-            'jobs',
-            valid_type=dict,
-            non_db=True,
-            default=dict,
-            help='By name of the potential: ``computer``, the label of one for a code that is not bound to any, '
-            '``options``, which are ``metadata.options`` of the jobs, and ``disable_cache``.',
         )
         spec.inputs.validator = refuse(check_robustness_inputs)
         spec.outline(cls.prepare, cls.relax, cls.anneal, cls.analyse)
@@ -119,8 +102,7 @@ class RobustnessWorkChain(ProtocolMixin, WorkChain):
             'dynamics': Dict(dynamics, label=name),
         }
         given |= {'packing': Dict(inputs['packing'], label=name)} if structure is None else {'structure': structure}
-        every = {'options': dict(options or {}), **({} if computer is None else {'computer': computer.label})}
-        given['jobs'] = {key: {**every, **(jobs or {}).get(key, {})} for key in potentials}
+        given['jobs'] = jobs_of(potentials, options, computer, jobs)
         check_robustness_inputs(given)
         builder = cls.get_builder()
         for key, value in given.items():
@@ -154,7 +136,7 @@ class RobustnessWorkChain(ProtocolMixin, WorkChain):
         started, self.ctx.refused = {}, {}
         for name in self.inputs.potentials:
             chain = self.ctx[f'relax_{name}']
-            relaxed = _nested(chain, 'structures').get(START)
+            relaxed = nested(chain, 'structures').get(START)
             if relaxed is None:
                 self.report(f'{name}: {chain.process_label}<{chain.pk}> left no structure: {chain.exit_message}')
                 continue
@@ -184,7 +166,7 @@ class RobustnessWorkChain(ProtocolMixin, WorkChain):
                     grid=self.inputs.grid,
                     dynamics=self.inputs.dynamics,
                     results=chain.outputs.results,
-                    **_nested(chain, 'trajectories'),
+                    **nested(chain, 'trajectories'),
                     metadata={'call_link_label': f'analyse_robustness_{name}'},
                 )
                 self.out(f'grids.{name}', grid)
@@ -192,7 +174,7 @@ class RobustnessWorkChain(ProtocolMixin, WorkChain):
                     continue
             refused = self.ctx.refused.get(name)
             unusable = self.exit_codes.ERROR_RELAXED_UNUSABLE
-            ended = ended or (unusable.format(reason=refused) if refused else self._ended(chain, name))
+            ended = ended or (unusable.format(reason=refused) if refused else ending_of(self, chain, name))
         return ended
 
     def _start(self, chain: Any, task: str, name: str, given: dict[str, Any]) -> WorkChainNode:
@@ -203,48 +185,6 @@ class RobustnessWorkChain(ProtocolMixin, WorkChain):
             return earlier
         inputs = job_inputs(self.inputs.potentials[name], self.inputs.jobs.get(name, {}), given)
         return self.submit(chain, **{task: inputs, 'metadata': {'call_link_label': label}})
-
-    def _ended(self, chain: WorkChainNode, name: str) -> ExitCode:
-        if chain.is_killed:
-            return self.exit_codes.ERROR_SUB_PROCESS_KILLED
-        if not chain.is_finished:
-            return self.exit_codes.ERROR_SUB_PROCESS_EXCEPTED
-        return ExitCode(chain.exit_status, f'{name}: {chain.exit_message}')
-
-
-def _nested(chain: WorkChainNode, name: str) -> dict[str, Any]:
-    return dict(chain.outputs[name]) if name in chain.outputs else {}
-
-
-def resolved(chain: Any, section: Mapping[str, Any], model: Any) -> dict[str, Any]:
-    """Return the parameters of a protocol of another chain, changed as the section says, every field validated.
-
-    :param section: ``protocol``, and what differs from it.
-    :raises ValueError: naming what is not known or out of range.
-    """
-    changes = {key: value for key, value in section.items() if key != 'protocol'}
-    values = chain.get_protocol_inputs(section.get('protocol'), {'parameters': changes})['parameters']
-    found: dict[str, Any] = check_parameters(values, model).model_dump(mode='json')
-    return found
-
-
-def job_inputs(chosen: Mapping[str, Any], job: Mapping[str, Any], given: Mapping[str, Any]) -> AttributeDict:
-    """Return the inputs of the jobs of a potential: what is ``given``, its node and code, and how they run."""
-    inputs = AttributeDict({**given, 'code': chosen['code'], 'potential': chosen['potential']})
-    inputs.metadata = AttributeDict(job_metadata(job))
-    return inputs
-
-
-def job_metadata(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``metadata`` of a job: its computer, by label, its options, and whether an equal one will not do."""
-    from aiida.orm import load_computer
-
-    metadata: dict[str, Any] = {'options': AttributeDict(job.get('options') or {})}
-    if job.get('computer') is not None:
-        metadata['computer'] = load_computer(job['computer'])
-    if job.get('disable_cache') is not None:
-        metadata['disable_cache'] = job['disable_cache']
-    return metadata
 
 
 def check_robustness_inputs(inputs: Mapping[str, Any]) -> None:
@@ -260,7 +200,7 @@ def check_robustness_inputs(inputs: Mapping[str, Any]) -> None:
         raise ValueError(f'structure and packing: {given} given; the start is one or the other')
     check_potentials(inputs.get('potentials', None) or {})
     jobs = inputs.get('jobs', None) or {}
-    check_jobs(jobs, inputs['potentials'])
+    check_jobs(jobs, inputs['potentials'], (RelaxCalculation, MdCalculation))
     if inputs.get('grid', None) is None or inputs.get('dynamics', None) is None:
         return
     grid, name = read_grid(inputs['grid'].get_dict()), 'structure' if packing is None else 'packing'
@@ -292,30 +232,6 @@ def check_robustness_inputs(inputs: Mapping[str, Any]) -> None:
         check_child(MdBaseWorkChain, job_inputs(chosen, jobs.get(key, {}), annealed), f'potentials.{key}')
 
 
-def check_jobs(jobs: Mapping[str, Any], potentials: Mapping[str, Any]) -> None:
-    """Refuse settings of jobs that are of no potential, or that no job knows.
-
-    :raises ValueError: naming the first that is at fault.
-    """
-    for name, job in jobs.items():
-        where = f'jobs.{name}'
-        if name not in potentials:
-            raise ValueError(f'{where}: no potential is called {name!r}; there are: {", ".join(potentials)}')
-        if not isinstance(job, Mapping) or not isinstance(job.get('options') or {}, Mapping):
-            raise ValueError(f"{where} = {job!r}; give a dictionary such as {{'options': {{'device': 'cuda'}}}}")
-        unknown = sorted(set(job) - set(JOB_KEYS))
-        if unknown:
-            raise ValueError(f'{where}.{unknown[0]} is not known; there are: {", ".join(JOB_KEYS)}')
-        for task in (RelaxCalculation, MdCalculation):  # a job of each gets them
-            check_options(job.get('options') or {}, task, f'{where}.options')
-        try:
-            job_metadata(job)
-        except NotExistent as error:
-            raise ValueError(
-                f'{where}.computer = {job["computer"]!r}: there is none of that label; verdi computer list tells them'
-            ) from error
-
-
 def check_npt(parameters: MdParameters) -> None:
     """Refuse another ensemble than that of a pressure.
 
@@ -326,22 +242,6 @@ def check_npt(parameters: MdParameters) -> None:
             f'dynamics.ensemble = {parameters.ensemble!r}: anneals at a pressure need npt; take a protocol of '
             'litraj.md with it, such as npt-isotropic'
         )
-
-
-def check_potentials(potentials: Mapping[str, Any]) -> None:
-    """Refuse none, or one without its code or potential, or a code without the family.
-
-    :raises ValueError: naming the first that is at fault.
-    """
-    check_names(potentials, 'potentials', 'potential with its code')
-    for name, chosen in potentials.items():
-        for part, kind in (('potential', PotentialData), ('code', AbstractCode)):
-            if not isinstance(chosen, Mapping) or not isinstance(chosen.get(part, None), kind):
-                raise ValueError(f'potentials.{name}.{part} is missing; give {{code: ..., potential: ...}}')
-        unknown = sorted(set(chosen) - {'potential', 'code'})
-        if unknown:
-            raise ValueError(f'potentials.{name}.{unknown[0]} is not known; there are: code, potential')
-        check_family(chosen['code'], chosen['potential'])
 
 
 def check_images(structure: StructureData, name: str, potential: PotentialData) -> None:

@@ -7,11 +7,12 @@ same paths would be computed by two jobs at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from aiida.common.links import LinkType
 from aiida.engine import ProcessState, WorkChain
-from aiida.orm import ProcessNode
+from aiida.orm import Data, ProcessNode
 
 _CALLS = (LinkType.CALL_CALC, LinkType.CALL_WORK)
 _NOT_BEGUN = (None, ProcessState.CREATED)
@@ -23,8 +24,7 @@ def submitted_before(chain: WorkChain, label: str, known: Iterable[ProcessNode] 
     :param known: children that the chain knows of, which are not meant.
     """
     seen = {node.pk for node in known}
-    for link in chain.node.base.links.get_outgoing(link_type=_CALLS, link_label_filter=label).all():
-        child = link.node
+    for child in _called(chain, label):
         if child.pk in seen:
             continue
         if child.process_state not in _NOT_BEGUN:
@@ -34,6 +34,30 @@ def submitted_before(chain: WorkChain, label: str, known: Iterable[ProcessNode] 
             return child
         # Without a checkpoint it was never sent, and never can be.
     return None
+
+
+def made_before(chain: WorkChain, label: str) -> Data | None:
+    """Return the result of the calculation function that a killed worker has already called ``label``, or ``None``.
+
+    One that was cut off itself has none, and is called once more.
+    """
+    made = outputs_made_before(chain, label)
+    return None if made is None else made['result']
+
+
+def outputs_made_before(chain: WorkChain, label: str) -> dict[str, Any] | None:
+    """Return the results of such a function by their names, where it has several."""
+    for called in _called(chain, label):
+        if called.is_finished_ok:
+            return {name: called.outputs[name] for name in called.outputs}
+    return None
+
+
+def _called(chain: WorkChain, label: str) -> Iterator[ProcessNode]:
+    """Yield what a chain has called ``label``."""
+    # The filter is a pattern of SQL, in which an underscore stands for any character: mp_0 would find mp10.
+    found = chain.node.base.links.get_outgoing(link_type=_CALLS, link_label_filter=label).all()
+    return (link.node for link in found if link.link_label == label)
 
 
 def _send(chain: WorkChain, child: ProcessNode) -> None:

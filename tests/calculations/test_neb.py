@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from aiida.orm import Dict
+from aiida.orm import Bool, Dict
 
 from aiida_litraj.calculations.base import RUNTIME_OPTIONS, runtime_of
 from aiida_litraj.calculations.neb import NebCalculation
@@ -47,6 +48,33 @@ def test_job_file(prepare: Any, neb_inputs: Any, data_regression: Any) -> None:
     _, folder = prepare(NebCalculation, inputs)
     job = NebJob.model_validate_json((folder / files.JOB).read_bytes())
     data_regression.check(job.model_dump(mode='json'))
+
+
+def test_what_is_not_asked_for_is_not_in_the_job_file(prepare: Any, neb_inputs: Any) -> None:
+    """An engine from before these fields refuses what it does not know."""
+    _, folder = prepare(NebCalculation, neb_inputs())
+    plain = json.loads((folder / files.JOB).read_text())
+    assert 'keep_configurations' not in plain
+    assert 'ranks_per_process' not in plain['runtime']
+    _, folder = prepare(NebCalculation, {**neb_inputs(ranks_per_process=2), 'keep_configurations': Bool(True)})
+    asked = json.loads((folder / files.JOB).read_text())
+    assert (asked['keep_configurations'], asked['runtime']['ranks_per_process']) == (True, 2)
+
+
+@pytest.mark.parametrize(
+    ('options', 'words'),
+    [
+        ({'functional': 'PBE', 'cutof_ev': 300.0}, r'potential\.options\.cutof_ev'),
+        ({'functional': 'PBE', 'cutoff_ev': 300.0}, r'potential\.options\.smearing is missing'),
+        ({'functional': 'PBE', 'ranks': 4}, r'potential\.options\.ranks: .*ranks_per_process'),
+    ],
+)
+def test_options_of_gpaw_are_judged_before_a_job_is_made(
+    options: dict[str, Any], words: str, instantiate: Any, neb_inputs: Any
+) -> None:
+    """In every task: it would come back from the engine, after the queue."""
+    with pytest.raises(ValueError, match=words):
+        instantiate(NebCalculation, neb_inputs(evaluated_by=PotentialData.packaged('gpaw', 'gpaw', options=options)))
 
 
 def test_arrays_are_those_of_the_paths(prepare: Any, neb_inputs: Any) -> None:
@@ -122,7 +150,7 @@ def test_every_runtime_setting_is_an_option(neb_inputs: Any, prepare: Any) -> No
     assert set(RUNTIME_OPTIONS) == set(Runtime.model_fields)
     options = {
         'device': 'cuda:1', 'processes': 3, 'threads_per_process': 2, 'batch_atoms': 500, 'kernels': 'flash',
-        'max_seconds': 10, 'max_item_seconds': 2.5, 'checkpoint_seconds': 5,
+        'max_seconds': 10, 'max_item_seconds': 2.5, 'checkpoint_seconds': 5, 'ranks_per_process': 2,
     }  # fmt: skip
     _, folder = prepare(NebCalculation, neb_inputs(**options))
     job = NebJob.model_validate_json((folder / files.JOB).read_bytes())
@@ -138,7 +166,10 @@ def test_how_it_runs_is_not_in_the_hash_and_what_it_computes_is(instantiate: Any
         'equal': ({'hop': surface_path()}, potential('double_well', height=0.4), neb_parameters(), {}),
         'faster': (
             {'hop': path}, toy, neb_parameters(),
-            {'device': 'cpu', 'processes': 2, 'batch_atoms': 9, 'max_seconds': 5, 'max_wallclock_seconds': 60},
+            {
+                'device': 'cpu', 'processes': 2, 'ranks_per_process': 2, 'batch_atoms': 9, 'max_seconds': 5,
+                'max_wallclock_seconds': 60,
+            },
         ),
         'seed': ({'hop': path}, toy, neb_parameters(seed=1), {}),
         'higher': ({'hop': path}, potential('double_well', height=0.5), neb_parameters(), {}),

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from aiida.orm import InstalledCode
 from ase.build import bulk
 from click.testing import CliRunner
 
 from aiida_litraj.cli import foreground, main
 from aiida_litraj.cli.chains import CHAINS
 from aiida_litraj.cli.processes import entry_point
+from aiida_litraj.data.frames import FramesData
+from tests.fixtures.nodes import vacancy_path
+from tests.workflows.test_barrier_check import evaluated
+from tests.workflows.test_force_accuracy import snapshots
 
 pytestmark = pytest.mark.usefixtures('aiida_profile_clean')
 
@@ -32,9 +39,16 @@ def toy(aiida_profile_clean: Any, aiida_localhost: Any) -> Any:
 
     for name in ('morse', 'site_lattice'):
         PotentialData.packaged('toy', name).store()
-    families = [FamilyReport(family='toy', available=True, package='numpy')]
+    families = [FamilyReport(family=name, available=True, package=name) for name in ('toy', 'gpaw')]
     probe = ProbeReport(engine_version='0', python_version='3', python='p', platform='l', families=families)
     return register(Environment('toy', aiida_localhost.label, sys.executable, options={'queue_name': 'q'}), probe).code
+
+
+@pytest.fixture
+def dft(aiida_profile_clean: Any, aiida_localhost: Any) -> Any:
+    """A code that gives labels."""
+    code = InstalledCode(aiida_localhost, '/bin/true', label='dft', default_calc_job_plugin='ase.ase')
+    return code.store()
 
 
 @pytest.fixture
@@ -59,20 +73,52 @@ LAUNCHES = {
     'litraj.conductivity': ('conductivity', 'LiCl.cif', '--potential', 'site_lattice', '--protocol', 'quick'),
     'litraj.robustness': ('robustness', 'fcc.cif', '--potential', 'morse', '--protocol', 'quick'),
     'litraj.melt_quench': ('melt-quench', 'fcc.cif', '--potential', 'morse', '--protocol', 'quick'),
+    'litraj.formation_energy': ('formation-energy', 'Li2S.cif', 'Li3PS4.cif', 'P2S5.cif', '--potential', 'morse'),
+    'litraj.dft_neb': ('dft-neb', 'fcc.cif', '--hop', '0,1,0,0,0', '--potential', 'morse'),
+    'litraj.train.base': ('train', '{labelled}', '--trainer', 'toy', '--protocol', 'fast', '--held-out', 'frames'),
+    'litraj.finetune': (
+        'finetune', '{labelled}', '--potential', 'morse', '--protocol', 'fast', '--from-scratch', '--elsewhere',
+        '{others}',
+    ),
+    'litraj.learning_curve': ('learning-curve', '{labelled}', '--trainer', 'toy', '--protocol', 'fast'),
+    'litraj.sweep': ('sweep', '{labelled}', '--trainer', 'toy', '--protocol', 'fast', '--vary', 'epochs=1,2'),
+    'litraj.evaluate': ('evaluate', '--frames', '{labelled}', '--potential', 'morse'),
+}  # fmt: skip
+LABELS = {
+    'litraj.label': ('label', 'LiCl.cif'),
+    'litraj.convergence': ('label', 'LiCl.cif', '--check-convergence', '--cutoffs', '300,400'),
+    'litraj.barrier_check': ('barrier-check', '{path}'),
+    'litraj.force_accuracy': ('force-accuracy', '{frames}', '--potential', 'morse'),
 }
+"""Of a DFT code, which is never run here."""
+SHARED = Path(__file__).parents[2] / 'examples' / 'structures'
 
 
 def test_every_chain_is_launched() -> None:
-    assert set(LAUNCHES) == set(CHAINS)
+    assert set(LAUNCHES) | set(LABELS) == set(CHAINS)
 
 
-@pytest.mark.parametrize('chain', LAUNCHES)
-def test_launch_makes_a_process(chain: str, toy: Any, processes: list[Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize('chain', [*LAUNCHES, *LABELS])
+def test_launch_makes_a_process(
+    chain: str, toy: Any, dft: Any, processes: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     for name, crystal in CRYSTALS.items():
-        crystal.write(tmp_path / name)
-    command, structure, *options = LAUNCHES[chain]
-    arguments = ('launch', command, str(tmp_path / structure), *options, '--processes', '1', '--no-cache')
-    done = CliRunner().invoke(main, arguments)
+        crystal.write(name)
+    for name, source in (('Li2S', 'Li2S'), ('Li3PS4', 'Li3PS4_gamma'), ('P2S5', 'P2S5')):
+        Path(f'{name}.cif').write_bytes((SHARED / f'{source}.cif').read_bytes())
+    frames = snapshots(3)
+    known = replace(frames.frames, energies=np.zeros(frames.n_frames), forces=np.ones_like(frames.frames.positions))
+    made = {'path': evaluated(vacancy_path()), 'frames': frames, 'labelled': FramesData.from_frames(known)}
+    shifted = replace(known, positions=known.positions + 0.1)
+    made['others'] = FramesData.from_frames(shifted)
+    nodes = {name: node.store().pk for name, node in made.items()}
+    given = [one.format(**nodes) for one in {**LAUNCHES, **LABELS}[chain]]
+    if chain in LABELS:
+        given += ['--dft-code' if chain == 'litraj.force_accuracy' else '--code', dft.full_label, '--protocol', 'fast']
+    else:
+        given += ['--processes', '1', '--no-cache']
+    done = CliRunner().invoke(main, ['launch', *given])
     assert isinstance(done.exception, NotRun), done.output
     (process,) = processes
     assert entry_point(process.node) == chain

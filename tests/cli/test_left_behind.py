@@ -95,6 +95,31 @@ def test_program_is_known_by_its_host_its_number_and_its_start() -> None:
     assert end_left_behind() == {}
 
 
+def test_child_alone_of_a_chain_that_has_ended_is_seen_and_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    """It was made when the chain was killed already; of one that a program still runs nothing is touched."""
+    chain, _ = chain_with_jobs()
+    child = CalcJobNode(process_type='aiida.calculations:litraj.neb')
+    child.base.links.add_incoming(chain, LinkType.CALL_CALC, 'c00001_0')
+    child.set_process_state(ProcessState.WAITING)
+    child.store()
+    chain.set_process_state(ProcessState.KILLED)
+    assert json.loads(CliRunner().invoke(main, ['status', '--json']).stdout) == []
+    assert end_left_behind() == {}
+    lose_program(chain)
+    (listed,) = json.loads(CliRunner().invoke(main, ['status', '--json']).stdout)
+    assert (listed['pk'], listed['state']) == (child.pk, 'left behind')
+    said = CliRunner().invoke(main, ['status']).stdout
+    assert f'Nothing goes on with {child.pk}: the next launch ends it' in said and 'waits for it' not in said
+    one = CliRunner().invoke(main, ['status', str(child.pk)]).stdout
+    assert 'The next launch on this machine ends it.' in one and LAUNCH_AGAIN not in one
+    tidy_up()
+    assert f'Process {child.pk}, which a launch that was killed had left behind, is ended.' in ' '.join(
+        capsys.readouterr().err.split()
+    )
+    assert states(child) == ['killed'] and child.is_sealed
+    assert end_left_behind() == {}
+
+
 def test_clock_that_is_set_does_not_make_a_program_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """With ticks since the boot it has no part in it; without them, minutes are allowed for it."""
     parent = psutil.Process(os.getppid())

@@ -64,3 +64,12 @@ def test_options_of_a_family() -> None:
     assert _parse_options(('modal=PBE', 'height=0.4')) == {'modal': 'PBE', 'height': 0.4}
     with pytest.raises(click.UsageError, match=r"--option 'modal' does not parse"):
         _parse_options(('modal',))
+
+
+def test_mesh_of_k_points_as_people_write_it() -> None:
+    assert parse_overrides(('level.kpoint_mesh=2x2x1',)) == {'level': {'kpoint_mesh': [2, 2, 1]}}
+    assert parse_overrides(('level.kpoint_mesh=[2, 2, 1]',)) == {'level': {'kpoint_mesh': [2, 2, 1]}}
+    assert parse_overrides(('level.kpoint_mesh=null',)) == {'level': {'kpoint_mesh': None}}
+    for wrong in ('[2, 2]', '2x2', '2', '0x1x1', '2x2xa', '[2, 2, 2.5]'):
+        with pytest.raises(click.UsageError, match='three whole numbers, like 2x2x2'):
+            parse_overrides((f'level.kpoint_mesh={wrong}',))

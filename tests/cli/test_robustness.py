@@ -12,7 +12,8 @@ from ase.build import bulk
 from click.testing import CliRunner
 
 from aiida_litraj.cli import launching, main
-from aiida_litraj.cli.robustness import _labels, print_robustness, robustness_line
+from aiida_litraj.cli.potentials import labels_of
+from aiida_litraj.cli.robustness import print_robustness, robustness_line
 
 pytestmark = pytest.mark.usefixtures('aiida_profile_clean')
 
@@ -52,7 +53,7 @@ def test_options_of_a_grid(launch: Any, code: Any, aiida_localhost: Any) -> None
         '--processes', '1', '--no-cache', '--override', 'dynamics.timestep_fs=0.5',
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    assert '2 temperatures x 1 pressures x 2 repeats = 4 replicas of 0.01 ps for 2 potentials' in done.output
+    assert '2 temperatures x 1 pressure x 2 repeats = 4 replicas of 0.01 ps for 2 potentials' in done.output
     assert builder.grid.get_dict() == {
         'temperatures_k': [500.0, 1000.0], 'pressures_pa': [1e5], 'repeats': 2, 'duration_ps': 0.01, 'seed': 5
     }  # fmt: skip
@@ -83,7 +84,7 @@ def test_given_start(launch: Any, tmp_path: Path) -> None:
         (('--temperatures', 'hot'), "--temperatures 'hot' does not parse"),
         (('--density', '40'), 'cannot be packed'),
         (('--composition', 'Qq2'), 'not an element'),
-        (('--potential', 'morse'), '--potential morse is given twice'),
+        (('--potential', 'morse'), '--potential morse: morse is given twice'),
     ],
 )
 def test_refusals_as_json(options: tuple[str, ...], words: str, launch: Any) -> None:
@@ -169,5 +170,5 @@ def test_replicas_without_a_verdict_have_not_died(capsys: pytest.CaptureFixture[
 
 
 def test_potentials_are_called_by_their_labels_where_these_tell_them_apart() -> None:
-    assert _labels({'potential': 'morse', 'b': 'deep'}) == {'potential': 'morse', 'b': 'deep'}
-    assert _labels({'a': 'morse', 'b': 'morse', 'c': ''}) == {'a': 'a', 'b': 'b', 'c': 'c'}
+    assert labels_of({'potential': 'morse', 'b': 'deep'}) == {'potential': 'morse', 'b': 'deep'}
+    assert labels_of({'a': 'morse', 'b': 'morse', 'c': ''}) == {'a': 'a', 'b': 'b', 'c': 'c'}

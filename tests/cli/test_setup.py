@@ -117,3 +117,25 @@ def test_profile_without_a_broker_cannot_submit(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(configuration, 'get_profile', lambda: Brokerless)
     with pytest.raises(SetupProblem, match=r"profile 'plain' has no broker.*Launch without --daemon"):
         ensure_daemon()
+
+
+def test_broker_that_cannot_be_reached_is_told_before_anything_is_submitted(
+    aiida_profile: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked for several times, since it may only just be starting."""
+    from aiida.manage import get_manager
+
+    from aiida_litraj.codes import SetupProblem
+    from aiida_litraj.codes.daemon import BROKER_ATTEMPTS, ensure_daemon
+
+    asked = []
+
+    def silent(self: Any) -> None:
+        asked.append(1)
+        raise ConnectionError('not ready')
+
+    monkeypatch.setattr('aiida.engine.daemon.client.DaemonClient.is_daemon_running', True)
+    monkeypatch.setattr(type(get_manager()), 'get_communicator', silent)
+    with pytest.raises(SetupProblem, match=r'nothing was submitted: the broker of the profile .* verdi status'):
+        ensure_daemon()
+    assert len(asked) == BROKER_ATTEMPTS

@@ -145,3 +145,11 @@ def test_bar_keeps_what_has_ended_until_the_next_stage(grid: WorkChainNode, base
 def test_jobs_of_other_tasks_are_not_summed() -> None:
     relaxing = state(1, 0).model_copy(update={'task': 'relax'})
     assert together([relaxing, state(4, 1), state(4, 2)]).n_items == 8
+
+
+def test_what_has_ended_does_not_hide_what_goes_on() -> None:
+    """The parent's evaluation ends long before the training beside it."""
+    epoch = ActiveItem(id='seed_0', phase='training', step=3, max_steps=9, loss=0.5)
+    training = state(1, 0).model_copy(update={'task': 'train', 'active': [epoch], 'n_active': 1})
+    evaluated = state(1, 1).model_copy(update={'task': 'evaluate'})
+    assert describe(together([training, evaluated])) == 'epoch 3 of 9, validation loss 0.5'

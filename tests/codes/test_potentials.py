@@ -14,6 +14,7 @@ from aiida_litraj.codes import SetupProblem, potentials
 from aiida_litraj.codes.potentials import Request, import_potential, known_texts, load_potential
 from aiida_litraj.codes.register import register
 from aiida_litraj.contract.potential import PotentialReport
+from aiida_litraj.data import PotentialData
 
 pytestmark = pytest.mark.usefixtures('aiida_profile_clean')
 SHA256 = 'ab' * 32
@@ -144,3 +145,15 @@ def test_known_texts() -> None:
     assert 'J. Am. Chem. Soc.' in known_texts('sevennet', '7net-mf-0')['citation']
     assert known_texts('mace', 'medium-omat-0')['licence'].startswith('Academic')
     assert known_texts('nequip', 'x') == {}
+
+
+def test_same_numbers_twice_are_one_by_name(code: Any, tmp_path: Path) -> None:
+    """As a training leaves them that was taken from the cache; other numbers of that name have to be told apart."""
+    path = tmp_path / 'fit.json'
+    path.write_text('{}')
+    first, again = (PotentialData.from_file(path, 'toy', label='fit').store() for _ in range(2))
+    assert first.pk != again.pk and load_potential('fit').pk == first.pk
+    path.write_text('{ }')
+    other = PotentialData.from_file(path, 'toy', label='fit').store()
+    with pytest.raises(SetupProblem, match=rf"several potentials are called 'fit' \(pk {first.pk}, .*{other.pk}\)"):
+        load_potential('fit')

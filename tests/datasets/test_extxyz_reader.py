@@ -241,8 +241,8 @@ BAD = {
     'columns that are none': (f'1\n{CELL} Properties=species:S\nLi 0 0 0\n', 'not a list of name:kind:number', 2),
     'a logical that is none': (f'1\n{HEAD}:freezed:L:1\nLi 0 0 0 maybe\n', 'freezed: "maybe" is not of the kind L', 3),
     'no atoms': (f'0\n{HEAD}\n', 'has no atoms', 1),
-    'too few rows': (f'3\n{HEAD}\nLi 0 0 0\n', 'announces 3 atoms, but 1 lines follow', 1),
-    'too many rows': (f'1\n{HEAD}\nLi 0 0 0\nLi 1 1 1\n', 'announces 1 atoms, but 2 lines follow', 1),
+    'too few rows': (f'3\n{HEAD}\nLi 0 0 0\n', 'announces 3 atoms, but 1 line follows', 1),
+    'too many rows': (f'1\n{HEAD}\nLi 0 0 0\nLi 1 1 1\n', 'announces 1 atom, but 2 lines follow', 1),
     'not a number of atoms': (f'many\n{HEAD}\nLi 0 0 0\n', 'expected a number of atoms, found "many"', 1),
     'a broken quotation': (f'1\n{CELL[:-1]} Properties=species:S:1:pos:R:3\nLi 0 0 0\n', 'comment line', 2),
 }
@@ -264,7 +264,7 @@ def test_a_malformed_configuration_says_what_and_where_and_costs_no_other(name: 
 def test_a_file_cut_off_keeps_what_came_before() -> None:
     found = read_block((GOOD + GOOD)[: -len('O 1.0 1.0 1.0\n')].encode())
     assert [one.frame is None for one in found] == [False, True]
-    assert found[1].reason == 'announces 2 atoms, but 1 lines follow'
+    assert found[1].reason == 'announces 2 atoms, but 1 line follows'
 
 
 def test_a_row_cut_off_in_a_number_is_not_taken_for_a_shorter_number() -> None:

@@ -51,6 +51,7 @@ def cached() -> Iterator[None]:
         yield
 
 
+@pytest.mark.storage
 def test_barrier_of_a_hop_between_equal_sites(builder: Any) -> None:
     result, node = run_get_node(builder())
     assert node.is_finished_ok, node.exit_message
@@ -68,6 +69,7 @@ def test_barrier_of_a_hop_between_equal_sites(builder: Any) -> None:
     np.testing.assert_allclose(barrier['hop_displacement_ang'], result['initial_path'].hop_displacement, atol=ENDS_ANG)
 
 
+@pytest.mark.storage
 def test_graph_leads_from_the_barrier_to_crystal_potential_and_engine(builder: Any, engine_code: Any) -> None:
     result, node = run_get_node(builder())
     for kind, expected in (
@@ -95,6 +97,7 @@ def test_two_structures_give_the_barrier_of_the_hop(builder: Any) -> None:
     np.testing.assert_allclose(second['path'].hop_displacement, first['path'].hop_displacement, atol=SYMMETRY_EV)
 
 
+@pytest.mark.storage
 def test_same_hop_costs_nothing_the_second_time(builder: Any) -> None:
     options = {'max_wallclock_seconds': 600, 'device': 'cpu', 'processes': 2}
     first = run_get_node(builder())[0]
@@ -119,6 +122,7 @@ def test_path_that_does_not_converge_is_kept_with_its_barrier(builder: Any) -> N
     assert isinstance(result['path'], PathData)
 
 
+@pytest.mark.storage
 def test_barrier_travels_in_an_archive(builder: Any, tmp_path: Path, aiida_profile: Any) -> None:
     result, node = run_get_node(builder())
     energies, positions = result['path'].energies.copy(), result['path'].get_positions().copy()

@@ -14,7 +14,7 @@ from tests.fixtures.nodes import md_parameters, potential, rattled, replica
 
 LONG = {'duration_fs': 2_000.0, 'temperature_k': 300.0}
 SHORT = {'duration_fs': 100.0, 'temperature_k': 300.0}
-CLOCK_SHARE = 0.4
+CLOCK_SHARE = 0.3
 """Of the time of an unbroken run: what the job gets that is cut off."""
 
 

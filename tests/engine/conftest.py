@@ -20,7 +20,7 @@ from ase.constraints import FixAtoms
 from aiida_litraj.contract import NebItem, NebJob, NebParameters, PotentialSpec, Runtime, files, unpack_arrays
 from aiida_litraj.contract.arrays import Array, pack_arrays
 from aiida_litraj.contract.neb import NebItemResult, NebResult
-from aiida_litraj.engine import run as run_module
+from aiida_litraj.engine import batch as batch_module
 from aiida_litraj.engine.core.stages import Demand, Evaluated
 from aiida_litraj.engine.evaluation import Pool
 from aiida_litraj.engine.models import Configuration, Evaluation, load
@@ -213,7 +213,7 @@ def with_potential(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Jobs run after ``with_potential(evaluator)`` are evaluated with it, whatever they ask for; it is returned."""
 
     def use(evaluator: Any, runtime: Any = None) -> Any:
-        monkeypatch.setattr(run_module, 'Pool', lambda *_: Pool.of(evaluator, runtime))
+        monkeypatch.setattr(batch_module, 'Pool', lambda *_: Pool.of(evaluator, runtime))
         return evaluator
 
     return use

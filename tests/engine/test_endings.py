@@ -74,6 +74,10 @@ class Bench:
 
 
 OF_OTHER_TASKS = {'ERROR_NO_STRESS', 'ERROR_VOLUME', 'ERROR_STRESS_LEFT', 'ERROR_UNSTABLE'}
+OF_DFT_CODES = {
+    'ERROR_PSEUDO_MISSING', 'ERROR_SETUP_MISSING', 'ERROR_MPI', 'ERROR_DFT_CRASHED', 'ERROR_SCF_NOT_CONVERGED',
+}  # fmt: skip
+OF_TRAINERS = {'ERROR_TRAINER', 'ERROR_TRAINED_UNUSABLE', 'ERROR_TRAINING_DIVERGED'}
 """Endings that no path has: tests/engine/tasks/test_relax.py and test_md.py."""
 PARSERS_OWN = {'ERROR_RESULT_MISSING', 'ERROR_RESULT_INVALID', 'ERROR_RESULT_SCHEMA', 'ERROR_RESULT_ARRAYS'}
 """What only a reader of results can say."""
@@ -111,7 +115,9 @@ def bench(vacancy_hop: Any, job_folder: Any, rerun: Any, with_potential: Any, mo
 
 
 def test_every_ending_is_tested() -> None:
-    assert set(ENDINGS) | PARSERS_OWN | CHAINS_OWN | OF_OTHER_TASKS == {code.label for code in TABLE}
+    assert set(ENDINGS) | PARSERS_OWN | CHAINS_OWN | OF_OTHER_TASKS | OF_DFT_CODES | OF_TRAINERS == {
+        code.label for code in TABLE
+    }
 
 
 @pytest.mark.parametrize('label', ENDINGS)

@@ -12,13 +12,13 @@ from aiida.engine import CalcJob
 from aiida.orm import StructureData
 
 from aiida_litraj.calculations.neb import NebCalculation
-from aiida_litraj.data import MdTrajectoryData, PathData
+from aiida_litraj.data import FramesData, MdTrajectoryData, PathData
 from aiida_litraj.parsers.batch import BatchParser
 from aiida_litraj.parsers.neb import NebParser
 from tests.fixtures.nodes import Job
 from tests.parsers.folders import TWO, Parsed
 
-MADE = {'neb': PathData, 'relax': StructureData, 'md': MdTrajectoryData}
+MADE = {'neb': PathData, 'relax': StructureData, 'md': MdTrajectoryData, 'evaluate': FramesData}
 """What the parser of each task makes of an item."""
 
 

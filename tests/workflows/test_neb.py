@@ -198,9 +198,9 @@ def test_job_that_began_anew_has_to_get_further(chain: Any) -> None:
 def test_one_lost_checkpoint_does_not_end_a_long_chain(chain: Any) -> None:
     """The jobs behind the loss are far below what was reached before it, but each goes on from the last."""
     made = chain()
-    for calls in (10, 20, 30, 40, 50, 60, 70, 80, 90, 100):
+    for calls in (10, 20, 30, 40, 50):
         assert made.job(400, OPEN, calls=calls, resumed=calls - 10).status == 0
-    for number in range(1, 9):
+    for number in range(1, 5):
         assert made.job(400, OPEN, calls=10 * number, resumed=10 * (number - 1)).status == 0
         assert made.process.ctx.idle_jobs == (1 if number == 1 else 0)
 

@@ -203,6 +203,8 @@ def test_settings_of_jobs_are_refused(case: str, build: Any, instantiate: Any, c
     inputs, before = build()._inputs(prune=True), count_processes()
     with pytest.raises(ValueError, match=message):
         instantiate(RobustnessWorkChain, {**inputs, 'jobs': jobs})
+    with pytest.raises(ValueError, match=message):
+        build(jobs=jobs)
     assert count_processes() == before
 
 

@@ -76,3 +76,9 @@ def test_child_the_chain_knows_or_of_another_step_is_not_meant(chain: Any, child
     child.set_process_state(ProcessState.RUNNING)
     assert submitted_before(chain, 'iteration_02') is None
     assert submitted_before(chain, LABEL, known=[child]) is None
+
+
+def test_child_whose_name_only_looks_alike_is_not_taken(chain: Any, child: CalcJobNode) -> None:
+    """To the database ``iteration_01`` fits ``iteration101``: an underscore is any character."""
+    child.set_process_state(ProcessState.FINISHED)
+    assert submitted_before(chain, 'iteration_0_') is None

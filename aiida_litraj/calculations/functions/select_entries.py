@@ -62,7 +62,13 @@ def gather(chosen: Sequence[tuple[Data, int | None]], name: str, grouping: str |
     records = [record for some in noted for record in some]
     stacked = Frames.stack(_alike(frames))
     columns = {key: [one[key] for one in records] for key in records[0]}
-    labels = {'part': name, 'datasets': sorted({str(one) for one in columns.pop('dataset')}), **columns}
+    if not any(columns['trajectory_ids']):
+        del columns['trajectory_ids']
+    labels = {
+        'part': name,
+        'datasets': sorted({str(one) for one in columns.pop('dataset') if one is not None}),
+        **columns,
+    }
     if grouping is not None:
         labels['grouped_by'] = grouping
     return FramesData.from_frames(stacked, labels)
@@ -99,7 +105,7 @@ def record_of(uuid: str, attributes: Mapping[str, Any], index: int) -> dict[str,
     if 'entry_ids' in attributes:
         own = {
             'entry_id': attributes['entry_ids'][index],
-            'material_id': attributes.get('material_ids', [None] * (index + 1))[index],
+            'material_id': attributes.get('material_ids', [attributes.get('material_id')] * (index + 1))[index],
             'properties': attributes.get('entry_properties', [{}] * (index + 1))[index],
         }
     return {
@@ -107,6 +113,7 @@ def record_of(uuid: str, attributes: Mapping[str, Any], index: int) -> dict[str,
         'entry_ids': own.get('entry_id'),
         'material_ids': own.get('material_id'),
         'splits': attributes.get('split'),
+        'trajectory_ids': attributes.get('trajectory_id'),
         'entry_properties': own.get('properties', {}),
         'origins': [uuid, index],
     }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ...report.words import counted
 from ..console import emit_json
 from ..errors import Refusal, refusals
 from ..options import json_option, with_profile
@@ -42,8 +43,8 @@ def delete_(name: str, dry_run: bool, force: bool, as_json: bool) -> None:
     }
     if not as_json:
         click.echo(
-            f'{plan.dataset} in the profile {_profile()}: {plan.entries:,} nodes of entries, '
-            f'{len(plan.pks):,} nodes in all'
+            f'{plan.dataset} in the profile {_profile()}: {counted(plan.entries, "node")} of entries, '
+            f'{counted(len(plan.pks), "node")} in all'
         )
         if plan.others:
             kinds = ', '.join(f'{number:,} {kind}' for kind, number in sorted(plan.others.items()))
@@ -66,7 +67,7 @@ def delete_(name: str, dry_run: bool, force: bool, as_json: bool) -> None:
     if as_json:
         emit_json({**content, 'deleted': deleted})
     else:
-        click.echo(f'Deleted {deleted:,} nodes. The files go with: verdi storage maintain')
+        click.echo(f'Deleted {counted(deleted, "node")}. The files go with: verdi storage maintain')
 
 
 def _examples(plan: Removal) -> list[str]:

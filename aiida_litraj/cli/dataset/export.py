@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ...report.words import counted
 from ..console import emit_json
 from ..errors import refusals
 from ..options import json_option, with_profile
@@ -18,8 +19,8 @@ from .options import criteria_options, progress_bar
 @click.argument('name')
 @criteria_options
 @click.option(
-    '--format', 'kind', type=click.Choice(['publisher', 'extxyz-mace', 'extxyz-sevennet', 'archive']),
-    default='publisher', show_default=True, help='What to write.',
+    '--format', 'kind', type=click.Choice(['publisher', 'extxyz', 'extxyz-mace', 'extxyz-sevennet', 'archive']),
+    help='What to write.  [default: publisher of a set that was imported, else extxyz]',
 )  # fmt: skip
 @click.option(
     '-o', '--output', type=click.Path(path_type=Path), help='Folder for publisher, else a file.  [default: by the name]'
@@ -27,24 +28,34 @@ from .options import criteria_options, progress_bar
 @click.option('--force', is_flag=True, help='Replace what is there.')
 @json_option
 @with_profile
-def export_(name: str, criteria: dict[str, Any], kind: str, output: Path | None, force: bool, as_json: bool) -> None:
+def export_(
+    name: str, criteria: dict[str, Any], kind: str | None, output: Path | None, force: bool, as_json: bool
+) -> None:
     """Write the set NAME, a split of it, or a selection (pk or uuid) to files, to the last digit.
+
+    Labelled configurations are a selection too: NAME is their pk, or that of the chain that labelled them.
 
     \b
     publisher        the layout in which it was published
+    extxyz           one file with energy, forces, stress as ASE reads them
     extxyz-mace      one file with REF_energy, REF_forces, REF_stress
-    extxyz-sevennet  one file with energy, forces, stress as ASE reads them
+    extxyz-sevennet  the same as extxyz, which SevenNet reads
     archive          an AiiDA archive, with all that the entries came from, and
                      so with the other entries of the chunks they were read in
 
     \b
     Examples:
       aiida-litraj dataset export nebDFT2k -o published/
+      aiida-litraj dataset export my-labels -o my-labels.xyz
       aiida-litraj dataset export MPLiTrj/train --elements Li-P-S --format extxyz-mace -o train.xyz
       aiida-litraj dataset export 1234 --format extxyz-sevennet -o selection.xyz
     """
-    path = output or _default(name, kind)
     with refusals(FileExistsError, FileNotFoundError):
+        if kind is None:
+            from ...groups.export import default_format
+
+            kind = default_format(name)
+        path = output or _default(name, kind)
         from aiida.manage import get_manager
 
         from ...groups.dataset import DatasetGroup
@@ -74,12 +85,12 @@ def export_(name: str, criteria: dict[str, Any], kind: str, output: Path | None,
             }
         )
         return
-    click.echo(f'Wrote {done.entries:,} entries to {done.path} in {seconds:.1f} s')
+    click.echo(f'Wrote {counted(done.entries, "entry")} to {done.path} in {seconds:.1f} s')
     if done.nodes is not None:
-        click.echo(f'In the archive: {done.nodes:,} nodes, with all that the entries came from')
+        click.echo(f'In the archive: {counted(done.nodes, "node")}, with all that the entries came from')
     if done.others:
         click.echo(
-            f'{click.style("note", fg="yellow")}  {done.others:,} entries more are in it than were asked for: by '
+            f'{click.style("note", fg="yellow")}  {counted(done.others, "entry")} more than asked for: by '
             "AiiDA's rules an import goes with all that it made, a chunk of entries. To pass on just these, use an "
             'extxyz format'
         )

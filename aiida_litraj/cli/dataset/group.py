@@ -15,6 +15,7 @@ _COMMANDS = {
     'query': 'query:query_',
     'select': 'query:select_',
     'export': 'export:export_',
+    'seen-by': 'seen_by:seen_by_',
     'delete': 'delete:delete_',
 }
 

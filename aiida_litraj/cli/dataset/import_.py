@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ...report.words import counted
 from ..console import emit_json, print_pairs
 from ..errors import Refusal, refusals
 from ..options import json_option, with_profile
@@ -120,18 +121,19 @@ def _limited(limit: int | None, parts: int) -> str | None:
     if limit is None:
         return None
     of_each = f' of each of the {parts} parts' if parts > 1 else ''
-    return f'the first {limit:,} entries{of_each} at most (--limit); without it the import goes on'
+    return f'the first {counted(limit, "entry")}{of_each} at most (--limit); without it the import goes on'
 
 
 def _print(report: ImportReport, limit: int | None) -> None:
-    click.echo(f'{report.dataset}: {report.entries:,} entries')
+    click.echo(f'{report.dataset}: {counted(report.entries, "entry")}')
     if report.second_to:
         click.echo(
             f'This adds a second source to {report.dataset}, which was read from {", ".join(report.second_to)}: '
-            f'now {report.entries:,} entries. A set of its own takes another --name'
+            f'now {counted(report.entries, "entry")}. A set of its own takes another --name'
         )
     entries = sum(1 for one in report.problems if one.line or one.entry_id is not None)
-    rate = f'{report.stored:,} in {report.nodes:,} nodes, {report.seconds:.1f} s, {report.import_per_s:,.0f} a second'
+    nodes = counted(report.nodes, 'node')
+    rate = f'{report.stored:,} in {nodes}, {report.seconds:.1f} s, {report.import_per_s:,.0f} a second'
     print_pairs(
         [
             ('stored now', rate if report.stored else 'nothing, all was there'),

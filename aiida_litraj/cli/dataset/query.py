@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ...report.words import counted
 from ..console import emit_json, print_pairs, print_table
 from ..errors import refusals
 from ..options import json_option, with_profile
@@ -122,7 +123,8 @@ def _pairs(row: dict[str, Any]) -> list[tuple[str, Any]]:
     ]
     line = f', line {row["source_line"]}' if row.get('source_line') else ''
     index = f', configuration {row["index"]}' if row.get('index') else ''
-    return [*pairs, ('read from', f'{row.get("source_file")}{line}'), ('node', f'{row["uuid"]}{index}')]
+    source = f'{row["source_file"]}{line}' if row.get('source_file') else None
+    return [*pairs, ('read from', source), ('node', f'{row["uuid"]}{index}')]
 
 
 def _row(one: Any, facts: dict[str, Any]) -> dict[str, Any]:
@@ -204,7 +206,9 @@ def select_(
         )
         return
     rows = [(part, one['frames'], one['pk'], ' '.join(one['ids'][:3]) + ' ...') for part, one in described.items()]
-    print_table(f'Drawn from {made.n_candidates:,} entries', ('part', '>configurations', '>pk', 'entries'), rows)
+    print_table(
+        f'Drawn from {counted(made.n_candidates, "entry")}', ('part', '>configurations', '>pk', 'entries'), rows
+    )
     for note in made.notes:
         click.echo(note)
     first = next(iter(described.values()))['pk']

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ...report.words import counted
 from ..console import emit_json, print_pairs, print_table
 from ..errors import Refusal, refusals
 from ..options import json_option
@@ -139,6 +140,7 @@ def _demand_known(name: str) -> None:
 
 def _stored(name: str) -> dict[str, Any]:
     from ...groups.dataset import DatasetGroup
+    from ...groups.labelled import levels_of
     from ...groups.notes import notes_on
     from ...groups.query import card_of, count
 
@@ -154,8 +156,36 @@ def _stored(name: str) -> dict[str, Any]:
         'splits': {split: count(f'{name}/{split}') for split in in_order(group.splits)},
         'sources': group.facts.get('sources', {}),
         'remarks': notes_on(name),
+        'levels': levels_of(name),
+        'warnings': _warnings_on(name, levels_of(name)),
         'card': card_of(name),
     }
+
+
+def _warnings_on(name: str, levels: Sequence[dict[str, Any]]) -> list[str]:
+    """Return what a person should know before labels of a set are believed; nothing of what was imported."""
+    from ...analysis.duplicates import duplicates_text
+    from ...groups.duplicates import duplicates_in
+    from ...groups.label_chains import chains_filling, progress_text
+    from ...workflows.label_items import warning_of_level
+
+    if not levels:
+        return []
+    said = [warning_of_level(one) for one in levels] + [_versions_text(one) for one in levels]
+    said.append(duplicates_text(duplicates_in(name)))
+    said += [progress_text(chain) for chain in chains_filling(name)]
+    return list(dict.fromkeys(filter(None, said)))
+
+
+def _versions_text(one: dict[str, Any]) -> str | None:
+    """Return that labels of one level are of several versions of their code; which may differ, none is refused."""
+    versions = one.get('versions', ())
+    if len(versions) < 2:
+        return None
+    return (
+        f'labels are of {len(versions)} versions of {one["code"]}: {", ".join(versions)}; compute a configuration with '
+        'each of them to see that they agree'
+    )
 
 
 def _draw(name: str, path: Path, card: dict[str, Any]) -> Path:
@@ -168,6 +198,20 @@ def _draw(name: str, path: Path, card: dict[str, Any]) -> Path:
     return save_figure(draw_overview(overview, overview_caption(name, overview, card.get('level_of_theory'))), path)
 
 
+def level_text(one: dict[str, Any], every: Sequence[dict[str, Any]] = ()) -> str:
+    """Return what labels are computed with in a line, and how many are, where there are others."""
+    parts = [f'{one.get("functional", "?")}, {one["cutoff_ev"]:g} eV' if 'cutoff_ev' in one else one.get('functional')]
+    spacing, mesh = one.get('kpoint_spacing_per_ang'), one.get('kpoint_mesh')
+    parts.append(
+        f'k-points {spacing:g} per Ang' if spacing else f'k-points {"x".join(map(str, mesh))}' if mesh else None
+    )
+    parts.append(' '.join(filter(None, [one.get('code'), ' and '.join(one.get('versions', ()))])))
+    for key, words in (('setups', 'set-ups of {}'), ('pseudo_family', 'family {}')):
+        parts.append(words.format(one[key]) if key in one else None)
+    text = ', '.join(filter(None, parts))
+    return f'{text}: {counted(one["n_labels"], "label")}' if len(every) > 1 else text
+
+
 def _print(content: dict[str, Any]) -> None:
     card = content['card']
     splits = content.get('splits') or card.get('splits') or {}
@@ -177,12 +221,16 @@ def _print(content: dict[str, Any]) -> None:
         [
             ('name', content['name']),
             ('title', card.get('title')),
-            ('stored', f'{content["nodes"]:,} nodes, group {content["pk"]}' if content['stored'] else 'no'),
+            ('stored', f'{counted(content["nodes"], "node")}, group {content["pk"]}' if content['stored'] else 'no'),
             ('entries', f'{entries:,}' if entries else None),
             ('splits', ', '.join(f'{one} {number:,}' for one, number in splits.items() if number is not None) or None),
             ('granularity', content.get('granularity')),
             ('an entry is', card.get('entry')),
-            ('level of theory', card.get('level_of_theory') or unknown),
+            *(
+                (('level of theory', level_text(one, content['levels'])) for one in content['levels'])
+                if content.get('levels')
+                else [('level of theory', card.get('level_of_theory') or unknown)]
+            ),
             ('licence', card.get('licence') or unknown),
             ('citation', card.get('citation') or unknown),
             ('doi', card.get('doi')),
@@ -193,6 +241,11 @@ def _print(content: dict[str, Any]) -> None:
             *(('remark', remark) for remark in content.get('remarks', ())),
         ]
     )
+    if len(content.get('levels', ())) > 1:
+        text = 'Warning: the levels are mixed: energies of two of them cannot be compared, nor trained on together'
+        click.echo(click.style(text, fg='yellow'), err=True)
+    for warning in content.get('warnings', ()):
+        click.echo(click.style(f'Warning: {warning}', fg='yellow'), err=True)
     if card.get('properties'):
         rows = [(key, one.get('unit'), one['meaning']) for key, one in card['properties'].items()]
         print_table('Properties', ('name', 'unit', 'meaning'), rows)

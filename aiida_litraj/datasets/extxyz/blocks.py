@@ -124,7 +124,8 @@ def _ends(lines: Lines, line: int, following: int) -> bool:
 def _what(text: bytes, n_atoms: int | None, n_lines: int) -> str:
     if n_atoms is None:
         return f'expected a number of atoms, found "{text[:SHOWN].decode(errors="replace")}"'
-    return f'announces {n_atoms} atoms, but {max(n_lines, 0)} lines follow'
+    follow = '1 line follows' if n_lines == 1 else f'{max(n_lines, 0)} lines follow'
+    return f'announces {n_atoms} {"atom" if n_atoms == 1 else "atoms"}, but {follow}'
 
 
 def stretches(stream: BinaryIO, size: int, offset: int = 0, line: int = 1) -> Iterator[Stretch]:

@@ -13,6 +13,8 @@ from ...groups.dataset import DatasetGroup
 from ..entry import Problem
 from .names import printable
 
+NO_CARD = '00000000-0000-0000-0000-000000000000'
+"""Uuid that no node has, where a set was not imported: a database server takes nothing else for one."""
 PROCESS_LABEL = import_entries.__name__
 PROCESS_MODULE = import_entries.__module__
 
@@ -32,7 +34,7 @@ def imports_of(group: DatasetGroup, project: Sequence[str], part: str | None = N
         made = QueryBuilder().append(DatasetGroup, filters={'id': whole.pk}, tag='split')
         made.append(Data, with_group='split', tag='entry').append(CalcFunctionNode, with_outgoing='entry', project='id')
         conditions['id'] = {'in': made.distinct().all(flat=True) or [0]}
-    query = QueryBuilder().append(Dict, filters={'uuid': whole.facts.get('card') or ''}, tag='card')
+    query = QueryBuilder().append(Dict, filters={'uuid': whole.facts.get('card') or NO_CARD}, tag='card')
     return query.append(CalcFunctionNode, with_incoming='card', tag='import', filters=conditions, project=list(project))
 
 

@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...contract.arrays import Array
+from ...contract.units import BOHR_ANG, HARTREE_EV
 from .periodic import lattice_vectors
 
-_BOHR = 0.529177210903
-_HARTREE = 27.211386245988
 # R. Lindh et al., Chem. Phys. Lett. 241, 423 (1995), table 1: stretches k = 0.45 exp(alpha (r_ref^2 - r^2)) in
 # atomic units, alpha and r_ref by the rows of the two elements; elements beyond argon count as the third row.
 _STRETCH = 0.45
@@ -54,10 +53,10 @@ def model_hessian(system: System, positions: Array) -> Array:
         vectors = positions[:, None, :] + shifts[None, :, :] - positions[a]
         squared = (vectors**2).sum(axis=-1)
         b, s = np.nonzero((squared < _CUTOFF**2) & (squared > 1e-6))
-        near, distance2 = vectors[b, s], squared[b, s] / _BOHR**2
+        near, distance2 = vectors[b, s], squared[b, s] / BOHR_ANG**2
         exponent = _ALPHA[rows[a], rows[b]] * (_REFERENCE[rows[a], rows[b]] ** 2 - distance2)
         # atoms pushed into one another by an interpolation would ask for an absurd stiffness: at most four bonds'
-        stiffness = _STRETCH * np.exp(np.minimum(exponent, np.log(4.0))) * _HARTREE / _BOHR**2
+        stiffness = _STRETCH * np.exp(np.minimum(exponent, np.log(4.0))) * HARTREE_EV / BOHR_ANG**2
         pair = (stiffness / squared[b, s])[:, None, None] * near[:, :, None] * near[:, None, :]
         np.add.at(blocks[a], b, -pair)
         blocks[a, a] += pair.sum(axis=0)

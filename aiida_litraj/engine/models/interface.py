@@ -90,6 +90,8 @@ class Family:
     ``names``: the packaged potentials that load without a download.
     ``devices``: kinds of device it can evaluate on; ``auto`` never chooses another.
     ``light``: an evaluation costs less than a message to another process, so none are started unless asked for.
+    ``cores``: how many cores one evaluation of a potential keeps busy; as many worker processes less are started.
+    ``ranked``: its option ``ranks`` says how many MPI ranks share an evaluation, and is set by the run.
     """
 
     name: str
@@ -98,3 +100,5 @@ class Family:
     names: Callable[[], list[str]]
     devices: tuple[str, ...] = ('cpu', 'cuda')
     light: bool = False
+    cores: Callable[[PotentialSpec], int] = lambda _: 1
+    ranked: bool = False

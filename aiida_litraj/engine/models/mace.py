@@ -33,7 +33,7 @@ def _cache() -> Path:
     return Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')) / 'mace'
 
 
-def _local_file(name: str) -> Path | None:
+def local_file(name: str) -> Path | None:
     """Return where mace has put the foundation model ``name`` on this node, ``None`` if it has not."""
     from mace.calculators import foundations_models
 
@@ -54,7 +54,7 @@ def names() -> list[str]:
         return []
     from mace.calculators.foundations_models import mace_mp_urls
 
-    return [name for name in mace_mp_urls if _local_file(name) is not None]
+    return [name for name in mace_mp_urls if local_file(name) is not None]
 
 
 def _file_of(request: LoadRequest) -> Path:

@@ -22,7 +22,9 @@ ENTRY_POINTS = 'litraj.potential_families'
 _BUILTIN = {
     'sevennet': 'sevennet',
     'mace': 'mace',
+    'graph_pes': 'graph_pes',
     'chgnet': 'chgnet',
+    'gpaw': 'gpaw',
     'ase': 'ase_calculator',
     'toy': 'toy',
 }

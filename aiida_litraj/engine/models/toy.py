@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +16,7 @@ from ...contract.cells import heights
 from ...contract.errors import LitrajError
 from ...contract.potential import PotentialReport
 from .interface import Configuration, Evaluation, Family, LoadRequest
-from .refusal import resolve_dtype, resolve_kernels
+from .refusal import resolve_dtype, resolve_kernels, sha256_of
 
 _MUELLER_BROWN = np.array(
     # A, a, b, c, x0, y0: K. Mueller and L. D. Brown, Theor. Chim. Acta 53, 75 (1979)
@@ -153,19 +156,39 @@ class ToyEvaluator:
     device = 'cpu'
     dtype = 'float64'
 
-    def __init__(self, name: str, options: dict[str, float]) -> None:
+    def __init__(self, name: str, options: dict[str, float], report: PotentialReport | None = None) -> None:
         self._function = _FUNCTIONS[name]
         self._options = options
         digest = hashlib.sha256(repr((name, sorted(options.items()))).encode()).hexdigest()
-        self.report = PotentialReport(family='toy', name=name, sha256=digest, elements=None, dtypes=['float64'])
+        plain = PotentialReport(family='toy', name=name, sha256=digest, elements=None, dtypes=['float64'])
+        self.report = report or plain
 
     def evaluate(self, configurations: Sequence[Configuration]) -> list[Evaluation]:
         """Return an evaluation for each configuration."""
         return [self._function(configuration, **self._options) for configuration in configurations]
 
 
+def write_file(path: Path, name: str, options: dict[str, float], elements: Sequence[str]) -> None:
+    """Write an analytic potential with its parameters to a file that the family loads, made for ``elements``."""
+    path.write_text(json.dumps({'name': name, 'options': options, 'elements': list(elements)}, indent=1) + '\n')
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Return ``name``, ``options`` and ``elements`` of a potential in a file.
+
+    :raises ValueError: if it is none.
+    """
+    found = json.loads(path.read_text())
+    if not isinstance(found, dict) or set(found) != {'name', 'options', 'elements'}:
+        raise ValueError('the file is no analytic potential: it has not just name, options and elements')
+    return found
+
+
 def _load(request: LoadRequest) -> ToyEvaluator:
-    name = request.spec.name
+    name, asked, elements = request.spec.name, dict(request.spec.options), None
+    if request.path is not None:
+        found = read_file(request.path)
+        name, asked, elements = found['name'], found['options'] | asked, found['elements']
     if name not in _FUNCTIONS:
         raise LitrajError(
             'ERROR_POTENTIAL_NOT_LOADED',
@@ -174,8 +197,18 @@ def _load(request: LoadRequest) -> ToyEvaluator:
         )
     resolve_dtype(request, ('float64',))
     resolve_kernels(request, ('plain',))
-    options = {key: float(value) for key, value in request.spec.options.items()}
-    evaluator = ToyEvaluator(name, options)
+    options = {key: float(value) for key, value in asked.items()}
+    report = None
+    if request.path is not None:
+        report = PotentialReport(
+            family='toy',
+            file=request.spec.file,
+            sha256=sha256_of(request.path),
+            elements=elements,
+            cutoff_ang=options.get('cutoff'),
+            dtypes=['float64'],
+        )
+    evaluator = ToyEvaluator(name, options, report)
     try:  # unknown options show here and not in the middle of a run
         evaluator.evaluate([Configuration(np.array([3]), np.zeros((1, 3)), np.eye(3), np.zeros(3, dtype=bool))])
     except TypeError as error:

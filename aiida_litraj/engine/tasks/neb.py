@@ -9,41 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ...contract.arrays import AnyArray, Array
 from ...contract.errors import BY_LABEL
-from ...contract.neb import NebItem, NebItemResult, NebJob, NebParameters, NebResult, RelaxParameters, check_frozen
+from ...contract.neb import NebItem, NebItemResult, NebJob, NebParameters, NebResult, RelaxParameters
 from ..core.band import tangent
-from ..core.interpolation import idpp, linear, shift
 from ..core.saddle import Modes, lowest_modes
-from ..core.stages import Band, Demand, Evaluated, Relaxed, StageFailed, optimise_band, path_residuals, relax
-from ..ends import End, Ends, Frame, Use, fingerprint
+from ..core.stages import Band, Demand, Evaluated, Relaxed, optimise_band, path_residuals, relax
+from ..ends import End, Ends, Use, fingerprint
 from ..failure import Failure
-from ..models.elements import SYMBOLS
-from ..scheduler import Task
+from ..record import Record
+from ..scheduler import Listener, Task
 from ..stage_run import StageRun
-from .reading import ItemArrays
-
-_ENDS = {'source': 0, 'target': -1}
-"""The ends and their images."""
-
-
-@dataclass(frozen=True)
-class PathInput(Frame):
-    """One path as it came: arrays as in ``contract.neb``."""
-
-    item: NebItem
-    positions: Array
-    cell: Array
-    pbc: npt.NDArray[np.bool_]
-    numbers: npt.NDArray[np.int64]
-    fixed: npt.NDArray[np.bool_]
-
-    def end(self, which: str) -> End:
-        """Return the source or the target as it came."""
-        positions = self.positions[_ENDS[which]]
-        return End('', self.item.id, which, self.numbers, positions, self.cell, self.pbc, self.fixed)
+from .neb_path import ENDS, PathInput, check_hop, check_sites, check_way, initial, read_path
 
 
 @dataclass(frozen=True)
@@ -54,36 +32,6 @@ class Outcome:
     target: Relaxed
     band: Band
     modes: Modes | None
-
-
-def read_path(item: NebItem, arrays: Mapping[str, AnyArray], elements: list[str] | None) -> PathInput:
-    """Return the path of an item.
-
-    :raises StageFailed: naming what is wrong with it: a missing array, shapes that do not match, fewer than three
-        images, numbers that are not finite, a frozen atom that moves, a mobile ion that is not there, an element the
-        potential lacks.
-    """
-    given = ItemArrays(item.id, arrays)
-    positions = given.read('positions', np.float64)
-    if positions.ndim != 3 or positions.shape[2] != 3 or positions.shape[0] < 3 or not positions.shape[1]:
-        raise given.invalid(f'positions of shape {positions.shape}, not (at least 3 images, atoms, 3)')
-    n_atoms = positions.shape[1]
-    path = PathInput(
-        item,
-        positions,
-        given.read('cell', np.float64, (3, 3)),
-        given.read('pbc', np.bool_, (3,)),
-        given.read('numbers', np.int64, (n_atoms,)),
-        given.read('fixed', np.bool_, (n_atoms,)),
-    )
-    given.check(positions, path.cell, path.pbc, path.numbers, elements)
-    try:
-        check_frozen(path.positions, path.fixed)
-    except ValueError as error:
-        raise given.invalid(str(error)) from error
-    if item.mobile is not None and item.mobile >= n_atoms:
-        raise given.invalid(f'mobile ion {item.mobile} of {n_atoms} atoms')
-    return path
 
 
 class NebRun(StageRun[NebJob, NebItemResult]):
@@ -101,7 +49,9 @@ class NebRun(StageRun[NebJob, NebItemResult]):
 
     def stage_tasks(self) -> NebTasks:
         """Return the stages of the job's paths."""
-        return NebTasks(self._job, self._salt, self._folder.checkpoint)
+        tasks = NebTasks(self._job, self._salt, self._folder.checkpoint)
+        self.listener = tasks.listener()
+        return tasks
 
 
 class NebTasks:
@@ -112,6 +62,7 @@ class NebTasks:
 
     def __init__(self, job: NebJob, salt: str, folder: Path) -> None:
         self._parameters: NebParameters = job.parameters
+        self._record = Record() if job.keep_configurations else None
         self._salt = fingerprint(salt, job.parameters.model_dump_json())
         self._ends = Ends(folder, self._salt)
         self.uses: dict[str, dict[str, Use]] = {}
@@ -128,7 +79,7 @@ class NebTasks:
         name = item.id
         self.paths[name], self.uses[name], self.titles[name] = path, {}, name
         made = []
-        for which in _ENDS:
+        for which in ENDS:
             settings: RelaxParameters = getattr(self._parameters, which)
             use, first = self._ends.use(path.end(which), settings.model_dump_json())
             self.uses[name][which] = use
@@ -141,12 +92,16 @@ class NebTasks:
                 numbers=path.numbers,
                 cell=path.cell,
                 pbc=path.pbc,
-                fingerprint=self.fingerprint(name),
+                fingerprint=self._question(name),
                 start=lambda outcomes: self._stage(path, outcomes),
                 needs=self.needs(name),
             )
         )
         return made
+
+    def listener(self) -> Listener | None:
+        """Return who keeps the configurations."""
+        return None if self._record is None else self._record.note
 
     def owns(self, name: str) -> bool:
         """Return whether a task is that of a path, and not of an end."""
@@ -158,15 +113,29 @@ class NebTasks:
         """Return the entry of a path in the result, and its arrays."""
         uses = self.uses.get(name, {})
         if isinstance(outcome, Failure):
-            return failed(name, outcome, uses, spent), {}
-        return summarise(self.paths[name], outcome, uses, self._parameters)
+            return failed(name, outcome, uses, spent), self._recorded(name)
+        result, arrays = summarise(self.paths[name], outcome, uses, self._parameters)
+        return result, arrays | self._recorded(name)
+
+    def _recorded(self, name: str) -> dict[str, AnyArray]:
+        """Return what was evaluated for a path and the ends that it has had relaxed, if that is to be kept."""
+        if self._record is None or name not in self.paths:
+            return {}
+        shared = _shared(name, self.uses[name])
+        own = [use.end.task for which, use in self.uses[name].items() if which not in shared]
+        return self._record.arrays([*own, name], len(self.paths[name].positions))
 
     def needs(self, name: str) -> tuple[str, ...]:
         """Return the tasks of a path's ends, one if they are the same configuration."""
         return tuple(dict.fromkeys(use.end.task for use in self.uses[name].values()))
 
     def fingerprint(self, name: str) -> str:
-        """Return what the result of a path depends on, as a hash."""
+        """Return what the result of a path depends on, as a hash; with all its configurations it is another one."""
+        question = self._question(name)
+        return question if self._record is None else fingerprint(question, 'with all configurations')
+
+    def _question(self, name: str) -> str:
+        """Return what the answers to a path's questions depend on, as a hash."""
         path = self.paths[name]
         return fingerprint(self._salt, path.positions, path.cell, path.pbc, path.numbers, path.fixed, path.item.mobile)
 
@@ -184,7 +153,7 @@ class NebTasks:
         source, target = (use.own(outcomes[use.end.task]) for use in self.uses[path.item.id].values())
         check_hop(path, source.positions, target.positions, parameters.hop_tolerance_ang)
         check_sites(path, source.positions, target.positions, parameters.end_tolerance_ang)
-        start = _initial(path, source.positions, target.positions, parameters.initial_path)
+        start = initial(path, source.positions, target.positions, parameters.initial_path)
         limit = parameters.max_force_ev_per_ang
         band = yield from optimise_band(start, source, target, parameters.band, path.system, free, limit)
         check_way(path, band.positions)
@@ -204,99 +173,6 @@ class NebTasks:
                 path.system,
             )
         return Outcome(source, target, band, modes)
-
-
-def _initial(path: PathInput, source: Array, target: Array, kind: str) -> Array:
-    n_images = len(path.positions)
-    if kind == 'linear':
-        return linear(source, target, n_images)
-    if kind == 'idpp':
-        return idpp(source, target, n_images, path.cell, path.pbc, path.free)
-    if kind == 'shift':
-        return shift(path.positions, source, target)
-    return path.positions
-
-
-def check_hop(path: PathInput, source: Array, target: Array, tolerance: float | None) -> None:
-    """Assert that the mobile ion still makes the hop that was asked for.
-
-    Its displacement between the ends is compared, as a vector, with that of the path as it came.
-
-    :raises StageFailed: if they differ by a lattice vector, or by more than ``tolerance`` in Ang.
-    """
-    mobile = path.item.mobile
-    if mobile is None:
-        return
-    asked = path.positions[-1, mobile] - path.positions[0, mobile]
-    change = (target[mobile] - source[mobile]) - asked
-    if path.pbc.any():
-        turns = np.rint(np.linalg.solve(path.cell.T, change)) * path.pbc
-        if turns.any():
-            raise StageFailed(
-                'ERROR_ENDPOINT_MOVED',
-                reason=f'they differ by the lattice vector {turns.astype(int)}: the ion left an end for a copy of its '
-                'site; relax the crystal with this potential first, or choose another hop',
-            )
-    distance = float(np.linalg.norm(change))
-    if tolerance is not None and distance > tolerance:
-        raise StageFailed(
-            'ERROR_ENDPOINT_MOVED',
-            reason=f'the hop changed by {distance:.2f} Ang (at most {tolerance:g} allowed): '
-            f'{_farther(path, source, target)}; relax the crystal with this potential first, choose another hop, or '
-            'raise hop_tolerance_ang',
-        )
-
-
-def _farther(path: PathInput, source: Array, target: Array) -> str:
-    """Return which end the mobile ion left while it relaxed, how far and where to, as a person reads it."""
-    ways = {which: relaxed - path.positions[_ENDS[which]] for which, relaxed in zip(_ENDS, (source, target))}
-    mobile = path.item.mobile
-    which = max(ways, key=lambda end: float(np.linalg.norm(ways[end][mobile])))
-    place = (source if which == 'source' else target)[mobile]
-    where = np.array2string(place, precision=2, separator=', ', floatmode='fixed')
-    return f'at the {which} the ion moved by {np.linalg.norm(ways[which][mobile]):.2f} Ang to {where} Ang'
-
-
-def check_sites(path: PathInput, source: Array, target: Array, tolerance: float | None) -> None:
-    """Assert that all atoms of the ends are still at the sites that they came at.
-
-    The mobile ion may well have made its hop while a neighbour has fallen into the vacancy: a barrier between two
-    other configurations.
-
-    :raises StageFailed: naming end, atom and way, if an atom has moved by more than ``tolerance`` in Ang.
-    """
-    for which, relaxed in zip(_ENDS, (source, target)):
-        moved = np.linalg.norm(relaxed - path.positions[_ENDS[which]], axis=1)
-        atom = int(moved.argmax())
-        if tolerance is not None and moved[atom] > tolerance:
-            others = int((moved > tolerance).sum()) - 1
-            raise StageFailed(
-                'ERROR_ENDPOINT_MOVED',
-                reason=f'while the {which} relaxed, atom {atom} ({SYMBOLS[path.numbers[atom]]}) moved by '
-                f'{moved[atom]:.2f} Ang{f" and {others} more so" if others else ""} (at most {tolerance:g} allowed): '
-                'relax the crystal with this potential first, choose another hop, or raise end_tolerance_ang',
-            )
-
-
-def check_way(path: PathInput, positions: Array) -> None:
-    """Assert that the mobile ion went the way between the ends that it was asked to go.
-
-    From image to image its steps in ``positions`` (n_images, n_atoms, 3) are compared with those of the path as it
-    came: none may have become that to another periodic image, which a band that is torn apart could bring about.
-
-    :raises StageFailed: naming the images.
-    """
-    mobile = path.item.mobile
-    if mobile is None or not path.pbc.any():
-        return
-    change = np.diff(positions[:, mobile], axis=0) - np.diff(path.positions[:, mobile], axis=0)
-    turns = np.rint(np.linalg.solve(path.cell.T, change.T).T) * path.pbc
-    for i in np.flatnonzero(turns.any(axis=1)):
-        raise StageFailed(
-            'ERROR_ENDPOINT_MOVED',
-            reason=f'between images {i} and {i + 1} the ion went round by the lattice vector {turns[i].astype(int)}; '
-            'use more images, or a larger supercell',
-        )
 
 
 def summarise(
@@ -338,7 +214,7 @@ def summarise(
         fmax_ev_per_ang=norm,
         fmax_component_ev_per_ang=component,
         band_calls=band.calls,
-        endpoint_calls=sum(own[which].calls for which in _ENDS if which not in shared),
+        endpoint_calls=sum(own[which].calls for which in ENDS if which not in shared),
         saddle_calls=0 if modes is None else modes.calls,
         climbing_image=band.climbing,
         hop_displacement_ang=None if hop is None else (float(hop[0]), float(hop[1]), float(hop[2])),
@@ -353,7 +229,7 @@ def summarise(
 def _why(path: PathInput, outcome: Outcome, parameters: NebParameters, worst: float) -> tuple[str, str]:
     """Return label and reason of a path that did not converge: an end is to blame before the band is."""
     acceptance = parameters.acceptance
-    for which, end in zip(_ENDS, (outcome.source, outcome.target)):
+    for which, end in zip(ENDS, (outcome.source, outcome.target)):
         forces = end.forces * path.free
         left = np.abs(forces).max() if acceptance.criterion == 'component' else np.linalg.norm(forces, axis=1).max()
         if left >= acceptance.fmax_ev_per_ang:

@@ -7,7 +7,13 @@ from typing import Any
 
 from ..batch import BatchRun
 
-TASKS = {'neb': ('neb', 'NebRun'), 'relax': ('relax', 'RelaxRun'), 'md': ('md', 'MdRun')}
+TASKS = {
+    'neb': ('neb', 'NebRun'),
+    'relax': ('relax', 'RelaxRun'),
+    'md': ('md', 'MdRun'),
+    'evaluate': ('evaluate', 'EvaluateRun'),
+    'train': ('train', 'TrainRun'),
+}
 """Name of a task -> module in this folder and class in it."""
 
 

@@ -148,7 +148,7 @@ def test_obelix(tmp_path: Path) -> None:
 
 def test_crystals_are_those_of_the_examples() -> None:
     shared = [path for path in (ROOT / 'examples' / 'structures').glob('*.cif') if (FOLDER / path.name).exists()]
-    assert len(shared) == 6
+    assert len(shared) == 8
     assert all(path.read_bytes() == (FOLDER / path.name).read_bytes() for path in shared)
 
 

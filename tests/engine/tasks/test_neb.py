@@ -15,7 +15,7 @@ from scipy.optimize import minimize_scalar
 from aiida_litraj.contract import NebItem
 from aiida_litraj.contract.arrays import Array
 from aiida_litraj.engine.core.stages import StageFailed
-from aiida_litraj.engine.tasks.neb import PathInput, check_hop, check_way
+from aiida_litraj.engine.tasks.neb_path import PathInput, check_hop, check_way
 
 PARITY = 1e-9
 """eV: the same steps in another order of summation."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aiida_litraj.contract import PotentialReport
-from aiida_litraj.engine import run as run_module
+from aiida_litraj.engine import batch as batch_module
 from aiida_litraj.engine.evaluation import Pool
 from aiida_litraj.engine.models import Configuration, Evaluation
 from aiida_litraj.engine.models.toy import morse
@@ -50,7 +50,7 @@ class StopAfter(Troubled):
     def __init__(self, calls: int, monkeypatch: pytest.MonkeyPatch, trouble: Any = None) -> None:
         super().__init__(trouble or {})
         self.left = calls
-        monkeypatch.setattr(run_module, 'Pool', lambda *_: Pool.of(self))
+        monkeypatch.setattr(batch_module, 'Pool', lambda *_: Pool.of(self))
         monkeypatch.setattr('aiida_litraj.engine.folder.Stop.keep_running', lambda _: self.left > 0)
 
     def evaluate(self, configurations: Sequence[Configuration]) -> list[Evaluation]:

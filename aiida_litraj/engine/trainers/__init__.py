@@ -1,0 +1,1 @@
+"""The official trainers of potential families behind one interface: each runs as a program of its own."""

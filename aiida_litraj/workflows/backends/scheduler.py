@@ -1,0 +1,40 @@
+"""What the scheduler says of a job whose parser has said something less exact."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiida.common.exceptions import AiidaException
+from aiida.engine import CalcJob
+
+from .base import Outcome
+
+if TYPE_CHECKING:
+    from aiida.orm import ProcessNode
+
+OF_ALL_JOBS = {code.status: label for label, code in CalcJob.exit_codes.items() if 100 <= code.status < 200}
+"""Exit codes that aiida-core itself gives a job, and their labels."""
+AGAIN = ('ERROR_SCHEDULER_NODE_FAILURE',)
+"""No fault of the job."""
+
+
+def scheduler_verdict(node: ProcessNode) -> Outcome | None:
+    """Return how a job ended if that was the scheduler's doing, asked once more where a parser has overruled it."""
+    label = OF_ALL_JOBS.get(node.exit_status or 0)
+    message = node.exit_message
+    if label is None:
+        code = _asked_again(node)
+        if code is None:
+            return None
+        label, message = OF_ALL_JOBS.get(code.status), code.message
+    return None if label is None else Outcome(label, f'{message} ({label})', retry=label in AGAIN)
+
+
+def _asked_again(node: ProcessNode):  # type: ignore[no-untyped-def]
+    """Return the exit code that the scheduler's plugin makes of what it wrote, as aiida-core does; None if none."""
+    try:
+        scheduler = node.computer.get_scheduler()
+        said = (node.get_detailed_job_info(), node.get_scheduler_stdout() or '', node.get_scheduler_stderr() or '')
+        return None if said[0] is None else scheduler.parse_output(*said)
+    except (AiidaException, AttributeError, NotImplementedError, TypeError, ValueError):
+        return None

@@ -1,0 +1,179 @@
+"""``mace_run_train`` as a trainer: it learns, leaves what it says, and a broken run ends as an unbroken one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aiida_litraj.contract import PotentialSpec, files
+from aiida_litraj.contract.frames import Frames
+from aiida_litraj.engine.folder import Stop
+from aiida_litraj.engine.models import Evaluator, load
+from tests.engine.tasks.trainings import Trained, assert_same_training, write_job
+
+from .salts import CUTOFF, GPA, errors, labelled, lips
+
+pytestmark = pytest.mark.mace
+
+SAME = 1e-6
+"""Relative: both are double precision."""
+EPOCHS = 8
+SETTINGS: dict[str, Any] = {
+    'trainer': 'mace',
+    'architecture': {'model': None, 'cutoff_ang': CUTOFF, 'channels': 8, 'lmax': 0, 'layers': 2},
+    'epochs': EPOCHS,
+    'learning_rate': 0.03,
+    'ema_decay': 0.9,
+    'schedule': {'kind': 'plateau', 'factor': 0.5, 'patience_epochs': 0},
+    'loss': {'force_weight': 10.0, 'stress_weight': 100.0},
+    'native': {'max_ell': 1, 'correlation': 2, 'num_radial_basis': 6, 'radial_MLP': [16], 'MLP_irreps': '4x0e'},
+}
+
+
+def best_of(trained: Trained) -> Evaluator:
+    spec = PotentialSpec(family='mace', file='a.best', sha256=trained['a'].best_sha256)
+    return load(spec, trained.folder / files.ITEMS, 'cpu')
+
+
+@pytest.fixture(scope='module')
+def sets() -> dict[str, Frames]:
+    return {'train.a': labelled(12, 0), 'valid.a': labelled(5, 1)}
+
+
+@pytest.fixture(scope='module')
+def unbroken(sets: Any, rerun: Any, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = write_job(tmp_path_factory.mktemp('job'), sets, None, SETTINGS)
+    rerun.engine(folder)
+    return Trained.read(folder)
+
+
+def test_learns_and_leaves_what_it_says(sets: Any, unbroken: Trained) -> None:
+    """Half of the mean-force baseline; energies, forces and stresses in the units and signs of the contract."""
+    entry = unbroken['a']
+    assert (unbroken.result.exit.status, entry.converged, entry.n_epochs) == (0, True, EPOCHS), entry.reason
+    assert (entry.elements, entry.cutoff_ang) == (['Li', 'P', 'S'], CUTOFF)
+    baseline = 1e3 * float(np.sqrt(np.mean(sets['valid.a'].forces ** 2)))
+    assert entry.valid_force_mev_per_ang < 0.5 * baseline
+    assert entry.checked_force_mev_per_ang == pytest.approx(entry.valid_force_mev_per_ang, rel=SAME)
+    found = errors(best_of(unbroken), sets['valid.a'])
+    row = entry.best_epoch - 1
+    for kind, column in (('energy', 'energy_mev_per_atom'), ('force', 'force_mev_per_ang'), ('stress', 'stress_gpa')):
+        said = unbroken.column('a', f'valid_{column}')[row]
+        assert found[kind] == pytest.approx(said, rel=SAME), kind
+    pull = GPA * float(np.sqrt(np.mean(sets['valid.a'].stresses[:, :3] ** 2)))
+    assert found['stress'] < 0.5 * pull  # of the other sign it would be above
+
+
+def test_learns_real_labels(rerun: Any, tmp_path: Path) -> None:
+    """28 configurations of five crystals from scratch: on others of them half of the mean-force baseline, and less."""
+    sets = lips()
+    settings = {
+        **SETTINGS,
+        'architecture': {**SETTINGS['architecture'], 'channels': 16},
+        'epochs': 5,
+        'learning_rate': 0.05,
+        'ema_decay': None,
+        'schedule': {'kind': 'exponential', 'factor': 0.85},
+        'loss': {'force_weight': 100.0},
+        'native': {**SETTINGS['native'], 'max_ell': 2},
+    }
+    folder = write_job(tmp_path / 'job', sets, None, settings)
+    rerun.engine(folder)
+    entry = Trained.read(folder)['a']
+    assert entry.converged, entry.reason
+    forces = sets['valid.a'].forces
+    baseline = 1e3 * float(np.sqrt(np.mean((forces - forces.mean(axis=0)) ** 2)))
+    assert entry.valid_force_mev_per_ang < 0.5 * baseline
+
+
+def test_the_loss_is_that_of_the_weights(sets: Any, unbroken: Trained) -> None:
+    """1 (eV/atom)^2, 10 (eV/Ang)^2, 100 (eV/Ang^3)^2; the batches of two, two and one frames count alike in mace."""
+    found = best_of(unbroken)
+    frames = list(sets['valid.a'])
+    losses = []
+    for batch in (frames[:2], frames[2:4], frames[4:]):
+        wrong = errors(found, Frames.stack(batch))
+        energy, force, stress = 1e-3 * wrong['energy'], 1e-3 * wrong['force'], wrong['stress'] / GPA
+        losses.append(energy**2 + 10.0 * force**2 + 100.0 * stress**2)
+    said = unbroken.column('a', 'valid_loss')[unbroken['a'].best_epoch - 1]
+    assert said == pytest.approx(np.mean(losses), rel=SAME)
+
+
+def test_killed_and_resumed(
+    sets: Any, unbroken: Trained, rerun: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """mace killed in the middle of an epoch: the same curve, the same bytes, with a moving average and a schedule."""
+    folder = write_job(tmp_path / 'job', sets, None, SETTINGS)
+
+    def keep_running(stop: Stop) -> bool:
+        if list((folder / files.CHECKPOINT).glob('a.training/5.epoch')):
+            stop.reason = 'SIGTERM'
+        return stop.reason is None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stop, 'keep_running', keep_running)
+        rerun.engine(folder)
+    assert 5 <= Trained.read(folder)['a'].n_epochs < EPOCHS
+    rerun.engine(folder)
+    assert_same_training(Trained.read(folder), unbroken)
+
+
+def test_the_schedule_follows_the_loss_of_each_epoch(unbroken: Trained) -> None:
+    """By a half after an epoch that is no better than the best."""
+    rate, best = 0.03, np.inf
+    for loss, said in zip(unbroken.column('a', 'valid_loss'), unbroken.column('a', 'learning_rate'), strict=True):
+        assert said == pytest.approx(rate, rel=1e-12)
+        rate = rate if loss < best else 0.5 * rate
+        best = min(best, loss)
+    assert unbroken.column('a', 'learning_rate')[-1] < 0.03  # there was such an epoch
+
+
+def test_fine_tunes(unbroken: Trained, rerun: Any, tmp_path: Path) -> None:
+    """Labels of bonds a quarter stronger, of other energies of the elements, without stresses."""
+    shifted = labelled(8, 2, depth=0.375)
+    shifted.energies[:] += 4 * 7.0
+    parent = tmp_path / 'job' / 'parent.model'
+    parent.parent.mkdir()
+    parent.write_bytes(unbroken.potential('a').read_bytes())
+    spec = PotentialSpec(family='mace', file=parent.name, sha256=unbroken['a'].best_sha256)
+    settings: dict[str, Any] = SETTINGS | {
+        'architecture': None,
+        'epochs': 2,
+        'learning_rate': 0.005,
+        'native': {},
+        'ema_decay': None,
+    }
+    settings['loss'] = {'kind': 'huber', 'huber_delta': 0.1, 'force_weight': 10.0}
+    bare = replace(shifted, stresses=None)
+    folder = write_job(tmp_path / 'job', {'train.a': bare, 'valid.a': bare}, None, settings, spec)
+    rerun.engine(folder)
+    found = Trained.read(folder)
+    assert found.result.exit.status == 0, found['a'].reason
+    before, after = errors(best_of(unbroken), shifted), errors(best_of(found), shifted)
+    assert after['force'] < before['force']
+    assert before['energy'] > 6e3
+    assert found.column('a', 'valid_energy_mev_per_atom')[0] < 1e2  # offset before the first epoch
+    assert found['a'].elements == ['Li', 'P', 'S']
+
+
+@pytest.mark.parametrize(
+    ('changes', 'words'),
+    [
+        ({'native': {'bananas': 1}}, 'no native option bananas'),
+        ({'native': {'patience': 5}}, 'is told patience'),
+        ({'native': {'swa': True}}, 'native option swa'),
+        ({'native': {'max_ell': 'many'}}, 'max_ell'),
+        ({'native': {'model': 'PolarMACE'}}, 'PolarMACE'),
+        ({'architecture': SETTINGS['architecture'] | {'model': 'PaiNN'}}, 'architecture.model PaiNN'),
+    ],
+)
+def test_what_is_not_offered_is_refused(changes: Any, words: str, sets: Any, rerun: Any, tmp_path: Path) -> None:
+    folder = write_job(tmp_path / 'job', sets, None, SETTINGS | changes)
+    rerun.engine(folder)
+    found = Trained.read(folder).result.exit
+    assert found.label == 'ERROR_JOB_INVALID'
+    assert words in found.message

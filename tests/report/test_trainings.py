@@ -1,0 +1,137 @@
+"""Figures of fine-tuning, sweeps and learning curves have what the comparisons have, where they have it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aiida_litraj.analysis.parity import Parity
+from aiida_litraj.report.energy_profile import Caption
+from aiida_litraj.report.finetune import draw_finetune
+from aiida_litraj.report.size_curve import draw_size_curve
+from aiida_litraj.report.sweep import draw_sweep, named
+
+
+def block(rmse: float, slope: float) -> dict[str, Any]:
+    return {
+        'rmse_force_mev_per_ang': rmse, 'rmse_force_mev_per_ang_interval': [0.9 * rmse, 1.2 * rmse],
+        'slope_force': slope, 'slope_force_interval': [slope - 0.03, slope + 0.02],
+        'rmse_energy_mev_per_atom': 0.05 * rmse, 'rmse_energy_mev_per_atom_interval': None,
+    }  # fmt: skip
+
+
+def finetuned(elsewhere: bool = True) -> dict[str, Any]:
+    potentials = {
+        'zero_shot': block(182.0, 0.76), 'seed_0': block(61.0, 0.96), 'seed_1': block(66.0, 0.97),
+        'seed_2': block(63.5, 0.95), 'scratch_seed_0': block(120.0, 0.91), 'scratch_seed_1': block(135.0, 0.9),
+    }  # fmt: skip
+    beside = {'zero_shot': block(57.0, 0.9), 'seed_0': block(75.0, 0.93), 'seed_1': block(71.0, 0.94)}
+    return {'test': {'potentials': potentials}, 'elsewhere': {'potentials': beside} if elsewhere else None}
+
+
+def spread(mean: float, std: float | None) -> dict[str, Any]:
+    return {'mean': mean, 'std': std, 'n': 3}
+
+
+def swept() -> dict[str, Any]:
+    rows = [(8, 120.0, 0.05, 0.004), (16, 90.0, 0.09, 0.007), (32, 95.0, 0.2, 0.006), (64, 60.0, 0.5, 0.05)]
+    points = {
+        f'point_{number}': {
+            'changes': {'architecture.channels': channels}, 'rmse_force_mev_per_ang': spread(error, 4.0),
+            'seconds_per_step': spread(step, 0.1 * step), 'seconds_per_evaluation': spread(use, None),
+        }
+        for number, (channels, error, step, use) in enumerate(rows)
+    }  # fmt: skip
+    fronts = {
+        'seconds_per_step': ['point_0', 'point_1', 'point_3'],
+        'seconds_per_evaluation': ['point_0', 'point_2', 'point_1', 'point_3'],
+    }
+    return {'points': points, 'fronts': fronts}
+
+
+def sized(parent: bool = True) -> dict[str, Any]:
+    rows, rng = [], np.random.default_rng(0)
+    for n in (6, 12, 25, 50, 100):
+        trainings = {
+            f'seed_{k}_n{n}': block(250.0 * n**-0.4 * float(np.exp(rng.normal(scale=0.06))), 1 - n**-0.7)
+            for k in range(3)
+        }
+        means = {}
+        for key in ('rmse_force_mev_per_ang', 'slope_force', 'rmse_energy_mev_per_atom'):
+            values = [one[key] for one in trainings.values()]
+            means[key] = spread(float(np.mean(values)), float(np.std(values, ddof=1)))
+        rows.append({'n_train': n, **means, 'trainings': trainings})
+    law = {'prefactor_mev_per_ang': 250.0, 'exponent': 0.4, 'exponent_error': 0.02}
+    return {'sizes': rows, 'zero_shot': block(182.0, 0.76) if parent else None, 'power_law': law}
+
+
+def markers(axes: Any) -> list[float]:
+    return [
+        float(line.get_ydata()[0]) for line in axes.lines if line.get_marker() == 'o' and len(line.get_xdata()) == 1
+    ]
+
+
+def test_finetune_has_every_potential_before_and_after() -> None:
+    figure = draw_finetune(finetuned(), Caption('Li'))
+    assert len(figure.axes) == 6
+    assert sorted(markers(figure.axes[0])) == [61.0, 63.5, 66.0, 120.0, 135.0, 182.0]
+    assert sorted(markers(figure.axes[4])) == [0.9, 0.93, 0.94]
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ['as it was', 'fine-tuned', 'from scratch']
+    assert len(draw_finetune(finetuned(False), Caption('Li')).axes) == 3
+    with pytest.raises(ValueError, match='nothing to draw'):
+        draw_finetune({'test': None, 'elsewhere': None}, Caption('Li'))
+
+
+def test_predictions_before_and_after_share_their_limits() -> None:
+    labels = np.linspace(-2.0, 2.0, 30)
+    symbols, nothing = np.array(['Li'] * 30), np.zeros((0, 2))
+    before, after = (
+        Parity(np.zeros((0, 2)), False, np.stack([labels, slope * labels], axis=1), symbols, nothing)
+        for slope in (0.76, 0.96)
+    )
+    figure = draw_finetune(finetuned(), Caption('Li'), {'zero_shot': before, 'seed_0': after})
+    first, second, energy, _ = figure.axes[:4]
+    assert first.get_xlim() == second.get_xlim() == second.get_ylim()
+    said = [[text.get_text() for text in axes.texts] for axes in (first, second, energy)]
+    assert 'RMSE 182 meV/Å' in said[0][0] and 'slope 0.76' in said[0][0] and 'slope 0.96' in said[1][0]
+    assert 'no labels' in said[2]
+    assert [axes.get_title(loc='left') for axes in (first, second)] == ['As it was', 'Fine-tuned (seed_0)']
+
+
+def test_barriers_have_the_reference_and_each_potential() -> None:
+    one = {'converged': True, 'barrier_ev': 0.4}
+    lost = {'converged': False, 'barrier_ev': None}
+    hops = {
+        'a': {'reference': {'barrier_ev': 0.5, 'kind': 'path'}, 'potentials': {'zero_shot': one, 'seed_0': lost}},
+        'b': {'reference': None, 'potentials': {'zero_shot': one, 'seed_0': {**one, 'barrier_ev': 0.45}}},
+    }
+    axes = draw_finetune({**finetuned(), 'barriers': {'hops': hops}}, Caption('Li')).axes[-1]
+    assert sorted(value for value in markers(axes) if value) == [0.4, 0.4, 0.45]
+    assert [list(line.get_ydata()) for line in axes.lines if len(line.get_xdata()) == 2] == [[0.5, 0.5]]
+    assert [text.get_text() for text in axes.texts] == ['1 without a path']
+
+
+def test_front_goes_through_its_points() -> None:
+    figure = draw_sweep(swept(), Caption('Li'))
+    for axes, expected in zip(figure.axes, ([120.0, 90.0, 60.0], [120.0, 95.0, 90.0, 60.0]), strict=True):
+        (front,) = [line for line in axes.lines if line.get_label() == 'Pareto front']
+        assert list(front.get_ydata()) == expected
+        assert sorted(markers(axes)) == [60.0, 90.0, 95.0, 120.0] and axes.get_xscale() == 'log'
+    assert named({'architecture.channels': 8, 'epochs': 2}) == 'channels 8, epochs 2'
+    nothing = {'points': {'a': swept()['points']['point_0'] | {'rmse_force_mev_per_ang': None}}, 'fronts': {}}
+    with pytest.raises(ValueError, match='nothing to draw'):
+        draw_sweep(nothing, Caption('Li'))
+
+
+def test_size_curve_has_means_repeats_and_the_parent() -> None:
+    content = sized()
+    figure = draw_size_curve(content, Caption('Li'))
+    axes = figure.axes[0]
+    (line,) = [line for line in axes.lines if line.get_linestyle() == '-' and len(line.get_xdata()) == 5]
+    means = [one['rmse_force_mev_per_ang']['mean'] for one in content['sizes']]
+    assert list(line.get_xdata()) == [6, 12, 25, 50, 100] and list(line.get_ydata()) == means
+    assert 'as it was' in axes.get_legend_handles_labels()[1]
+    assert axes.get_yscale() == 'log' and figure.axes[1].get_yscale() == 'linear'
+    assert 'as it was' not in draw_size_curve(sized(False), Caption('Li')).axes[0].get_legend_handles_labels()[1]

@@ -1,0 +1,129 @@
+"""Learning curves: subsets are nested and their own in each repeat, and an exact power law is found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from aiida.engine import run_get_node
+
+from aiida_litraj.calculations.functions.compare_sizes import describe
+from aiida_litraj.calculations.functions.draw_subsets import subsets_of
+from aiida_litraj.data import FramesData, PotentialData
+from aiida_litraj.workflows.learning_curve import LearningCurveWorkChain, halves
+from tests.fixtures.nodes import potential
+from tests.fixtures.training import labelled
+
+LEARNING = {
+    'epochs': 10, 'learning_rate': 0.05, 'architecture': {'cutoff_ang': 6.0},
+    'loss': {'kind': 'mse', 'huber_delta': None, 'energy_weight': 1.0, 'force_weight': 1.0, 'stress_weight': 0.0},
+}  # fmt: skip
+
+
+@pytest.fixture
+def build(launcher_code: Any, computer: Any) -> Any:
+    def make(code: Any = None, **changes: Any) -> Any:
+        given = {
+            'train': labelled(8), 'valid': labelled(3, seed=1), 'test': labelled(6, seed=2), 'trainer': 'toy',
+            'protocol': 'fast', 'computer': computer, **changes,
+        }  # fmt: skip
+        return LearningCurveWorkChain.get_builder_from_protocol(code or launcher_code, **given)
+
+    return make
+
+
+def test_subsets_are_nested_and_of_each_repeat_its_own() -> None:
+    frames = labelled(12).store()
+    made = subsets_of(frames, [3, 6, 12], {'seed_0': 0, 'seed_1': 1})
+    ids = {name: set(node.entry_ids) for name, node in made.items()}
+    for repeat in ('seed_0', 'seed_1'):
+        small, middle, whole = (ids[f'{repeat}_n{size}'] for size in (3, 6, 12))
+        assert small < middle < whole == set(frames.entry_ids)
+        assert [len(one) for one in (small, middle, whole)] == [3, 6, 12]
+    assert ids['seed_0_n3'] != ids['seed_1_n3']
+    one = made['seed_1_n3']
+    assert {uuid for uuid, _ in one.base.attributes.get('origins')} == {frames.uuid}
+    places = [index for _, index in one.base.attributes.get('origins')]
+    np.testing.assert_array_equal(one.frames.energies, frames.frames.energies[places])
+
+
+def test_builder(build: Any) -> None:
+    builder = build()
+    assert builder.settings.get_dict() == {'sizes': [2, 4, 8]}, 'the whole set and halves of it, no less than a batch'
+    assert 'potential' not in builder and len(builder.trainings) == 1
+    more = build(protocol='balanced', potential=potential(), trainer=None, sizes=[4, 8], seeds=[5, 6])
+    assert (more.parameters.label, more.parameters['trainer'], len(more.trainings)) == ('balanced', 'toy', 2)
+    assert halves(100, 4) == [6, 12, 25, 50, 100] and halves(3, 4) == [3]
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    'too many': ({'sizes': [4, 9]}, r'settings\.sizes: 9, but train has 8 configurations'),
+    'twice': ({'sizes': [4, 4]}, r'settings\.sizes = \[4, 4\]: each size once'),
+    'less than a batch': ({'sizes': [2, 8], 'overrides': {'train': {'batch_size': 4}}}, 'seed_0_n2: .*batch_size = 4'),
+    'one': ({'sizes': [1], 'overrides': {'train': {'batch_size': 1}}}, 'one configuration, from which nothing'),
+    'no start': ({'protocol': 'balanced', 'trainer': None}, 'potential, trainer and protocol: none given'),
+}  # fmt: skip
+
+
+def test_bad_input_is_refused(build: Any, count_processes: Any) -> None:
+    before = count_processes()
+    for changes, words in BAD.values():
+        with pytest.raises(ValueError, match=words):
+            build(**changes)
+    same = labelled(8)
+    with pytest.raises(ValueError, match='test and train share 8 configurations'):
+        build(train=same, test=FramesData.from_frames(same.frames))
+    assert count_processes() == before
+
+
+def test_a_parent_must_not_have_learnt_the_test_set(build: Any, train_inputs: Any, job_node: Any) -> None:
+    """Not this set itself, but configurations that it was chosen from."""
+    from tests.fixtures.nodes import Job
+
+    pool = labelled(4, seed=2).store()
+    made = {'potentials': {'a': PotentialData.packaged('toy', 'morse', options={'depth': 0.31}, label='mine')}}
+    job = job_node(train_inputs(train=pool), Job(0, outputs=made, task='train'))
+    parent = job.outputs.potentials.a
+    with pytest.raises(ValueError, match="test: 4 of 4 configurations were seen when 'mine' was trained"):
+        build(protocol='balanced', potential=parent, trainer=None, test=pool, sizes=[4, 8])
+
+
+def errors(rmse: float) -> dict[str, Any]:
+    return {
+        'rmse_force_mev_per_ang': rmse, 'rmse_force_mev_per_ang_interval': None, 'slope_force': 0.9,
+        'rmse_energy_mev_per_atom': None, 'n_frames': 6, 'unit': 'material',
+    }  # fmt: skip
+
+
+def test_power_law_of_the_sizes() -> None:
+    sizes = [40, 10, 20]
+    found = {f'seed_{k}_n{size}': errors(200.0 * size**-0.5) for size in sizes for k in (0, 1)}
+    del found['seed_1_n10']
+    said = describe([*sizes, 80], found | {'zero_shot': errors(90.0)})
+    assert [one['n_train'] for one in said['sizes']] == [10, 20, 40, 80]
+    assert [None if (one := row['rmse_force_mev_per_ang']) is None else one['n'] for row in said['sizes']] == [
+        1,
+        2,
+        2,
+        None,
+    ]
+    assert (said['power_law']['exponent'], said['power_law']['prefactor_mev_per_ang']) == pytest.approx((0.5, 200.0))
+    assert said['zero_shot']['rmse_force_mev_per_ang'] == 90.0
+    assert said['warnings'] == ['no training on 80 configurations came to its end']
+
+
+@pytest.mark.e2e
+def test_from_configurations_to_a_curve(build: Any, engine_code: Any) -> None:
+    builder = build(engine_code, sizes=[2, 8], overrides={'train': LEARNING}, options={'processes': 1})
+    outputs, node = run_get_node(builder)
+    assert node.is_finished_ok, (node.exit_status, node.exit_message)
+    found = outputs['comparison'].get_dict()
+    assert [one['n_train'] for one in found['sizes']] == [2, 8]
+    assert found['sizes'][1]['rmse_force_mev_per_ang']['mean'] < 0.5 * found['rms_force_mev_per_ang']
+    assert outputs['trained']['seed_0_n2']['items']['seed_0']['n_train'] == 2
+    assert outputs['subsets']['seed_0_n2'].creator.process_label == 'draw_subsets'
+    from aiida_litraj.groups.lineage import lineage
+
+    learnt = lineage(outputs['potentials']['seed_0_n2']).learnt
+    assert {one.entry_id for one in learnt} == set(outputs['subsets']['seed_0_n2'].entry_ids)

@@ -1,0 +1,129 @@
+"""Sweeps: points of a grid, what is refused by its option, and the fronts of known costs and errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiida.engine import run_get_node
+
+from aiida_litraj.calculations.functions.compare_points import describe
+from aiida_litraj.workflows.sweep import SweepWorkChain, choices_of, nested
+from tests.fixtures.nodes import potential
+from tests.fixtures.training import labelled
+
+from .test_learning_curve import LEARNING, errors
+
+
+@pytest.fixture
+def build(launcher_code: Any, computer: Any) -> Any:
+    def make(code: Any = None, **changes: Any) -> Any:
+        given = {
+            'train': labelled(4), 'valid': labelled(3, seed=1), 'test': labelled(6, seed=2), 'trainer': 'toy',
+            'protocol': 'fast', 'computer': computer, **changes,
+        }  # fmt: skip
+        given |= {} if 'points' in given or 'grid' in given else {'grid': {'learning_rate': [0.01, 0.02]}}
+        return SweepWorkChain.get_builder_from_protocol(code or launcher_code, **given)
+
+    return make
+
+
+def test_grid_is_every_combination(build: Any) -> None:
+    builder = build(grid={'architecture.cutoff_ang': [4.0, 6.0], 'batch_size': [1, 2]}, seeds=[1, 2])
+    assert builder.settings['points'] == {
+        'point_0': {'architecture.cutoff_ang': 4.0, 'batch_size': 1},
+        'point_1': {'architecture.cutoff_ang': 4.0, 'batch_size': 2},
+        'point_2': {'architecture.cutoff_ang': 6.0, 'batch_size': 1},
+        'point_3': {'architecture.cutoff_ang': 6.0, 'batch_size': 2},
+    }
+    third = builder.parameters['point_2']
+    assert (third['architecture']['cutoff_ang'], third['batch_size'], third['trainer']) == (6.0, 1, 'toy')
+    assert third['architecture']['channels'] == builder.parameters['point_0']['architecture']['channels']
+    assert set(builder.trainings) == {'seed_1', 'seed_2'}
+
+
+def test_list_of_points(build: Any) -> None:
+    builder = build(protocol='balanced', potential=potential(), trainer=None, points=[{'epochs': 3}, {'batch_size': 2}])
+    assert (builder.parameters['point_0']['epochs'], builder.parameters['point_1']['epochs']) == (3, 100)
+    assert builder.parameters['point_1']['batch_size'] == 2
+
+
+def test_dotted_names() -> None:
+    assert nested({'loss.force_weight': 2.0, 'epochs': 3, 'loss.energy_weight': 1.0}) == {
+        'loss': {'force_weight': 2.0, 'energy_weight': 1.0}, 'epochs': 3,
+    }  # fmt: skip
+    for names in (('loss', 'loss.force_weight'), ('loss.force_weight', 'loss')):
+        with pytest.raises(ValueError, match='is set'):
+            nested(dict.fromkeys(names, 1.0))
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    'neither': ({'grid': None}, 'grid and points: give one of both'),
+    'both': ({'grid': {'epochs': [1]}, 'points': [{'epochs': 1}]}, 'grid and points: give one of both'),
+    'nothing': ({'grid': {}}, 'nothing is varied'),
+    'no values': ({'grid': {'epochs': []}}, r'grid\.epochs = \[\]: give a list'),
+    'option': ({'grid': {'architecture.chanels': [8]}}, r'point_0 \(architecture\.chanels = 8\).*but channels'),
+    'value': ({'grid': {'learning_rate': [0.1, -1]}}, r'point_1 .*learning_rate = -1'),
+    'same': ({'points': [{'epochs': 2}, {'epochs': 2}]}, 'epochs = 2 is given twice'),
+    'batch': ({'grid': {'batch_size': [2, 9]}}, r'point_1_seed_0: .*batch_size = 9, but'),
+}  # fmt: skip
+
+
+def test_bad_input_is_refused(build: Any, count_processes: Any) -> None:
+    before = count_processes()
+    for changes, words in BAD.values():
+        with pytest.raises(ValueError, match=words):
+            build(**changes)
+    same = labelled(4, seed=3)
+    with pytest.raises(ValueError, match='test and valid share 4 configurations'):
+        build(valid=same, test=same)
+    assert count_processes() == before
+
+
+def trained(seconds: float) -> dict[str, Any]:
+    """Of 9 configurations: in batches of 4 an epoch has three steps."""
+    return {'items': {'seed_0': {'seconds_per_epoch': seconds, 'n_train': 9, 'n_parameters': 5, 'n_epochs': 3}}}
+
+
+def evaluated(seconds: float) -> dict[str, Any]:
+    return {'audit': {'model_seconds': seconds, 'model_calls': 14, 'resumed_calls': 4}}
+
+
+def test_costs_and_fronts() -> None:
+    """By hand: b is slower to train than a and worse, but faster to use; c has no training that ended."""
+    points = {'point_0': {'x': 1}, 'point_1': {'x': 2}, 'point_2': {'x': 3}}
+    found = {f'parameters_{name}': {'batch_size': 4} for name in points}
+    for point, rmse, step, use in (('point_0', 30.0, 6.0, 2.0), ('point_1', 40.0, 9.0, 1.0)):
+        for repeat, more in (('seed_0', -1.0), ('seed_1', 1.0)):
+            found |= {
+                f'errors_{point}_{repeat}': errors(rmse + more),
+                f'trained_{point}_{repeat}': trained(step),
+                f'evaluated_{point}_{repeat}': evaluated(use),
+            }
+    said = describe(points, found)
+    first, second, third = said['points'].values()
+    assert first['rmse_force_mev_per_ang'] == {'mean': 30.0, 'std': pytest.approx(2**0.5), 'n': 2}
+    assert (first['seconds_per_step']['mean'], second['seconds_per_step']['mean']) == (2.0, 3.0)
+    assert (first['seconds_per_evaluation']['mean'], second['seconds_per_evaluation']['mean']) == (0.2, 0.1)
+    assert said['fronts'] == {'seconds_per_step': ['point_0'], 'seconds_per_evaluation': ['point_1', 'point_0']}
+    assert third['rmse_force_mev_per_ang'] is None
+    assert said['warnings'] == ['point_2: none of its trainings came to its end']
+
+
+def test_choices_are_called_by_their_place() -> None:
+    assert list(choices_of({'a': [1, 2], 'b': ['x']}, None)) == ['point_0', 'point_1']
+
+
+@pytest.mark.e2e
+def test_a_rate_that_is_too_small_is_found(build: Any, engine_code: Any) -> None:
+    """Of two rates one learns nothing in as many epochs: it is off by more, at the cost of as many steps."""
+    grid = {'learning_rate': [1e-7, 0.05]}
+    builder = build(engine_code, grid=grid, overrides={'train': LEARNING}, options={'processes': 1})
+    outputs, node = run_get_node(builder)
+    assert node.is_finished_ok, (node.exit_status, node.exit_message)
+    slow, fast = (outputs['comparison']['points'][name] for name in ('point_0', 'point_1'))
+    assert fast['rmse_force_mev_per_ang']['mean'] < 0.5 * slow['rmse_force_mev_per_ang']['mean']
+    for one in (slow, fast):
+        assert one['seconds_per_step']['mean'] > 0.0 and one['seconds_per_evaluation']['mean'] > 0.0
+    assert 'point_1' in outputs['comparison']['fronts']['seconds_per_step']
+    assert set(outputs['errors']) == {'point_0_seed_0', 'point_1_seed_0'}
