@@ -22,6 +22,8 @@ def trainings_of(process: ProcessNode, running: Mapping[int, Progress]) -> list[
     """Return how far each training below a chain is: state, epochs made and asked for, loss, seconds left.
 
     The loss is that on the validation set, after the last epoch; of a training that has ended, in its best one.
+    ``epoch`` is ``None`` where nobody knows: in the moment between the last epoch and its files, and of a training
+    that was killed.
 
     :param running: by pk, what the engines of the jobs wrote last that are on a computer now.
     """
@@ -47,11 +49,16 @@ def _row(chain: WorkChainNode, stage: str, running: Mapping[int, Progress]) -> d
     if chain.is_terminated:
         return {**row, **_ended(chain)}
     for job in jobs_of(chain):
-        active = running[job.pk].active if job.pk in running else []
-        if job.pk in running:
-            row['state'] = 'training' if active else 'starting'
-        if active:
-            row.update(epoch=active[0].step, valid_loss=active[0].loss, seconds_left=active[0].seconds_left)
+        if job.pk not in running:
+            continue
+        progress = running[job.pk]
+        if progress.active:
+            item = progress.active[0]
+            row.update(state='training', epoch=item.step, valid_loss=item.loss, seconds_left=item.seconds_left)
+        elif progress.n_finished:  # its files are on their way; how many epochs there were is in them
+            row.update(state='ending', epoch=None)
+        else:
+            row['state'] = 'starting'
     return row
 
 
@@ -66,7 +73,7 @@ def _ended(chain: WorkChainNode) -> dict[str, Any]:
     if curve is not None and best:
         losses = curve.get_array('valid_loss')[curve.get_array('epoch') == best]
         loss = float(losses[0]) if len(losses) else None
-    return {'state': state, 'epoch': item.get('n_epochs', 0), 'valid_loss': loss, 'reason': reason}
+    return {'state': state, 'epoch': item.get('n_epochs'), 'valid_loss': loss, 'reason': reason}
 
 
 def trainings_text(trainings: Sequence[Mapping[str, Any]]) -> str | None:
@@ -83,7 +90,7 @@ def rows_of(trainings: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
     """Return the rows of a table for a person; of very many what has ended well is left out first."""
     from .live import duration_text
 
-    order = {'failed': 0, 'killed': 0, 'training': 1, 'starting': 2, 'waiting': 3, 'done': 4}
+    order = {'failed': 0, 'killed': 0, 'training': 1, 'ending': 1, 'starting': 2, 'waiting': 3, 'done': 4}
     kept = {one['stage'] for one in sorted(trainings, key=lambda one: order[one['state']])[:MOST_ROWS]}
     rows: list[tuple[Any, ...]] = [
         (
