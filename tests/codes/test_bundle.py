@@ -7,10 +7,19 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import aiida_litraj
-from aiida_litraj.codes.bundle import EXECUTABLE, digest, engine_files, pack_archive, write_folder
+from aiida_litraj.codes.bundle import (
+    ARCHIVE,
+    EXECUTABLE,
+    digest,
+    engine_files,
+    engine_sources,
+    pack_archive,
+    write_folder,
+)
 from aiida_litraj.contract.potential import ProbeReport
 
 PACKAGE = Path(aiida_litraj.__file__).parent
@@ -18,12 +27,16 @@ PACKAGE = Path(aiida_litraj.__file__).parent
 
 def test_holds_contract_and_engine_and_nothing_of_aiida() -> None:
     files = engine_files()
-    rooms = {Path(path).parts[1] for path in files if path != EXECUTABLE}
-    assert rooms == {'__init__.py', 'contract', 'engine'}
-    assert {'aiida_litraj/engine/cli.py', 'aiida_litraj/contract/neb.py'} <= set(files)
+    assert set(files) == {ARCHIVE, EXECUTABLE}
     assert files[EXECUTABLE].startswith(b'#!/bin/sh')
-    assert not [path for path in files if '__pycache__' in path or path.endswith('.pyc')]
-    assert not [path for path, content in files.items() if b'import aiida\n' in content or b'from aiida ' in content]
+    with zipfile.ZipFile(io.BytesIO(files[ARCHIVE])) as archive:
+        sources = {name: archive.read(name) for name in archive.namelist()}
+    launcher = 'aiida_litraj/engine/launcher.sh'
+    assert sources == {path: content for path, content in engine_sources().items() if path != launcher}
+    assert {Path(path).parts[1] for path in sources} == {'__init__.py', 'contract', 'engine'}
+    assert {'aiida_litraj/engine/cli.py', 'aiida_litraj/contract/neb.py'} <= set(sources)
+    assert not [path for path in sources if '__pycache__' in path or path.endswith('.pyc')]
+    assert not [path for path, content in sources.items() if b'import aiida\n' in content or b'from aiida ' in content]
 
 
 def test_what_the_interpreter_leaves_behind_changes_nothing(tmp_path: Path) -> None:

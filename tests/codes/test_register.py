@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aiida_litraj.codes import SetupProblem, choose, register
-from aiida_litraj.codes.bundle import engine_files
+from aiida_litraj.codes.bundle import ARCHIVE, engine_files
 
 pytestmark = pytest.mark.usefixtures('aiida_profile_clean')
 
@@ -46,9 +46,7 @@ def test_change_gives_a_new_code_under_the_same_name(
     if change == 'shell':
         environment = replace(environment, prepend_text='module load cuda')
     else:
-        monkeypatch.setattr(
-            register, 'engine_files', lambda: {**engine_files(), 'aiida_litraj/engine/cli.py': b'# new\n'}
-        )
+        monkeypatch.setattr(register, 'engine_files', lambda: {**engine_files(), ARCHIVE: b'new'})
     changed = register.register(environment, report)
     assert changed.state == 'replaced'
     assert changed.hidden_label == old.label != 'toy'

@@ -83,10 +83,11 @@ def test_broken_families_do_not_hide_the_others(monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def shipped(tmp_path: Path) -> Path:
     """A working directory to which the engine has travelled."""
-    folder = tmp_path / 'a working directory'
+    sources, folder = tmp_path / 'sources', tmp_path / 'a working directory'
     for name in ('contract', 'engine'):
-        shutil.copytree(PACKAGE / name, folder / 'aiida_litraj' / name, ignore=shutil.ignore_patterns('__pycache__'))
-    shutil.copy(PACKAGE / '__init__.py', folder / 'aiida_litraj')
+        shutil.copytree(PACKAGE / name, sources / 'aiida_litraj' / name, ignore=shutil.ignore_patterns('__pycache__'))
+    (sources / 'aiida_litraj' / '__init__.py').write_text("__version__ = '0.0.0+shipped'\n")
+    shutil.make_archive(str(folder / 'aiida_litraj'), 'zip', sources)
     launcher = folder / 'litraj-engine'
     shutil.copy(PACKAGE / 'engine' / 'launcher.sh', launcher)
     launcher.chmod(0o755)
@@ -110,7 +111,6 @@ def test_shipped_engine_runs_from_its_folder_and_from_elsewhere(shipped: Path, t
 
 
 def test_shipped_engine_goes_before_an_installed_one(shipped: Path, tmp_path: Path) -> None:
-    (shipped / 'aiida_litraj' / '__init__.py').write_text("__version__ = '0.0.0+shipped'\n")
     (tmp_path / 'aiida_litraj').mkdir()
     (tmp_path / 'aiida_litraj' / '__init__.py').write_text("raise RuntimeError('the installed one')\n")
     ran = run([str(shipped / 'litraj-engine'), 'probe'], Path('/'), PYTHONPATH=str(tmp_path))
