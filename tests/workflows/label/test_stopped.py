@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,7 +23,15 @@ from tests.fixtures.labelling import children, configuration, frames_of
 SIGNAL_TAKES_SECONDS = 0.5
 
 
-@pytest.mark.usefixtures('aiida_profile_clean')
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C means something also where a shell has put the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures('aiida_profile_clean', 'interruptible')
 def test_signal_while_a_label_is_taken(inputs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a calculation function lets in, the loop going round, comes in the middle of the step that submits."""
     judge = LabelWorkChain._judge
