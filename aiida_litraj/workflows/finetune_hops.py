@@ -111,8 +111,10 @@ def _compare_hop(
     for name, potential in potentials.items():
         own = chain.ctx.get(f'{NEB}_{name}')
         lacking = potential.covers(set(one['path'].symbols))
-        if lacking or own is None:
+        if lacking:
             failed[name] = f'it does not cover {", ".join(lacking)}'
+        elif own is None:
+            failed[name] = 'its NEB was not begun'
         elif 'results' not in own.outputs:
             failed[name] = own.exit_message or f'it was {own.process_state.value}'
         else:
