@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from aiida.engine import run_get_node
 from aiida.manage.caching import enable_caching
 from aiida.orm import CalcJobNode
 
 from aiida_litraj.calculations.train import TrainCalculation
+from aiida_litraj.contract import files
 from aiida_litraj.contract.train import CURVE
 from aiida_litraj.data import FramesData, PotentialData
 from aiida_litraj.groups import DatasetGroup
 from aiida_litraj.groups.lineage import lineage, seen_by
 from aiida_litraj.groups.select import Wish, select
 from aiida_litraj.workflows.train import TrainBaseWorkChain
+from tests.e2e.test_kill import engines
 from tests.fixtures.training import labelled
 
 LEARNING = {
@@ -25,6 +31,7 @@ LEARNING = {
 }  # fmt: skip
 CLOCK_S = 1.2
 """Of an engine that is to be cut off: its epochs take half a second each."""
+KILLS = 3
 DIGITS = 1e-12
 """That AiiDA keeps of a number in a dictionary."""
 
@@ -100,3 +107,38 @@ def test_training_that_was_cut_off_is_taken_up_and_then_reused(builder: Any) -> 
     assert reused.base.caching.is_created_from_cache
     assert again['potentials']['seed_0'].sha256 == outputs['potentials']['seed_0'].sha256
     assert lineage(again['potentials']['seed_0']).learnt == lineage(outputs['potentials']['seed_0']).learnt
+
+
+def kill_thrice(work: Path, ended: threading.Event, killed: list[int]) -> None:
+    """Kill (9) the engine each time that it has made two more epochs, three times."""
+    seen = 0
+    while len(killed) < KILLS and not ended.wait(0.01):
+        for engine in engines(work):
+            with contextlib.suppress(psutil.Error, OSError):
+                folder = Path(engine.cwd()) / files.CHECKPOINT
+                epochs = max((int(path.stem) for path in folder.glob('*.training/[0-9]*.epoch')), default=0)
+                if epochs >= seen + 2:
+                    engine.kill()
+                    seen = epochs
+                    killed.append(epochs)
+
+
+def test_killed_three_times_and_yet_one_training(builder: Any, computer: Any) -> None:
+    """The chain restarts each time from the last epoch, and ends with the potential of an undisturbed one."""
+    train, valid = labelled(8, seed=7).store(), labelled(3, seed=8).store()
+    numbers = {'epochs': 12, 'native': {'seconds_per_epoch': 0.3}}
+    ended, killed = threading.Event(), []
+    killer = threading.Thread(target=kill_thrice, args=(Path(computer.get_workdir()), ended, killed))
+    killer.start()
+    try:
+        outputs, chain = run(builder(train, valid, parameters=numbers))
+    finally:
+        ended.set()
+        killer.join()
+    jobs = sorted((node for node in chain.called if isinstance(node, CalcJobNode)), key=lambda node: node.pk)
+    assert (len(killed), len(jobs)) == (KILLS, KILLS + 1)
+    assert killed == sorted(set(killed)) and killed[-1] < 12
+    assert outputs['curves']['seed_0'].get_array('epoch').tolist() == list(range(1, 13))
+    assert outputs['results']['items']['seed_0']['n_epochs'] == 12
+    whole, _ = run(builder(train, valid, parameters={'epochs': 12}))
+    assert outputs['potentials']['seed_0'].sha256 == whole['potentials']['seed_0'].sha256
