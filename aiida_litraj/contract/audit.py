@@ -29,6 +29,8 @@ class Audit(Model):
     """How many of ``model_calls`` came from checkpoints of earlier runs."""
     model_seconds: NonNegativeFloat
     """Time inside the model in this run, summed over the worker processes."""
+    seconds_per_call: NonNegativeFloat | None = None
+    """Median time inside the model of a configuration in this run: the first calls, which compile, hardly count."""
     cpu_seconds: NonNegativeFloat
     wall_seconds: NonNegativeFloat
     peak_memory_mb: NonNegativeFloat

@@ -164,6 +164,7 @@ class BatchRun(Generic[JobT, ResultT]):
             model_calls=calls,
             resumed_calls=resumed,
             model_seconds=pool.model_seconds,
+            seconds_per_call=pool.seconds_per_call,
             cpu_seconds=usage.ru_utime + usage.ru_stime + pool.worker_cpu_seconds,
             wall_seconds=time.monotonic() - self._clock,
             peak_memory_mb=pool.peak_memory_mb,

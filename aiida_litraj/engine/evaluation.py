@@ -17,6 +17,7 @@ import numpy as np
 
 from ..contract.potential import PotentialReport, PotentialSpec
 from ..contract.runtime import LARGEST_BATCH_ATOMS, Runtime
+from .durations import Durations
 from .failure import Failure, Tolerant
 from .models import Configuration, DeviceOutOfMemory, Evaluation, Evaluator, get_family, load
 from .models.devices import available_cores, resolve_device
@@ -38,6 +39,7 @@ class _Backend(Protocol):
     device: str
     dtype: str
     model_seconds: float
+    durations: Durations
     calls: int
     halvings: int
 
@@ -66,6 +68,7 @@ class _InProcess:
         self.device = evaluator.device
         self.dtype = evaluator.dtype
         self.model_seconds = 0.0
+        self.durations = Durations()
         self.calls = 0
         self.halvings = 0
         self.batch_atoms = batch_atoms
@@ -113,7 +116,9 @@ class _InProcess:
                 self._grow = False
                 continue
             finally:
-                self.model_seconds += time.perf_counter() - started
+                seconds = time.perf_counter() - started
+                self.model_seconds += seconds
+            self.durations.append(seconds / len(batch))
             self.calls += sum(isinstance(evaluation, Evaluation) for evaluation in evaluations)
             if self._grow and self.batch_atoms is not None and self._queue:  # it was full: there was more to take
                 self.batch_atoms = min(2 * self.batch_atoms, LARGEST_BATCH_ATOMS)
@@ -191,6 +196,11 @@ class Pool:
     def model_seconds(self) -> float:
         """Wall time inside the potential in s, summed over the workers."""
         return self._backend.model_seconds
+
+    @property
+    def seconds_per_call(self) -> float | None:
+        """Median wall time inside the potential of a configuration in s; ``None`` before the first."""
+        return self._backend.durations.median
 
     @property
     def calls(self) -> int:

@@ -24,6 +24,7 @@ from typing import Any
 
 from ..contract.errors import LitrajError
 from ..contract.potential import PotentialReport, PotentialSpec
+from .durations import Durations
 from .failure import Failure, Tolerant
 from .models import Configuration, Evaluation, load
 from .models.devices import available_cores
@@ -97,6 +98,7 @@ class Workers:
     def __init__(self, processes: int, threads: int, arguments: LoadArguments) -> None:
         self.calls = 0
         self.model_seconds = 0.0
+        self.durations = Durations()
         self._threads = threads
         self._processes = processes
         self._arguments = arguments
@@ -177,6 +179,7 @@ class Workers:
             worker.ticket = None
             self.calls += isinstance(answer, Evaluation)
             self.model_seconds += seconds
+            self.durations.append(seconds)
             self._account(worker, usage)
         elif kind == 'refused':
             label, fields = content

@@ -29,6 +29,7 @@ class Workshop:
     processes = 1
     halvings = 0
     model_seconds = 0.0
+    seconds_per_call = None
 
     def __init__(self, job: TrainJob, directory: Path) -> None:
         self._spec, self._directory = job.potential, directory
