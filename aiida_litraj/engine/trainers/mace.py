@@ -16,6 +16,7 @@ from typing import Any
 
 from ...contract.errors import LitrajError
 from ...contract.units import EV_PER_ANG3_OF_GPA
+from ..models.devices import alone
 from ..models.elements import SYMBOLS
 from .epochs import told
 from .interface import Order, Start, Trainer
@@ -99,7 +100,7 @@ def _common(order: Order) -> dict[str, Any]:
     options: dict[str, Any] = {
         'name': _NAME,
         'seed': order.seed % 2**32,  # numpy takes no more
-        'device': order.device,
+        'device': alone(order.device)[0],
         'train_file': 'train.xyz',
         'valid_file': 'valid.xyz',
         'energy_key': 'REF_energy',
@@ -229,7 +230,7 @@ def start(order: Order) -> Start:
     (order.work / INPUT).write_text(text)
     watch = {'seed': order.seed, 'done': order.epochs_done, 'resume': resume}
     (order.work / WATCH).write_text(json.dumps(watch))
-    return Start([sys.executable, '-m', f'{__package__}.run_mace'], text)
+    return Start([sys.executable, '-m', f'{__package__}.run_mace'], text, alone(order.device)[1])
 
 
 def export(order: Order, checkpoint: Path, target: Path) -> None:

@@ -13,9 +13,10 @@ from aiida_litraj.contract import PotentialSpec, files
 from aiida_litraj.contract.frames import Frames
 from aiida_litraj.engine.folder import Stop
 from aiida_litraj.engine.models import Evaluator, load
+from aiida_litraj.engine.trainers.mace import TRAINER, arguments
 from tests.engine.tasks.trainings import Trained, assert_same_training, write_job
 
-from .salts import CUTOFF, GPA, errors, labelled, lips
+from .salts import CUTOFF, GPA, errors, labelled, lips, order
 
 pytestmark = pytest.mark.mace
 
@@ -177,3 +178,16 @@ def test_what_is_not_offered_is_refused(changes: Any, words: str, sets: Any, rer
     found = Trained.read(folder).result.exit
     assert found.label == 'ERROR_JOB_INVALID'
     assert words in found.message
+
+
+@pytest.mark.parametrize(
+    ('device', 'told', 'seen'), [('cpu', 'cpu', {}), ('cuda:1', 'cuda', {'CUDA_VISIBLE_DEVICES': '7'})]
+)
+def test_device(device: str, told: str, seen: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """mace takes the name of a kind alone."""
+    import yaml
+
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '3,7')
+    found = TRAINER.start(order(tmp_path, SETTINGS, device=device))
+    assert arguments(yaml.safe_load(found.native_input)).device == told
+    assert found.environment == seen

@@ -14,8 +14,11 @@ from aiida_litraj.contract.frames import Frames
 from aiida_litraj.engine.folder import Stop
 from aiida_litraj.engine.models import Configuration, Evaluator, load
 from aiida_litraj.engine.models.toy import morse
+from aiida_litraj.engine.trainers.sevennet import TRAINER
 from tests.engine.tasks.blocks import VOIGT, crystals
 from tests.engine.tasks.trainings import Trained, assert_same_training, write_job
+
+from .salts import order
 
 pytestmark = pytest.mark.sevennet
 
@@ -179,3 +182,13 @@ def test_a_parent_of_several_fidelities_is_refused(sets: Any, rerun: Any, tmp_pa
     found = Trained.read(folder).result.exit
     assert found.label == 'ERROR_JOB_INVALID'
     assert 'one fidelity' in found.message
+
+
+def test_device(tmp_path: Path) -> None:
+    """sevenn takes a device by its number."""
+    import yaml
+    from sevenn.parse_input import init_train_config
+
+    found = TRAINER.start(order(tmp_path, SETTINGS, device='cuda:1'))
+    assert init_train_config(yaml.safe_load(found.native_input)['train'])['device'] == 'cuda:1'
+    assert 'CUDA_VISIBLE_DEVICES' not in found.environment
