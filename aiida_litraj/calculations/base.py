@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.common.folders import Folder
@@ -88,6 +88,8 @@ class LitrajCalcJob(CalcJob):
 
     How a job runs cannot change its answer, so the runtime options stay out of the attributes of the node, which
     its hash is made of; they are kept in its ``metadata_inputs`` like all options.
+
+    :cvar resumable: labels of failures that leave a checkpoint from which another run may do better.
     """
 
     CACHE_VERSION = 1
@@ -95,6 +97,7 @@ class LitrajCalcJob(CalcJob):
     parameters_model: type[Parameters]
     item_type: type[Data]
     items_help: str
+    resumable: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def items_name(cls) -> str:

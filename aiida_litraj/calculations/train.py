@@ -11,7 +11,7 @@ from aiida.orm import ArrayData, Dict, Str, to_aiida_type
 from ..contract import files
 from ..contract.potential import PotentialSpec
 from ..contract.runtime import Runtime
-from ..contract.train import TrainingParameters, TrainItem, TrainJob
+from ..contract.train import LOG, TrainingParameters, TrainItem, TrainJob
 from ..data.frames import FramesData
 from ..data.potential import PotentialData
 from .base import LitrajCalcJob
@@ -27,6 +27,7 @@ class TrainCalculation(LitrajCalcJob):
     """Runs ``litraj-engine`` on trainings: from scratch, or going on from a potential."""
 
     task = 'train'
+    resumable = ('ERROR_TRAINER', 'ERROR_TRAINED_UNUSABLE', 'ERROR_ITEM_OUT_OF_TIME')
     parameters_model = TrainingParameters
     item_type = Dict
     items_help = (
@@ -123,9 +124,13 @@ class TrainCalculation(LitrajCalcJob):
         return arrays
 
     def _calc_info(self) -> CalcInfo:
-        """Return what AiiDA needs; the arrays of the result become nodes, and are not kept beside them."""
+        """Return what AiiDA needs; the arrays of the result become nodes, and are not kept beside them.
+
+        What the trainers have printed is: of one that died there is no other witness.
+        """
         info = super()._calc_info()
-        info.retrieve_list = [name for name in info.retrieve_list if name != files.RESULT_ARRAYS]
+        kept = [name for name in info.retrieve_list if name != files.RESULT_ARRAYS]
+        info.retrieve_list = [*kept, (f'{files.ITEMS}/*{LOG}', '.', 2)]
         info.retrieve_temporary_list = [*info.retrieve_temporary_list, files.RESULT_ARRAYS]
         return info
 

@@ -42,6 +42,8 @@ CURVE = (
 """Columns of a learning curve; errors are root mean squares."""
 BEST, LAST = '.best', '.last'
 """Suffixes of the files of a training's potentials."""
+LOG = '.log'
+"""Suffix of the file with the end of what its trainer has printed."""
 
 
 class Architecture(Model):

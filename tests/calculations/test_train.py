@@ -60,7 +60,8 @@ def test_parent_and_what_it_knew_go_along(prepare: Any, train_inputs: Any) -> No
 
 def test_arrays_of_the_result_are_fetched_only_to_be_parsed(prepare: Any, train_inputs: Any) -> None:
     info, _ = prepare(TrainCalculation, train_inputs())
-    assert set(info.retrieve_list) == {'result.json', 'progress.json', 'litraj.out', 'litraj.err'}
+    logs = ('items/*.log', '.', 2)
+    assert set(info.retrieve_list) == {'result.json', 'progress.json', 'litraj.out', 'litraj.err', logs}
     assert set(info.retrieve_temporary_list) == {'items', 'result.npz'}
 
 

@@ -127,6 +127,11 @@ def open_at(epoch: int) -> dict[str, Any]:
     return entry('unfinished', 'ERROR_OUT_OF_TIME', epoch)
 
 
+def killed_at(epoch: int) -> dict[str, Any]:
+    """Of a trainer that got signal 9, while its engine went on."""
+    return entry('unfinished', 'ERROR_TRAINER', epoch)
+
+
 class Chain:
     """A chain of the trainings ``a`` and ``b``, whose jobs are faked one after the other."""
 
@@ -215,6 +220,19 @@ def test_faults_that_a_restart_cannot_change(code: str, chain: Chain) -> None:
     """The batch of a training is part of its answer, and not halved."""
     ended = chain.job(CODES[code].status, {'a': DONE, 'b': open_at(1)}, ('a',))
     assert ended.status == CODES[code].status
+    assert set(chain.process.outputs['potentials']) == {'a'}
+
+
+def test_killed_trainer_goes_on_while_it_gets_anywhere(chain: Chain) -> None:
+    """Its second kill without a further epoch ends the chain, with what it died of."""
+    idle = []
+    for at in (2, 3, 3):
+        assert chain.job(400, {'a': DONE, 'b': killed_at(at)}, ('a',) if at == 2 else ()).status == 0
+        idle.append(chain.process.ctx.idle_jobs)
+    assert idle == [0, 0, 1]
+    assert set(chain.inputs.trainings) == {'b'}
+    ended = chain.job(400, {'b': killed_at(3)})
+    assert (ended.status, ended.message) == (312, 'b: so')
     assert set(chain.process.outputs['potentials']) == {'a'}
 
 
