@@ -27,19 +27,46 @@ GPA = 1.0 / EV_PER_ANG3_OF_GPA
 INPUT, WATCH = 'input.yaml', 'watch.json'
 """Files of a training: options of mace; what its watch has to know."""
 _NAME, _PARENT = 'litraj', 'parent.model'
+_NEUTRAL = {
+    'E0s': 'energy_references',
+    'batch_size': 'batch_size',
+    'default_dtype': 'dtype',
+    'ema': 'ema_decay',
+    'ema_decay': 'ema_decay',
+    'energy_weight': 'loss.energy_weight',
+    'forces_weight': 'loss.force_weight',
+    'hidden_irreps': 'architecture.channels and architecture.lmax',
+    'huber_delta': 'loss.huber_delta',
+    'loss': 'loss.kind',
+    'lr': 'learning_rate',
+    'lr_factor': 'schedule.factor',
+    'lr_scheduler_gamma': 'schedule.factor',
+    'max_L': 'architecture.lmax',
+    'max_num_epochs': 'epochs',
+    'num_channels': 'architecture.channels',
+    'num_interactions': 'architecture.layers',
+    'optimizer': 'optimizer',
+    'patience': 'early_stop_epochs',
+    'r_max': 'architecture.cutoff_ang',
+    'scheduler': 'schedule.kind',
+    'scheduler_patience': 'schedule.patience_epochs',
+    'stress_weight': 'loss.stress_weight',
+    'valid_batch_size': 'batch_size',
+    'weight_decay': 'weight_decay',
+}
+"""Native options that say what another parameter says, and are refused for it: two answers would be one too many."""
 _OWN = {
-    'E0s', 'checkpoints_dir', 'config', 'default_dtype', 'device', 'distributed', 'downloads_dir', 'dry_run',
-    'ema', 'ema_decay', 'energy_key', 'error_table', 'eval_interval', 'forces_key', 'foundation_model',
-    'foundation_model_elements', 'help', 'keep_checkpoints', 'launcher', 'log_dir', 'max_num_epochs', 'model_dir',
-    'multiheads_finetuning', 'name', 'patience', 'plot', 'restart_latest', 'results_dir', 'save_all_checkpoints',
-    'save_cpu', 'seed', 'stress_key', 'train_file', 'valid_file', 'work_dir',
+    'checkpoints_dir', 'config', 'device', 'distributed', 'downloads_dir', 'dry_run', 'energy_key', 'error_table',
+    'eval_interval', 'forces_key', 'foundation_model', 'foundation_model_elements', 'help', 'keep_checkpoints',
+    'launcher', 'log_dir', 'model_dir', 'multiheads_finetuning', 'name', 'plot', 'restart_latest', 'results_dir',
+    'save_all_checkpoints', 'save_cpu', 'seed', 'stress_key', 'train_file', 'valid_file', 'wandb', 'work_dir',
 }  # fmt: skip
 """What the frame sets by itself: native options that it refuses."""
 _NOT_WATCHED = {
     'atomic_numbers', 'compute_polarizability', 'enable_cueq', 'enable_oeq', 'foundation_head',
     'foundation_model_kwargs', 'foundation_model_readout', 'head_key', 'heads', 'lbfgs', 'lora', 'lora_alpha',
     'lora_rank', 'only_cueq', 'plot_frequency', 'plot_interaction_e', 'skip_evaluate_heads', 'start_swa',
-    'statistics_file', 'swa', 'test_dir', 'test_file', 'valid_fraction', 'wandb',
+    'statistics_file', 'swa', 'test_dir', 'test_file', 'valid_fraction',
 }  # fmt: skip
 """What changes the course of a training in ways that are not followed here, or does nothing in it."""
 _MODELS = ('MACE', 'ScaleShiftMACE')
@@ -182,7 +209,7 @@ def _from_parent(order: Order) -> dict[str, Any]:
 
 
 def _merge(options: dict[str, Any], native: Mapping[str, Any]) -> None:
-    """Put native options beside or instead of the others.
+    """Put native options beside the others.
 
     :raises LitrajError: ``ERROR_JOB_INVALID`` for what mace does not know or take, or the frame sets.
     """
@@ -192,8 +219,10 @@ def _merge(options: dict[str, Any], native: Mapping[str, Any]) -> None:
     for name in native:
         if name not in known:
             raise _refuse(f'has no native option {name}')
+        if name in _NEUTRAL:
+            raise _refuse(f'is told {name} by {_NEUTRAL[name]}: give that, and leave {name} out of native')
         if name in _OWN:
-            raise _refuse(f'is told {name} by the other parameters: leave it out of native')
+            raise _refuse(f'is told {name} by the engine: leave it out of native')
         if name in _NOT_WATCHED or name.startswith(('wandb_', 'swa_', 'pt_', 'pseudolabel_')):
             raise _refuse(f'does not offer the native option {name}: leave it out')
     options |= native
