@@ -98,6 +98,11 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     'no seeds': (lambda: {'protocol': 'fast', 'seeds': []}, r'trainings\.seeds = \[\] is empty; give at least one'),
     'a seed twice': (lambda: {'protocol': 'fast', 'seeds': [1, 1]}, r'trainings\.seeds = \[1, 1\]: each seed once'),
+    'numbers of another trainer': (
+        lambda: {'protocol': 'lips25-2025', 'potential': PARENTS['sevennet'](), 'held_out': 'frames'},
+        r"trainer = 'sevennet' does not do what these ask for: parameters\.dtype = 'float64': it trains in float32 "
+        r'only; take native; parameters\.ema_decay = 0\.99: it has no moving average of the weights; set it to null',
+    ),
     'leak': (
         lambda: {'protocol': 'fast', 'valid': labelled(6)}, r'valid_sets\.valid and train_sets\.train share 6 config',
     ),

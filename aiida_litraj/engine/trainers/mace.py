@@ -19,7 +19,7 @@ from ...contract.units import EV_PER_ANG3_OF_GPA
 from ..models.devices import alone
 from ..models.elements import SYMBOLS
 from .epochs import told
-from .interface import Order, Start, Trainer
+from .interface import Order, Start, Trainer, check_offered
 from .process import last_words
 
 GPA = 1.0 / EV_PER_ANG3_OF_GPA
@@ -86,21 +86,6 @@ def arguments(options: Mapping[str, Any]) -> Any:
         if isinstance(value, bool):  # some are flags, some are not
             setattr(parsed, name, value)
     return parsed
-
-
-def _check(order: Order) -> None:
-    """Refuse what is not offered.
-
-    :raises LitrajError: ``ERROR_JOB_INVALID``, naming the parameter.
-    """
-    architecture = order.parameters.architecture
-    if order.parameters.replay is not None:
-        raise _refuse(
-            'does not offer replay, for which mace has a loss and a split of its own: leave it out, and put '
-            'configurations that the parent knew into the training set'
-        )
-    if architecture is not None and architecture.model is not None:
-        raise _refuse(f'has one model only: architecture.model {architecture.model} is not for it, leave it out')
 
 
 def _loss(order: Order) -> dict[str, Any]:
@@ -243,7 +228,7 @@ def start(order: Order) -> Start:
     """
     import yaml
 
-    _check(order)
+    check_offered(order.parameters)
     options = _common(order) | (_from_scratch(order) if order.parent is None else _from_parent(order))
     _merge(options, order.parameters.native)
     for name, path in (('train', order.train), ('valid', order.valid)):

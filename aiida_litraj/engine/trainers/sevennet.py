@@ -16,7 +16,7 @@ from ...contract.errors import LitrajError
 from ...contract.units import EV_PER_ANG3_OF_GPA
 from .data import write_set
 from .epochs import told
-from .interface import Order, Start, Trainer
+from .interface import Order, Start, Trainer, check_offered
 from .process import last_words
 from .sevennet_file import READOUT, plain, with_energies, write_potential
 
@@ -53,25 +53,6 @@ _OWN = {
 
 def _refuse(reason: str) -> LitrajError:
     return LitrajError('ERROR_JOB_INVALID', reason=f'the trainer sevennet {reason}')
-
-
-def _check(order: Order) -> None:
-    """Refuse what sevenn does not do.
-
-    :raises LitrajError: ``ERROR_JOB_INVALID``, naming the parameter.
-    """
-    parameters = order.parameters
-    if parameters.dtype == 'float64':
-        raise _refuse('trains in float32 only: dtype float64 is not for it, take native')
-    if parameters.ema_decay is not None:
-        raise _refuse('has no moving average of the weights: leave ema_decay out')
-    if parameters.replay is not None:
-        raise _refuse('does not offer replay: leave it out')
-    if not parameters.loss.energy_weight:
-        raise _refuse('counts by the weight of energies: loss.energy_weight cannot be zero, take a small one')
-    architecture = parameters.architecture
-    if architecture is not None and architecture.model is not None:
-        raise _refuse(f'has one model only: architecture.model {architecture.model} is not for it, leave it out')
 
 
 def _schedule(order: Order) -> dict[str, Any]:
@@ -177,7 +158,7 @@ def start(order: Order) -> Start:
     """
     import yaml
 
-    _check(order)
+    check_offered(order.parameters)
     parameters, checkpoint = order.parameters, order.resume
     data: dict[str, Any] = {
         'batch_size': parameters.batch_size,

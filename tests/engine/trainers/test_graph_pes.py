@@ -190,10 +190,10 @@ def test_each_model_is_made_of_the_neutral_options(name: str, lmax: int) -> None
         ({'native': {'model': {'cutoff': 5.0}}}, 'is told model.cutoff'),
         ({'native': {'fitting': {'swa': {}}}}, 'native option fitting.swa'),
         ({'native': {'fitting': {'trainer_kwargs': {'max_epochs': 3}}}}, 'fitting.trainer_kwargs.max_epochs'),
-        ({'architecture': SETTINGS['architecture'] | {'model': 'Orb'}}, 'architecture.model Orb'),
+        ({'architecture': SETTINGS['architecture'] | {'model': 'Orb'}}, "architecture.model = 'Orb': it has several"),
         ({'architecture': SETTINGS['architecture'] | {'model': None}}, 'take SchNet, PaiNN, TensorNet, MACE, NequIP'),
-        ({'architecture': SETTINGS['architecture'] | {'lmax': 2}}, 'PaiNN with architecture.lmax 1 only'),
-        ({'ema_decay': 0.99}, 'leave ema_decay out'),
+        ({'architecture': SETTINGS['architecture'] | {'lmax': 2}}, 'architecture.lmax = 2: its PaiNN has 1 only'),
+        ({'ema_decay': 0.99}, 'ema_decay = 0.99: it has no'),
     ],
 )
 def test_what_is_not_offered_is_refused(changes: Any, words: str, sets: Any, rerun: Any, tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def test_fine_tunes(unbroken: Trained, rerun: Any, tmp_path: Path) -> None:
         ({'native': {'swa': True}}, 'native option swa'),
         ({'native': {'max_ell': 'many'}}, 'max_ell'),
         ({'native': {'model': 'PolarMACE'}}, 'PolarMACE'),
-        ({'architecture': SETTINGS['architecture'] | {'model': 'PaiNN'}}, 'architecture.model PaiNN'),
+        ({'architecture': SETTINGS['architecture'] | {'model': 'PaiNN'}}, "architecture.model = 'PaiNN': it has one"),
     ],
 )
 def test_what_is_not_offered_is_refused(changes: Any, words: str, sets: Any, rerun: Any, tmp_path: Path) -> None:

@@ -164,9 +164,9 @@ def test_fine_tunes_a_packaged_potential(rerun: Any, tmp_path: Path) -> None:
         ({'native': {'train': {'optim_param': {'lr': 1.0}}}}, 'optim_param by learning_rate and weight_decay'),
         ({'native': {'data': {'batch_size': 9}}}, 'is told data.batch_size by batch_size'),
         ({'native': {'model': {'cutoff': 9.0}}}, 'is told model.cutoff by architecture.cutoff_ang'),
-        ({'dtype': 'float64'}, 'dtype float64'),
-        ({'ema_decay': 0.99}, 'ema_decay'),
-        ({'loss': {'energy_weight': 0.0}}, 'loss.energy_weight'),
+        ({'dtype': 'float64'}, "the trainer sevennet does not do that: dtype = 'float64': it trains in float32 only"),
+        ({'ema_decay': 0.99}, 'ema_decay = 0.99: it has no moving average of the weights'),
+        ({'loss': {'energy_weight': 0.0}}, 'loss.energy_weight = 0.0: it counts by'),
     ],
 )
 def test_what_sevenn_does_not_do_is_refused(
