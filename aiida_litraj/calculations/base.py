@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.common.folders import Folder
@@ -86,8 +86,11 @@ class LitrajCalcJob(CalcJob):
 
     A task gives the model of its parameters, the type of node of an item, and what of it goes into the job.
 
-    How a job runs cannot change its answer, so the runtime options stay out of the attributes of the node, which
-    its hash is made of; they are kept in its ``metadata_inputs`` like all options.
+    How a job runs cannot change its answer by more than round-off, and what that grows to in dynamics and trainings is
+    as good, so the runtime options stay out of the attributes of the node, which its hash is made of; they are kept in
+    its ``metadata_inputs`` like all options.
+
+    :cvar resumable: labels of failures that leave a checkpoint from which another run may do better.
     """
 
     CACHE_VERSION = 1
@@ -95,6 +98,7 @@ class LitrajCalcJob(CalcJob):
     parameters_model: type[Parameters]
     item_type: type[Data]
     items_help: str
+    resumable: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def items_name(cls) -> str:
@@ -163,8 +167,9 @@ class LitrajCalcJob(CalcJob):
         register_exit_codes(spec)
 
     def _setup_metadata(self, metadata: dict[str, Any]) -> None:
-        # A resumed job gives the unbroken job's answer to the last bit (and check_parent refuses to resume another),
-        # so where it took up cannot matter: with it in the hash, a hop that was once cut off would never be reused.
+        # A resumed job gives the unbroken job's answer (to the last bit on one CPU with the same threads; on another
+        # device a sample as good of dynamics or training), and check_parent refuses to resume another, so where it took
+        # up cannot matter: with it in the hash, a hop that was once cut off would never be reused.
         caching = self.node.base.caching
         caching._hash_ignored_inputs = [*caching._hash_ignored_inputs, 'parent_folder']
         options = own_packages(metadata.get('options', {}), metadata.get('computer') or self.inputs.code.computer)

@@ -22,7 +22,7 @@ STOPPED_EXTRA = 'litraj_stopped'
 """Extra of a job that a monitor has ended: why, ``STALLED`` or ``DEAD``."""
 STALLED, DEAD = 'stalled', 'dead'
 _SEEN_EXTRA = 'litraj_seen'
-"""Extra of a running job: the run of the engine, its model calls when last seen to rise, and when that was."""
+"""Extra of a running job: the run of the engine, how far it was when last seen to move, and when that was."""
 STALLED_SECONDS = 3600.0
 """The slowest model call there is, the compiling of a potential, or a file system that hangs, are over by then."""
 
@@ -32,12 +32,13 @@ def hopeless(
 ) -> str | None:
     """Return why a running job is to be ended, ``None`` if it is to go on.
 
-    A job is hopeless if it has evaluated nothing for ``stalled_seconds`` (a device or a file system that hangs: a
-    restarting chain goes on from the checkpoint), or if more than the share ``most_dead`` of its items has been given
+    A job is hopeless if it has evaluated nothing, and come no step further, for ``stalled_seconds`` (a device or a file
+    system that hangs: a restarting chain goes on from the checkpoint; of a training it has to be more than its longest
+    epoch, for nothing is seen of it within one), or if more than the share ``most_dead`` of its items has been given
     up while others still run (whoever wants all of them need not wait; without it that is no reason, for an item that
     was given up is a result). A job that waits in the queue, loads its potential, or is at its end, is left alone.
 
-    The clock is that of this machine: when the calls were last seen to rise is kept in an extra of the job. It begins
+    The clock is that of this machine: when the job was last seen to move is kept in an extra of the job. It begins
     anew with each run of the engine, for a scheduler may put a job back into its queue.
     """
     if node.get_scheduler_state() is not JobState.RUNNING:
@@ -55,6 +56,11 @@ def hopeless(
     idle = _idle_seconds(node, progress)
     if idle > stalled_seconds:
         node.base.extras.set(STOPPED_EXTRA, STALLED)
+        if progress.task == 'train':
+            return (
+                f'no epoch came to its end for {idle:.0f} s, more than {stalled_seconds:g}: if one takes longer, give '
+                'the monitor more stalled_seconds'
+            )
         return f'nothing was evaluated for {idle:.0f} s, more than {stalled_seconds:g}'
     return None
 
@@ -72,11 +78,14 @@ def _read_progress(node: CalcJobNode, transport: Transport) -> Progress | None:
 
 
 def _idle_seconds(node: CalcJobNode, progress: Progress) -> float:
-    """Return for how long the model calls have not been seen to rise."""
+    """Return for how long neither model calls nor steps of what is under way have been seen to change."""
     now = datetime.now(timezone.utc)
     standing = {
         'run': None if progress.audit is None else progress.audit.started_at,
         'model_calls': progress.model_calls,
+        # a training evaluates nothing before its end
+        'n_finished': progress.n_finished,
+        'steps': sum(item.step for item in progress.active),
     }
     seen = node.base.extras.get(_SEEN_EXTRA, None)
     if seen is None or {key: seen.get(key) for key in standing} != standing:

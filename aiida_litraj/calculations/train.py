@@ -11,7 +11,8 @@ from aiida.orm import ArrayData, Dict, Str, to_aiida_type
 from ..contract import files
 from ..contract.potential import PotentialSpec
 from ..contract.runtime import Runtime
-from ..contract.train import TrainingParameters, TrainItem, TrainJob
+from ..contract.train import LOG, TrainingParameters, TrainItem, TrainJob
+from ..contract.trainers import not_offered
 from ..data.frames import FramesData
 from ..data.potential import PotentialData
 from .base import LitrajCalcJob
@@ -27,6 +28,7 @@ class TrainCalculation(LitrajCalcJob):
     """Runs ``litraj-engine`` on trainings: from scratch, or going on from a potential."""
 
     task = 'train'
+    resumable = ('ERROR_TRAINER', 'ERROR_TRAINED_UNUSABLE', 'ERROR_ITEM_OUT_OF_TIME')
     parameters_model = TrainingParameters
     item_type = Dict
     items_help = (
@@ -91,6 +93,7 @@ class TrainCalculation(LitrajCalcJob):
             return
         parameters = TrainingParameters.model_validate(inputs['parameters'].get_dict())
         check_start(parameters, inputs)
+        check_offered(parameters, inputs)
         check_replay(parameters, inputs)
         check_configurations(parameters, inputs)
 
@@ -123,9 +126,13 @@ class TrainCalculation(LitrajCalcJob):
         return arrays
 
     def _calc_info(self) -> CalcInfo:
-        """Return what AiiDA needs; the arrays of the result become nodes, and are not kept beside them."""
+        """Return what AiiDA needs; the arrays of the result become nodes, and are not kept beside them.
+
+        What the trainers have printed is: of one that died there is no other witness.
+        """
         info = super()._calc_info()
-        info.retrieve_list = [name for name in info.retrieve_list if name != files.RESULT_ARRAYS]
+        kept = [name for name in info.retrieve_list if name != files.RESULT_ARRAYS]
+        info.retrieve_list = [*kept, (f'{files.ITEMS}/*{LOG}', '.', 2)]
         info.retrieve_temporary_list = [*info.retrieve_temporary_list, files.RESULT_ARRAYS]
         return info
 
@@ -139,6 +146,25 @@ def read_training(name: str, node: Dict) -> TrainItem:
     if 'id' in values:
         raise ValueError(f'trainings.{name}.id = {values["id"]!r} is not known; a training is called by its input name')
     return validated({'id': name, **values}, TrainItem, f'trainings.{name}')
+
+
+def check_offered(parameters: TrainingParameters, inputs: Mapping[str, Any]) -> None:
+    """Refuse what the trainer cannot do, as far as it is one of the engine's: else the compute node would.
+
+    :raises ValueError: naming each parameter, its value and the remedy.
+    """
+    trainer, lacking = parameters.trainer, not_offered(parameters)
+    if lacking:
+        raise ValueError(
+            f'parameters.trainer = {trainer!r} does not do what these ask for: '
+            + '; '.join(f'parameters.{said}' for said in lacking)
+        )
+    sets = inputs.get('replay_sets', None) or {}
+    if sets and trainer in TRAINERS:
+        raise ValueError(
+            f'replay_sets.{next(iter(sets))}: the trainer {trainer!r} does not offer replay, only those of other '
+            'packages may; leave it out, and put configurations that the parent knew into the training set'
+        )
 
 
 def check_start(parameters: TrainingParameters, inputs: Mapping[str, Any]) -> None:

@@ -42,6 +42,8 @@ CURVE = (
 """Columns of a learning curve; errors are root mean squares."""
 BEST, LAST = '.best', '.last'
 """Suffixes of the files of a training's potentials."""
+LOG = '.log'
+"""Suffix of the file with the end of what its trainer has printed."""
 
 
 class Architecture(Model):
@@ -133,7 +135,7 @@ class TrainingParameters(Parameters):
     """A training whose loss rises above this many times that of its first epoch has diverged."""
     replay: Replay | None
     native: dict[str, JsonValue]
-    """Options of the trainer by its own names, beside or instead of what is made of the others."""
+    """Options of the trainer by its own names, beside what is made of the others; what those say is refused here."""
 
     @model_validator(mode='after')
     def _consistent(self) -> TrainingParameters:

@@ -49,7 +49,7 @@ def stopped_job(process: type[LitrajCalcJob], inputs: Mapping[str, Any]) -> tupl
     for job, folder in query.order_by({'job': {'ctime': 'desc'}}).all():
         if not job.is_terminated or job.computer.uuid != computer.uuid or _items_with(job, inputs, process) != given:
             continue
-        if _was_cut_off(job) or set(job.inputs[process.items_name()]) != given:
+        if _was_cut_off(job, process) or set(job.inputs[process.items_name()]) != given:
             if not folder.is_cleaned:
                 return job, folder
         elif (job.exit_status or 0) >= 500 or job.is_finished_ok:
@@ -74,10 +74,11 @@ def _alike(process: type[LitrajCalcJob], inputs: Mapping[str, Any], filters: dic
     )
 
 
-def _was_cut_off(job: CalcJobNode) -> bool:
+def _was_cut_off(job: CalcJobNode, process: type[LitrajCalcJob]) -> bool:
     if job.process_state in (ProcessState.KILLED, ProcessState.EXCEPTED):
         return True
-    return bool(job.exit_status) and (job.exit_status < _FIRST_OF_OURS or job.exit_status in _CUT_OFF)
+    cut_off = _CUT_OFF | {BY_LABEL[label].status for label in process.resumable}
+    return bool(job.exit_status) and (job.exit_status < _FIRST_OF_OURS or job.exit_status in cut_off)
 
 
 def _items_with(job: CalcJobNode, inputs: Mapping[str, Any], process: type[LitrajCalcJob]) -> set[str] | None:

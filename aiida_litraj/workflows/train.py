@@ -6,20 +6,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aiida.engine import ProcessHandlerReport, process_handler
+from aiida.engine import ExitCode, ProcessHandlerReport, process_handler
 from aiida.orm import AbstractCode, CalcJobNode, Computer, Dict, Str
 from pydantic import Field, NonNegativeInt
 
 from ..calculations.train import SETS, TrainCalculation, used_sets
 from ..calculations.validation import check_parameters, validated
 from ..contract.base import Model
+from ..contract.errors import BY_LABEL
 from ..contract.train import TrainingParameters
 from ..data.frames import FramesData
 from ..data.potential import PotentialData
-from .base import MAX_IDLE_CRASHES, EngineBaseWorkChain, _code, _progress
+from .base import MAX_IDLE_CRASHES, MAX_IDLE_JOBS, EngineBaseWorkChain, _code, _progress
 
 TRAIN, VALID, REPLAY = 'train', 'valid', 'replay'
 """Names of the sets of a job that a protocol is made a builder of."""
+TRAINER_DIED = 'ERROR_TRAINER'
 
 
 class Trainings(Model):
@@ -98,6 +100,21 @@ class TrainBaseWorkChain(EngineBaseWorkChain):
         """Return the number of atoms of the largest configuration of the next job."""
         return max(int(node.base.attributes.get('n_atoms')) for node in self.ctx.inputs.train_sets.values())
 
+    @process_handler(priority=600, exit_codes=[_code('ERROR_OUT_OF_TIME')])
+    def handle_out_of_time(self, node: CalcJobNode) -> ProcessHandlerReport:
+        """The engine was stopped, or a trainer killed, most likely for its memory: go on from the last whole epoch.
+
+        With less patience for the latter: what it wants cannot be halved without another answer.
+        """
+        killed = killed_trainings(node)
+        for name, reason in killed.items():
+            self.report(f'{node.process_label}<{node.pk}>: {name}: {reason}')
+        found = self._resume(node, patience=MAX_IDLE_CRASHES if killed else MAX_IDLE_JOBS)
+        if killed and found.exit_code.status:
+            name, reason = next(iter(killed.items()))
+            return ProcessHandlerReport(True, ExitCode(BY_LABEL[TRAINER_DIED].status, f'{name}: {reason}'))
+        return found
+
     @process_handler(priority=570, exit_codes=[TrainCalculation.exit_codes.ERROR_SCHEDULER_OUT_OF_MEMORY])
     def handle_out_of_memory(self, node: CalcJobNode) -> ProcessHandlerReport:
         """The node's memory was full: go on once, as what fills it cannot be halved without another answer."""
@@ -128,6 +145,16 @@ class TrainBaseWorkChain(EngineBaseWorkChain):
         super()._prepare(node)
         for name in ('train_sets', 'valid_sets'):
             self.ctx.inputs[name] = used_sets(self.ctx.inputs.trainings, self.ctx.inputs[name], SETS[name])
+
+
+def killed_trainings(node: CalcJobNode) -> dict[str, str]:
+    """Return the trainings of a job whose trainer was killed while the engine was not, and what it says of each."""
+    items = node.outputs.results['items'] if 'results' in node.outputs else {}
+    return {
+        name: entry['reason']
+        for name, entry in items.items()
+        if entry['status'] == 'unfinished' and entry['label'] == TRAINER_DIED
+    }
 
 
 def epochs_of(node: CalcJobNode) -> int:

@@ -16,7 +16,7 @@ from aiida_litraj import __version__
 from aiida_litraj.calculations import monitors
 from aiida_litraj.contract import files
 from aiida_litraj.contract.audit import Audit
-from aiida_litraj.contract.result import Progress
+from aiida_litraj.contract.result import ActiveItem, Progress
 
 HOUR = timedelta(hours=1)
 MONITOR = {'entry_point': 'litraj.hopeless'}
@@ -54,11 +54,18 @@ AUDIT: dict[str, Any] = {
 
 
 def engine_says(
-    folder: Path, calls: int, n_finished: int = 0, n_converged: int = 0, n_items: int = 4, started: str = 'noon'
+    folder: Path,
+    calls: int,
+    n_finished: int = 0,
+    n_converged: int = 0,
+    n_items: int = 4,
+    started: str = 'noon',
+    task: str = 'md',
+    active: tuple[ActiveItem, ...] = (),
 ) -> None:
     progress = Progress(
-        task='md', n_items=n_items, n_finished=n_finished, n_converged=n_converged, n_active=n_items - n_finished,
-        model_calls=calls, wall_seconds=1.0, updated_at='2000-01-01T00:00:00+00:00',
+        task=task, n_items=n_items, n_finished=n_finished, n_converged=n_converged, n_active=n_items - n_finished,
+        active=list(active), model_calls=calls, wall_seconds=1.0, updated_at='2000-01-01T00:00:00+00:00',
         audit=Audit(**AUDIT, started_at=started),
     )  # fmt: skip
     (folder / files.PROGRESS).write_text(progress.model_dump_json())
@@ -94,6 +101,24 @@ def test_job_that_hangs_is_ended(ask: Any, clock: Any, running: CalcJobNode, tmp
     clock.moment += 0.2 * HOUR
     assert ask() == 'nothing was evaluated for 3960 s, more than 3600'
     assert running.base.extras.get(monitors.STOPPED_EXTRA) == monitors.STALLED
+
+
+def test_training_goes_on_from_epoch_to_epoch(ask: Any, clock: Any, tmp_path: Path) -> None:
+    """It evaluates nothing before its end; within an epoch nothing is seen of it."""
+    for epoch in range(3):
+        engine_says(tmp_path, 0, task='train', active=(ActiveItem(id='seed_0', phase='training', step=epoch),))
+        assert ask() is None
+        clock.moment += 2 * HOUR
+    said = 'no epoch came to its end for 7200 s, more than 3600: if one takes longer, give the monitor more '
+    assert ask() == said + 'stalled_seconds'
+
+
+def test_next_training_of_a_job_moves(ask: Any, clock: Any, tmp_path: Path) -> None:
+    for number in range(2):
+        active = (ActiveItem(id=f'seed_{number}', phase='training', step=0),)
+        engine_says(tmp_path, 0, n_finished=number, task='train', active=active)
+        assert ask() is None
+        clock.moment += 2 * HOUR
 
 
 def test_patience_is_a_choice(ask: Any, clock: Any, tmp_path: Path) -> None:

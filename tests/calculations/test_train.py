@@ -17,6 +17,8 @@ from tests.fixtures.training import labelled, spoiled, train_parameters, trainin
 
 STRESSES = {'kind': 'mse', 'huber_delta': None, 'energy_weight': 1.0, 'force_weight': 1.0, 'stress_weight': 0.1}
 REPLAY = {'set': 'known', 'weight': 0.5}
+PACKAGED = 'of_a_package'
+"""A trainer of which nothing is known here."""
 
 
 def test_job_file_from_scratch(prepare: Any, train_inputs: Any, data_regression: Any) -> None:
@@ -50,7 +52,7 @@ def test_stresses_go_along_where_they_are_learnt(prepare: Any, train_inputs: Any
 
 
 def test_parent_and_what_it_knew_go_along(prepare: Any, train_inputs: Any) -> None:
-    parameters, known = train_parameters('fast-finetune', replay=REPLAY), labelled(2, seed=5)
+    parameters, known = train_parameters('fast-finetune', trainer=PACKAGED, replay=REPLAY), labelled(2, seed=5)
     inputs = {**train_inputs(potential=potential(), parameters=parameters), 'replay_sets': {'known': known}}
     _, folder = prepare(TrainCalculation, inputs)
     job = TrainJob.model_validate_json((folder / files.JOB).read_bytes())
@@ -60,7 +62,8 @@ def test_parent_and_what_it_knew_go_along(prepare: Any, train_inputs: Any) -> No
 
 def test_arrays_of_the_result_are_fetched_only_to_be_parsed(prepare: Any, train_inputs: Any) -> None:
     info, _ = prepare(TrainCalculation, train_inputs())
-    assert set(info.retrieve_list) == {'result.json', 'progress.json', 'litraj.out', 'litraj.err'}
+    logs = ('items/*.log', '.', 2)
+    assert set(info.retrieve_list) == {'result.json', 'progress.json', 'litraj.out', 'litraj.err', logs}
     assert set(info.retrieve_temporary_list) == {'items', 'result.npz'}
 
 
@@ -235,15 +238,26 @@ BAD: dict[str, tuple[Any, str]] = {
         r'parameters\.energy_references_ev has none for Li, which train_sets\.train has; give it',
     ),
     'nothing to forget': (
-        lambda: {'parameters': train_parameters(replay=REPLAY)},
+        lambda: {'parameters': train_parameters(trainer=PACKAGED, replay=REPLAY)},
         r'parameters\.replay: there is no potential that could forget; leave it out, or give one',
     ),
     'replay that is not there': (
-        lambda: {'potential': potential(), 'parameters': train_parameters('fast-finetune', replay=REPLAY)},
+        lambda: {
+            'potential': potential(), 'parameters': train_parameters('fast-finetune', trainer=PACKAGED, replay=REPLAY),
+        },
         r"parameters\.replay\.set = 'known', but replay_sets has none: give that one set",
     ),
     'replay that nobody wants': (
-        lambda: {'replay_sets': {'known': labelled(2, 5)}}, r'replay_sets\.known: parameters\.replay is none; set',
+        lambda: {'replay_sets': {'known': labelled(2, 5)}, 'parameters': train_parameters(trainer=PACKAGED)},
+        r'replay_sets\.known: parameters\.replay is none; set',
+    ),
+    'replay by a trainer of the engine': (
+        lambda: {'potential': potential(), 'parameters': train_parameters('fast-finetune', replay=REPLAY)},
+        r"trainer = 'toy' does not do what these ask for: parameters\.replay = \{'set': 'known', 'weight': 0\.5\}: it",
+    ),
+    'set of what was known for a trainer of the engine': (
+        lambda: {'replay_sets': {'known': labelled(2, 5)}},
+        r"replay_sets\.known: the trainer 'toy' does not offer replay, only those of other packages may; leave it out",
     ),
     'parameter missing': (
         lambda: {'parameters': Dict({k: v for k, v in train_parameters().get_dict().items() if k != 'loss'})},

@@ -90,14 +90,29 @@ def test_from_entries_to_a_potential_and_back(builder: Any) -> None:
     assert second.citation.startswith('trained with toy from toy-seed_1-')
 
 
-def test_training_that_was_cut_off_is_taken_up_and_then_reused(builder: Any) -> None:
+def test_words_of_a_trainer_that_died_are_kept(builder: Any) -> None:
+    """The next launch goes on from what was learnt until then."""
+    given = (labelled(8, seed=2).store(), labelled(3, seed=3).store())
+    numbers = {'epochs': 4, 'native': {'fail_in_epoch': 3}}
+    outputs, node = run_get_node(builder(*given, parameters=numbers))
+    assert (node.exit_status, 'more in items/seed_0.log' in node.exit_message) == (312, True)
+    assert outputs['results']['items']['seed_0']['n_epochs'] == 2
+    (job,) = node.called_descendants
+    said = job.outputs.retrieved.base.repository.get_object_content('items/seed_0.log')
+    assert 'RuntimeError: told to fail in epoch 3' in said
+    _, node = run_get_node(builder(*given, parameters=numbers))
+    assert node.called_descendants[0].inputs.parent_folder.uuid == job.outputs.remote_folder.uuid
+
+
+@pytest.mark.parametrize(('clock', 'status'), [('max_seconds', 400), ('max_item_seconds', 411)])
+def test_training_that_was_cut_off_is_taken_up_and_then_reused(clock: str, status: int, builder: Any) -> None:
     """By the next launch, from scratch too: without a potential by which equal jobs could be told."""
     train, valid = labelled(8, seed=2).store(), labelled(3, seed=3).store()
     slow = {'epochs': 3, 'native': {'seconds_per_epoch': 0.5}}
-    given = builder(train, valid, {'max_seconds': CLOCK_S}, parameters=slow).train
+    given = builder(train, valid, {clock: CLOCK_S}, parameters=slow).train
     cut, job = run_get_node(TrainCalculation, **given._inputs(prune=True))
-    assert job.exit_status == 400, job.exit_message
-    assert 'potentials' not in cut
+    assert job.exit_status == status, job.exit_message
+    assert status == 411 or 'potentials' not in cut, 'the next job has more'
     outputs, chain = run(builder(train, valid, parameters=slow))
     assert chain.called_descendants[0].inputs.parent_folder.uuid == job.outputs.remote_folder.uuid
     assert outputs['curves']['seed_0'].get_array('epoch').tolist() == [1, 2, 3]

@@ -215,7 +215,7 @@ def test_cut_off_by_the_clock(read: Any, folder: Folder) -> None:
 
 
 TOLD = {
-    'ERROR_JOB_INVALID': {'reason': 'the trainer toy does not know replay: leave it out'},
+    'ERROR_JOB_INVALID': {'reason': 'the trainer toy has no native option bananas'},
     'ERROR_FAMILY_MISSING': {'family': 'toy', 'package': 'numpy'},
     'ERROR_POTENTIAL_NOT_LOADED': {'potential': 'morse', 'reason': 'no'},
     'ERROR_POTENTIAL_CHECKSUM': {'potential': 'morse', 'found': '0', 'expected': '1'},

@@ -14,7 +14,9 @@ from aiida.orm import CalcJobNode, Log, RemoteData
 from aiida_litraj.workflows.md import MdBaseWorkChain
 from aiida_litraj.workflows.relax import RelaxBaseWorkChain
 from aiida_litraj.workflows.resume import resumed_from, stopped_job
+from aiida_litraj.workflows.train import TrainBaseWorkChain
 from tests.fixtures.nodes import Job, fcc, md_parameters, potential, rattled, relax_parameters, replica
+from tests.fixtures.training import training
 
 pytestmark = pytest.mark.usefixtures('aiida_profile_clean')
 KILLED = 'killed'
@@ -70,7 +72,26 @@ def test_goes_on_from_a_job_that_was_cut_off(end: str | int, inputs: Any, job: A
     assert found.uuid == before.outputs.remote_folder.uuid
 
 
-@pytest.mark.parametrize('end', [0, 510, 'waiting', 'running', 200, 321])
+@pytest.mark.parametrize('end', [312, 313, 410, 411])
+def test_training_goes_on_whatever_became_of_its_trainer(end: int, train_inputs: Any, job: Any, parent: Any) -> None:
+    """Its epochs are in the checkpoint; the newest is taken, not one before it."""
+    given = train_inputs({'a': training(1)})
+    job(given, 400, task='train')
+    before = job(given, end, task='train')
+    assert parent(given, TrainBaseWorkChain).creator.pk == before.pk
+
+
+def test_training_that_is_a_result_or_never_began_is_left_alone(train_inputs: Any, job: Any, parent: Any) -> None:
+    given = train_inputs({'a': training(1)})
+    before = job(given, 312, task='train')
+    job(given, 200, task='train')
+    job(given, 321, task='train')
+    assert parent(given, TrainBaseWorkChain).creator.pk == before.pk
+    job(given, 515, task='train')
+    assert parent(given, TrainBaseWorkChain) is None
+
+
+@pytest.mark.parametrize('end', [0, 510, 411, 'waiting', 'running', 200, 321])
 def test_leaves_alone_what_is_for_the_cache_or_runs_or_never_began(
     end: str | int, inputs: Any, job: Any, parent: Any
 ) -> None:

@@ -98,6 +98,11 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     'no seeds': (lambda: {'protocol': 'fast', 'seeds': []}, r'trainings\.seeds = \[\] is empty; give at least one'),
     'a seed twice': (lambda: {'protocol': 'fast', 'seeds': [1, 1]}, r'trainings\.seeds = \[1, 1\]: each seed once'),
+    'numbers of another trainer': (
+        lambda: {'protocol': 'lips25-2025', 'potential': PARENTS['sevennet'](), 'held_out': 'frames'},
+        r"trainer = 'sevennet' does not do what these ask for: parameters\.dtype = 'float64': it trains in float32 "
+        r'only; take native; parameters\.ema_decay = 0\.99: it has no moving average of the weights; set it to null',
+    ),
     'leak': (
         lambda: {'protocol': 'fast', 'valid': labelled(6)}, r'valid_sets\.valid and train_sets\.train share 6 config',
     ),
@@ -125,6 +130,11 @@ DONE, DIVERGED = entry('finished'), entry('failed', 'ERROR_TRAINING_DIVERGED')
 
 def open_at(epoch: int) -> dict[str, Any]:
     return entry('unfinished', 'ERROR_OUT_OF_TIME', epoch)
+
+
+def killed_at(epoch: int) -> dict[str, Any]:
+    """Of a trainer that got signal 9, while its engine went on."""
+    return entry('unfinished', 'ERROR_TRAINER', epoch)
 
 
 class Chain:
@@ -215,6 +225,19 @@ def test_faults_that_a_restart_cannot_change(code: str, chain: Chain) -> None:
     """The batch of a training is part of its answer, and not halved."""
     ended = chain.job(CODES[code].status, {'a': DONE, 'b': open_at(1)}, ('a',))
     assert ended.status == CODES[code].status
+    assert set(chain.process.outputs['potentials']) == {'a'}
+
+
+def test_killed_trainer_goes_on_while_it_gets_anywhere(chain: Chain) -> None:
+    """Its second kill without a further epoch ends the chain, with what it died of."""
+    idle = []
+    for at in (2, 3, 3):
+        assert chain.job(400, {'a': DONE, 'b': killed_at(at)}, ('a',) if at == 2 else ()).status == 0
+        idle.append(chain.process.ctx.idle_jobs)
+    assert idle == [0, 0, 1]
+    assert set(chain.inputs.trainings) == {'b'}
+    ended = chain.job(400, {'b': killed_at(3)})
+    assert (ended.status, ended.message) == (312, 'b: so')
     assert set(chain.process.outputs['potentials']) == {'a'}
 
 

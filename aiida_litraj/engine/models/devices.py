@@ -59,3 +59,16 @@ def resolve_device(device: str, kinds: Sequence[str] = ('cpu', 'cuda')) -> str:
             available += ' for this family'
         raise LitrajError('ERROR_DEVICE', device=device, available=available)
     return wanted
+
+
+def alone(device: str) -> tuple[str, dict[str, str]]:
+    """Return what a program that knows no numbers calls a device, and the environment in which it gets that one.
+
+    ``cuda:1`` is the ``cuda`` of a program that sees no other GPU: the second of those that a scheduler may have left
+    this process.
+    """
+    kind, _, number = device.partition(':')
+    if kind != 'cuda' or int(number or 0) == 0:
+        return kind, {}
+    visible = [one.strip() for one in os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',') if one.strip()]
+    return kind, {'CUDA_VISIBLE_DEVICES': visible[int(number)] if visible else number}

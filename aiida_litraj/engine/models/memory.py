@@ -16,6 +16,11 @@ _SIGNS = (
 )
 
 
+def says_out_of_memory(text: str) -> bool:
+    """Return whether an error's message is about memory."""
+    return any(sign in text for sign in _SIGNS)
+
+
 @contextlib.contextmanager
 def torch_memory() -> Iterator[None]:
     """Turn torch's errors about memory into :class:`DeviceOutOfMemory`, with what was reserved handed back."""
@@ -25,7 +30,7 @@ def torch_memory() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, MemoryError) and not any(sign in str(error) for sign in _SIGNS):
+        if not isinstance(error, MemoryError) and not says_out_of_memory(str(error)):
             raise
         message = str(error)
     if message is not None:  # out here the traceback, which keeps the tensors of the failed batch alive, is gone

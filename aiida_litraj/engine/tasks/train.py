@@ -17,26 +17,25 @@ from ...contract.errors import LitrajError
 from ...contract.job import Item
 from ...contract.potential import PotentialSpec
 from ...contract.result import ActiveItem
-from ...contract.train import BEST, LAST, TrainItem, TrainItemResult, TrainJob, TrainResult
+from ...contract.train import BEST, LAST, LOG, TrainItem, TrainItemResult, TrainJob, TrainResult
 from ..batch import BatchRun
 from ..core.stages import StageFailed
 from ..ends import fingerprint
 from ..failure import Failure, failure, told
 from ..folder import Folder, Stop
+from ..models.interface import DeviceOutOfMemory
 from ..models.refusal import sha256_of
 from ..trainers.check import Unusable, check
 from ..trainers.interface import Order
 from ..trainers.process import tail
 from ..trainers.references import offsets, references
 from ..trainers.state import State
-from ..trainers.training import PHASE, Ended, Training
+from ..trainers.training import DIVERGED, PHASE, Ended, Training
 from ..trainers.workshop import Workshop
 from .train_sets import Sets
 
 WORK = 'training'
 """Folder of the trainers' own files, of no use once a training has ended."""
-LOG = '.log'
-"""Suffix of the file with the end of what a trainer has printed."""
 
 
 class TrainRun(BatchRun[TrainJob, TrainItemResult]):
@@ -92,10 +91,11 @@ class TrainRun(BatchRun[TrainJob, TrainItemResult]):
         ]
 
     def unfinished(self, item: Item, reason: str) -> TrainItemResult:
-        """Return the entry of a training that was cut off, with how far it is."""
-        entry = super().unfinished(item, reason)
+        """Return the entry of a training that was cut off, with how far it is, and why if not for the whole run."""
         known = self._cut_off.get(item.id)
-        return entry if known is None else known.model_copy(update={'reason': reason})
+        if known is None:
+            return super().unfinished(item, reason)
+        return known.model_copy(update={'reason': known.reason or reason})
 
     def finished(self) -> tuple[list[TrainItemResult], dict[str, AnyArray]]:
         """Return the entries and arrays of what is done, with the curve so far of what was cut off."""
@@ -141,8 +141,11 @@ class TrainRun(BatchRun[TrainJob, TrainItemResult]):
         printed = tail(work)
         if printed:
             write_atomic(self._folder.items / f'{item.id}{LOG}', printed.encode())
-        if ended is None:
-            self._cut_off[item.id] = self._entry(item, sets, state, super().unfinished(item, ''))
+        if ended is None or ended.cut_off:
+            entry = super().unfinished(item, '')
+            if ended is not None and ended.failure is not None:
+                entry = entry.model_copy(update={'label': ended.failure.label, 'reason': ended.failure.reason})
+            self._cut_off[item.id] = self._entry(item, sets, state, entry)
             self._curves[item.id] = state.curve
         else:
             self._end(item, sets, training, ended, mark)
@@ -247,18 +250,33 @@ class TrainRun(BatchRun[TrainJob, TrainItemResult]):
             if state.best_epoch is not None:
                 found = self._checked(item, sets, training, entry.valid_force_mev_per_ang)
                 entry = entry.model_copy(update=found)
+        except Unusable as error:
+            self._path(item, BEST).unlink(missing_ok=True)
+            why = why or failure('ERROR_TRAINED_UNUSABLE', reason=str(error))
         except Exception as error:  # the trainer's own code, and whatever loading what it wrote can raise
             self._path(item, BEST).unlink(missing_ok=True)
-            said = str(error) if isinstance(error, (Unusable, LitrajError)) else told(error)
-            why = why or failure('ERROR_TRAINED_UNUSABLE', reason=said)
+            if why is None or why.label == DIVERGED:  # which would be kept without its potential
+                why = self._unchecked(state.n_epochs, error)
         if why is None and state.n_epochs:
             entry = entry.model_copy(update={'last_sha256': self._export(item, training, state.n_epochs, LAST)})
         entry = _judged(entry, why)
         arrays = {'curve': state.curve} if state.n_epochs else {}
         self.settle(entry, arrays)
-        if why is None or why.label == 'ERROR_TRAINING_DIVERGED':  # else the next run may do better
+        if why is None or why.label == DIVERGED:  # else the next run may do better
             self._folder.keep(entry, arrays, mark, {item.id: self._calls - before})
             shutil.rmtree(self._folder.checkpoint / f'{item.id}.training', ignore_errors=True)
+
+    def _unchecked(self, n_epochs: int, error: Exception) -> Failure:
+        """Return why a training has no potential although its trainer is done: another run may well have one."""
+        if isinstance(error, DeviceOutOfMemory):
+            return Failure(
+                'ERROR_DEVICE_MEMORY',
+                f'out of memory on {self._pool.device} with one configuration of the validation set, after the '
+                f'training of {n_epochs} epochs: take a device with more memory; what is trained is gone on from',
+            )
+        said = str(error) if isinstance(error, LitrajError) else told(error)
+        reason = f'after {n_epochs} epochs, what it left could not be made a potential and checked: {said}'
+        return failure('ERROR_TRAINER', trainer=self._pool.trainer.name, reason=reason)
 
     def _checked(self, item: TrainItem, sets: Sets, training: Training, said: float | None) -> dict[str, Any]:
         """Export the best potential and return what is found of it, by the fields of the result.

@@ -20,7 +20,7 @@ from ...contract.frames import Frames
 from ...contract.train import Architecture
 from .data import write_set
 from .epochs import told
-from .interface import Order, Start, Trainer
+from .interface import Order, Start, Trainer, check_offered
 from .process import last_words
 
 INPUT, WATCH = 'input.yaml', 'watch.json'
@@ -29,9 +29,6 @@ OFFSET = 'offset'
 """The component of a potential that has the energies of the elements."""
 _PARENT = 'parent.pt'
 _LABELS = {'REF_energy': 'energy', 'REF_forces': 'forces'}
-_LMAX = {'SchNet': 0, 'PaiNN': 1, 'TensorNet': 2}
-"""Models whose messages are of one degree, and no other."""
-_MODELS = (*_LMAX, 'MACE', 'NequIP')
 _FITTING: dict[str, set[str] | None] = {
     'pre_fit_model': None,
     'max_n_pre_fit': None,
@@ -44,28 +41,6 @@ _FITTING: dict[str, set[str] | None] = {
 
 def _refuse(reason: str) -> LitrajError:
     return LitrajError('ERROR_JOB_INVALID', reason=f'the trainer graph_pes {reason}')
-
-
-def _check(order: Order) -> None:
-    """Refuse what graph-pes does not do.
-
-    :raises LitrajError: ``ERROR_JOB_INVALID``, naming the parameter.
-    """
-    parameters, architecture = order.parameters, order.parameters.architecture
-    if parameters.ema_decay is not None:
-        raise _refuse('has no moving average of the weights: leave ema_decay out')
-    if parameters.replay is not None:
-        raise _refuse('does not offer replay: leave it out, and put configurations that the parent knew into the set')
-    if architecture is None:
-        return
-    if architecture.model not in _MODELS:
-        asked = 'architecture.model' if architecture.model is None else f'architecture.model {architecture.model}'
-        raise _refuse(f'has several models, and {asked} says none of them: take {", ".join(_MODELS)}')
-    if architecture.lmax != _LMAX.get(architecture.model, architecture.lmax):
-        raise _refuse(
-            f'has {architecture.model} with architecture.lmax {_LMAX[architecture.model]} only, not '
-            f'{architecture.lmax}: take that, or another architecture.model'
-        )
 
 
 def of_architecture(architecture: Architecture, symbols: tuple[str, ...]) -> dict[str, Any]:
@@ -234,7 +209,7 @@ def start(order: Order) -> Start:
     """
     import yaml
 
-    _check(order)
+    check_offered(order.parameters)
     of_model, of_fitting = _sections(order.parameters.native)
     dtype = 'float32'
     if order.parent is None:

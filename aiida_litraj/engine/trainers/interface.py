@@ -6,10 +6,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...contract.errors import LitrajError
 from ...contract.frames import Frames
 from ...contract.potential import PotentialSpec
 from ...contract.train import TrainingParameters
+from ...contract.trainers import not_offered
 from .data import write_set
+
+
+def check_offered(parameters: TrainingParameters) -> None:
+    """Refuse what a trainer of the engine cannot do.
+
+    :raises LitrajError: ``ERROR_JOB_INVALID``, naming the parameters.
+    """
+    lacking = not_offered(parameters)
+    if lacking:
+        raise LitrajError(
+            'ERROR_JOB_INVALID', reason=f'the trainer {parameters.trainer} does not do that: {"; ".join(lacking)}'
+        )
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from typing import Any
 
 from ...contract.errors import LitrajError
 from ...contract.units import EV_PER_ANG3_OF_GPA
+from ..models.devices import alone
 from ..models.elements import SYMBOLS
 from .epochs import told
-from .interface import Order, Start, Trainer
+from .interface import Order, Start, Trainer, check_offered
 from .process import last_words
 
 GPA = 1.0 / EV_PER_ANG3_OF_GPA
@@ -26,19 +27,46 @@ GPA = 1.0 / EV_PER_ANG3_OF_GPA
 INPUT, WATCH = 'input.yaml', 'watch.json'
 """Files of a training: options of mace; what its watch has to know."""
 _NAME, _PARENT = 'litraj', 'parent.model'
+_NEUTRAL = {
+    'E0s': 'energy_references',
+    'batch_size': 'batch_size',
+    'default_dtype': 'dtype',
+    'ema': 'ema_decay',
+    'ema_decay': 'ema_decay',
+    'energy_weight': 'loss.energy_weight',
+    'forces_weight': 'loss.force_weight',
+    'hidden_irreps': 'architecture.channels and architecture.lmax',
+    'huber_delta': 'loss.huber_delta',
+    'loss': 'loss.kind',
+    'lr': 'learning_rate',
+    'lr_factor': 'schedule.factor',
+    'lr_scheduler_gamma': 'schedule.factor',
+    'max_L': 'architecture.lmax',
+    'max_num_epochs': 'epochs',
+    'num_channels': 'architecture.channels',
+    'num_interactions': 'architecture.layers',
+    'optimizer': 'optimizer',
+    'patience': 'early_stop_epochs',
+    'r_max': 'architecture.cutoff_ang',
+    'scheduler': 'schedule.kind',
+    'scheduler_patience': 'schedule.patience_epochs',
+    'stress_weight': 'loss.stress_weight',
+    'valid_batch_size': 'batch_size',
+    'weight_decay': 'weight_decay',
+}
+"""Native options that say what another parameter says, and are refused for it: two answers would be one too many."""
 _OWN = {
-    'E0s', 'checkpoints_dir', 'config', 'default_dtype', 'device', 'distributed', 'downloads_dir', 'dry_run',
-    'ema', 'ema_decay', 'energy_key', 'error_table', 'eval_interval', 'forces_key', 'foundation_model',
-    'foundation_model_elements', 'help', 'keep_checkpoints', 'launcher', 'log_dir', 'max_num_epochs', 'model_dir',
-    'multiheads_finetuning', 'name', 'patience', 'plot', 'restart_latest', 'results_dir', 'save_all_checkpoints',
-    'save_cpu', 'seed', 'stress_key', 'train_file', 'valid_file', 'work_dir',
+    'checkpoints_dir', 'config', 'device', 'distributed', 'downloads_dir', 'dry_run', 'energy_key', 'error_table',
+    'eval_interval', 'forces_key', 'foundation_model', 'foundation_model_elements', 'help', 'keep_checkpoints',
+    'launcher', 'log_dir', 'model_dir', 'multiheads_finetuning', 'name', 'plot', 'restart_latest', 'results_dir',
+    'save_all_checkpoints', 'save_cpu', 'seed', 'stress_key', 'train_file', 'valid_file', 'wandb', 'work_dir',
 }  # fmt: skip
 """What the frame sets by itself: native options that it refuses."""
 _NOT_WATCHED = {
     'atomic_numbers', 'compute_polarizability', 'enable_cueq', 'enable_oeq', 'foundation_head',
     'foundation_model_kwargs', 'foundation_model_readout', 'head_key', 'heads', 'lbfgs', 'lora', 'lora_alpha',
     'lora_rank', 'only_cueq', 'plot_frequency', 'plot_interaction_e', 'skip_evaluate_heads', 'start_swa',
-    'statistics_file', 'swa', 'test_dir', 'test_file', 'valid_fraction', 'wandb',
+    'statistics_file', 'swa', 'test_dir', 'test_file', 'valid_fraction',
 }  # fmt: skip
 """What changes the course of a training in ways that are not followed here, or does nothing in it."""
 _MODELS = ('MACE', 'ScaleShiftMACE')
@@ -58,21 +86,6 @@ def arguments(options: Mapping[str, Any]) -> Any:
         if isinstance(value, bool):  # some are flags, some are not
             setattr(parsed, name, value)
     return parsed
-
-
-def _check(order: Order) -> None:
-    """Refuse what is not offered.
-
-    :raises LitrajError: ``ERROR_JOB_INVALID``, naming the parameter.
-    """
-    architecture = order.parameters.architecture
-    if order.parameters.replay is not None:
-        raise _refuse(
-            'does not offer replay, for which mace has a loss and a split of its own: leave it out, and put '
-            'configurations that the parent knew into the training set'
-        )
-    if architecture is not None and architecture.model is not None:
-        raise _refuse(f'has one model only: architecture.model {architecture.model} is not for it, leave it out')
 
 
 def _loss(order: Order) -> dict[str, Any]:
@@ -99,7 +112,7 @@ def _common(order: Order) -> dict[str, Any]:
     options: dict[str, Any] = {
         'name': _NAME,
         'seed': order.seed % 2**32,  # numpy takes no more
-        'device': order.device,
+        'device': alone(order.device)[0],
         'train_file': 'train.xyz',
         'valid_file': 'valid.xyz',
         'energy_key': 'REF_energy',
@@ -181,7 +194,7 @@ def _from_parent(order: Order) -> dict[str, Any]:
 
 
 def _merge(options: dict[str, Any], native: Mapping[str, Any]) -> None:
-    """Put native options beside or instead of the others.
+    """Put native options beside the others.
 
     :raises LitrajError: ``ERROR_JOB_INVALID`` for what mace does not know or take, or the frame sets.
     """
@@ -191,8 +204,10 @@ def _merge(options: dict[str, Any], native: Mapping[str, Any]) -> None:
     for name in native:
         if name not in known:
             raise _refuse(f'has no native option {name}')
+        if name in _NEUTRAL:
+            raise _refuse(f'is told {name} by {_NEUTRAL[name]}: give that, and leave {name} out of native')
         if name in _OWN:
-            raise _refuse(f'is told {name} by the other parameters: leave it out of native')
+            raise _refuse(f'is told {name} by the engine: leave it out of native')
         if name in _NOT_WATCHED or name.startswith(('wandb_', 'swa_', 'pt_', 'pseudolabel_')):
             raise _refuse(f'does not offer the native option {name}: leave it out')
     options |= native
@@ -213,7 +228,7 @@ def start(order: Order) -> Start:
     """
     import yaml
 
-    _check(order)
+    check_offered(order.parameters)
     options = _common(order) | (_from_scratch(order) if order.parent is None else _from_parent(order))
     _merge(options, order.parameters.native)
     for name, path in (('train', order.train), ('valid', order.valid)):
@@ -229,7 +244,7 @@ def start(order: Order) -> Start:
     (order.work / INPUT).write_text(text)
     watch = {'seed': order.seed, 'done': order.epochs_done, 'resume': resume}
     (order.work / WATCH).write_text(json.dumps(watch))
-    return Start([sys.executable, '-m', f'{__package__}.run_mace'], text)
+    return Start([sys.executable, '-m', f'{__package__}.run_mace'], text, alone(order.device)[1])
 
 
 def export(order: Order, checkpoint: Path, target: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ..models.devices import available_cores
+from ..models.memory import says_out_of_memory
 from ..signals import signals_blocked
 from ..workers import THREAD_VARIABLES
 from .interface import Start
@@ -19,6 +20,8 @@ from .interface import Start
 LOG = 'trainer.log'
 _PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
 _TAIL_BYTES = 64 * 1024
+_LAST_LINES = 50
+"""As long as torch's longest words on memory, and what a framework says after them."""
 
 
 class Program:
@@ -80,6 +83,11 @@ def tail(work: Path) -> str:
             return log.read().decode(errors='replace')
     except OSError:
         return ''
+
+
+def ran_out_of_memory(work: Path) -> bool:
+    """Return whether the last that a trainer has printed is an error about memory."""
+    return any('Error' in line and says_out_of_memory(line) for line in tail(work).splitlines()[-_LAST_LINES:])
 
 
 def last_words(work: Path, lines: int = 5) -> str:

@@ -16,45 +16,43 @@ from ...contract.errors import LitrajError
 from ...contract.units import EV_PER_ANG3_OF_GPA
 from .data import write_set
 from .epochs import told
-from .interface import Order, Start, Trainer
+from .interface import Order, Start, Trainer, check_offered
 from .process import last_words
 from .sevennet_file import READOUT, plain, with_energies, write_potential
 
 KBAR = 10.0 / EV_PER_ANG3_OF_GPA
 """An eV/Ang^3 in kbar, in which sevenn counts the errors of stresses."""
 _RECORD = [['Energy', 'RMSE'], ['Force', 'ComponentRMSE'], ['Stress_GPa', 'ComponentRMSE'], ['TotalLoss', 'None']]
+_NEUTRAL = {
+    'data.batch_size': 'batch_size',
+    'data.dtype': 'dtype',
+    'data.shift': 'energy_references',
+    'model.channel': 'architecture.channels',
+    'model.cutoff': 'architecture.cutoff_ang',
+    'model.lmax': 'architecture.lmax',
+    'model.num_convolution_layer': 'architecture.layers',
+    'train.epoch': 'epochs',
+    'train.force_loss_weight': 'loss.force_weight',
+    'train.is_train_stress': 'loss.stress_weight',
+    'train.loss': 'loss.kind',
+    'train.loss_param': 'loss.huber_delta',
+    'train.optim_param': 'learning_rate and weight_decay',
+    'train.optimizer': 'optimizer',
+    'train.scheduler': 'schedule.kind',
+    'train.scheduler_param': 'schedule',
+    'train.stress_loss_weight': 'loss.stress_weight',
+}
+"""Native options that say what another parameter says, and are refused for it: two answers would be one too many."""
 _OWN = {
-    'train': {
-        'best_metric', 'continue', 'csv_log', 'device', 'epoch', 'error_record', 'is_train_stress', 'per_epoch',
-        'random_seed', 'use_modality',
-    },
-    'data': {'data_format', 'data_format_args', 'dtype', 'load_trainset_path', 'load_validset_path'},
-    'model': {'chemical_species'},
+    'data.data_format', 'data.data_format_args', 'data.load_trainset_path', 'data.load_validset_path',
+    'model.chemical_species', 'train.best_metric', 'train.continue', 'train.csv_log', 'train.device',
+    'train.error_record', 'train.per_epoch', 'train.random_seed', 'train.train_shuffle', 'train.use_modality',
 }  # fmt: skip
 """What the frame sets by itself: native options that it refuses."""
 
 
 def _refuse(reason: str) -> LitrajError:
     return LitrajError('ERROR_JOB_INVALID', reason=f'the trainer sevennet {reason}')
-
-
-def _check(order: Order) -> None:
-    """Refuse what sevenn does not do.
-
-    :raises LitrajError: ``ERROR_JOB_INVALID``, naming the parameter.
-    """
-    parameters = order.parameters
-    if parameters.dtype == 'float64':
-        raise _refuse('trains in float32 only: dtype float64 is not for it, take native')
-    if parameters.ema_decay is not None:
-        raise _refuse('has no moving average of the weights: leave ema_decay out')
-    if parameters.replay is not None:
-        raise _refuse('does not offer replay: leave it out')
-    if not parameters.loss.energy_weight:
-        raise _refuse('counts by the weight of energies: loss.energy_weight cannot be zero, take a small one')
-    architecture = parameters.architecture
-    if architecture is not None and architecture.model is not None:
-        raise _refuse(f'has one model only: architecture.model {architecture.model} is not for it, leave it out')
 
 
 def _schedule(order: Order) -> dict[str, Any]:
@@ -97,7 +95,7 @@ def _train_section(order: Order, checkpoint: Path | None) -> dict[str, Any]:
 
 
 def _merge(sections: dict[str, dict[str, Any]], native: dict[str, Any]) -> None:
-    """Put native options into the sections.
+    """Put native options into the sections, beside what stands there.
 
     :raises LitrajError: ``ERROR_JOB_INVALID`` for what sevenn does not know (it would ignore it), or the frame sets.
     """
@@ -114,8 +112,11 @@ def _merge(sections: dict[str, dict[str, Any]], native: dict[str, Any]) -> None:
         if not isinstance(options, dict):
             raise _refuse(f'has options by their names in the native section {name}, not {options!r}')
         for option in options:
-            if option in _OWN[name]:
-                raise _refuse(f'is told {name}.{option} by the other parameters: leave it out of native')
+            called = f'{name}.{option}'
+            if called in _NEUTRAL:
+                raise _refuse(f'is told {called} by {_NEUTRAL[called]}: give that, and leave {called} out of native')
+            if called in _OWN:
+                raise _refuse(f'is told {called} by the engine: leave it out of native')
             if option not in known[name]:
                 raise _refuse(f'has no native option {name}.{option}')
         sections[name] |= options
@@ -157,7 +158,7 @@ def start(order: Order) -> Start:
     """
     import yaml
 
-    _check(order)
+    check_offered(order.parameters)
     parameters, checkpoint = order.parameters, order.resume
     data: dict[str, Any] = {
         'batch_size': parameters.batch_size,

@@ -18,7 +18,7 @@ from ...contract.errors import LitrajError
 from ..models.toy import read_file, write_file
 from .data import write_arrays
 from .epochs import told
-from .interface import Order, Start, Trainer
+from .interface import Order, Start, Trainer, check_offered
 from .process import last_words
 
 _NATIVE = {'seconds_per_epoch': 0.0, 'fail_in_epoch': 0, 'throw_in_epoch': 0}
@@ -59,9 +59,9 @@ def start(order: Order) -> Start:
     unknown = sorted(set(parameters.native) - set(_NATIVE))
     if unknown:
         raise _refuse(f'has no native option {", ".join(unknown)}, but {", ".join(_NATIVE)}')
-    for name in ('ema_decay', 'replay'):
-        if getattr(parameters, name) is not None:
-            raise _refuse(f'does not know {name}: leave it out')
+    check_offered(parameters)
+    if parameters.ema_decay is not None:
+        raise _refuse('does not know ema_decay: leave it out')
     if parameters.loss.kind != 'mse':
         raise _refuse(f'does not know loss.kind {parameters.loss.kind}: take mse')
     beginning, constants = _beginning(order)

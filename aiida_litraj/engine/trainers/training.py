@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ...contract import files
+from ...contract.train import LOG
 from ..failure import Failure, failure
 from .interface import Order, Trainer
-from .process import Program
+from .process import Program, ran_out_of_memory
 from .state import State
 
 _POLL_SECONDS = 0.1
+_KILLED = (128 + signal.SIGKILL, -signal.SIGKILL)
+"""Exit status of a trainer, and of what keeps it, after the one signal that nothing can be done about."""
 PHASE = 'training'
+DIVERGED = 'ERROR_TRAINING_DIVERGED'
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a training ended: with a ``failure``, early, or after its last epoch."""
+    """How a training ended: with a ``failure``, early, or after its last epoch.
+
+    One that was ``cut_off`` has not failed, but was killed from outside: a new run goes on.
+    """
 
     failure: Failure | None = None
     early: bool = False
+    cut_off: bool = False
 
 
 class Training:
@@ -55,7 +65,7 @@ class Training:
                 if not keep_running():
                     return None
                 if status is not None:
-                    return Ended(self._died(status))
+                    return self._died(status)
                 taken = time.monotonic() - self._since
                 if limit is not None and taken > limit:
                     fields = {'seconds': f'{taken:.0f}', 'phase': PHASE, 'step': self.state.n_epochs}
@@ -80,12 +90,25 @@ class Training:
             return None
         diverged = state.diverged(parameters.max_loss_ratio)
         if diverged is not None:
-            return Ended(failure('ERROR_TRAINING_DIVERGED', epoch=state.n_epochs, reason=diverged))
+            return Ended(failure(DIVERGED, epoch=state.n_epochs, reason=diverged))
         if state.n_epochs >= parameters.epochs:
             return Ended()
         return Ended(early=True) if state.stalled(parameters) else None
 
-    def _died(self, status: int) -> Failure:
-        how = 'it was killed, perhaps for its memory: ' if status in (137, -9) else f'exit status {status}: '
-        reason = f'after {self.state.n_epochs} of {self.order.parameters.epochs} epochs, {how}'
-        return failure('ERROR_TRAINER', trainer=self.trainer.name, reason=reason + self.trainer.why(self.order))
+    def _died(self, status: int) -> Ended:
+        """Return what became of a trainer that ended before its last epoch."""
+        order, killed = self.order, status in _KILLED
+        after = f'after {self.state.n_epochs} of {order.parameters.epochs} epochs'
+        more = f'more in {files.ITEMS}/{order.work.name}{LOG}'
+        if not killed and ran_out_of_memory(order.work):
+            return Ended(
+                Failure(
+                    'ERROR_DEVICE_MEMORY',
+                    f'out of memory on {order.device} with {order.parameters.batch_size} configurations a step, '
+                    f'{after}: take a device with more memory, or a smaller batch_size, which is another training '
+                    f'({more})',
+                )
+            )
+        how = 'killed with signal 9, most likely for its memory' if killed else f'exit status {status}'
+        reason = f'{after}, {how}: {self.trainer.why(order)} ({more})'
+        return Ended(failure('ERROR_TRAINER', trainer=self.trainer.name, reason=reason), cut_off=killed)

@@ -8,7 +8,7 @@ import pytest
 
 from aiida_litraj.contract import LitrajError
 from aiida_litraj.engine.models import devices
-from aiida_litraj.engine.models.devices import available_cores, cuda_devices, resolve_device
+from aiida_litraj.engine.models.devices import alone, available_cores, cuda_devices, resolve_device
 
 
 @pytest.fixture
@@ -58,3 +58,24 @@ def test_cores_are_no_more_than_the_scheduler_gives(monkeypatch: pytest.MonkeyPa
     assert 1 <= everything <= (os.cpu_count() or 1)
     monkeypatch.setenv('SLURM_CPUS_PER_TASK', '1')
     assert available_cores() == 1
+
+
+@pytest.mark.parametrize(
+    ('visible', 'device', 'seen'),
+    [
+        (None, 'cpu', {}),
+        (None, 'cuda:0', {}),
+        (None, 'cuda:1', {'CUDA_VISIBLE_DEVICES': '1'}),
+        ('2,5', 'cuda:0', {}),
+        ('2, 5', 'cuda:1', {'CUDA_VISIBLE_DEVICES': '5'}),
+        ('GPU-8932f937,GPU-46b0f1d2', 'cuda:1', {'CUDA_VISIBLE_DEVICES': 'GPU-46b0f1d2'}),
+    ],
+)
+def test_alone_on_a_device(
+    visible: str | None, device: str, seen: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Devices are counted among those that the scheduler has left."""
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    if visible is not None:
+        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
+    assert alone(device) == (device.partition(':')[0], seen)

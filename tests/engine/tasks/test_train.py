@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiida_litraj.contract import PotentialSpec, files
+from aiida_litraj.contract import LitrajError, PotentialSpec, files
 from aiida_litraj.engine.folder import Stop
 from aiida_litraj.engine.models import load
+from aiida_litraj.engine.models.interface import DeviceOutOfMemory
 from aiida_litraj.engine.models.toy import write_file
+from aiida_litraj.engine.tasks import train as task_module
 from aiida_litraj.engine.trainers import toy
 
 from .trainings import ALPHA, DEPTH, KRYPTON, Trained, arrays_of, clusters, write_job
@@ -200,10 +203,75 @@ def test_a_trainer_that_dies(trained: Any, sets: Any) -> None:
     entry = found['a']
     assert (entry.status, entry.label, found.result.exit.status) == ('failed', 'ERROR_TRAINER', 312)
     assert 'told to fail in epoch 3' in str(entry.reason)
-    assert 'after 2 of 60 epochs' in str(entry.reason)
+    assert 'after 2 of 60 epochs, exit status 1: ' in str(entry.reason)
+    assert '(more in items/a.log)' in str(entry.reason)
     assert found.arrays['a/curve'].shape == (2, 11)
     assert found.potential('a').is_file()
     assert b'RuntimeError' in found.potential('a', 'log').read_bytes()
+
+
+def with_words(words: str) -> Any:
+    """A toy trainer whose third epoch never comes: it prints these words and ends."""
+
+    def start(order: Any) -> Any:
+        begun = toy.start(order)
+        told = f'import sys; print({words!r}); sys.exit(1)'
+        return begun if not order.epochs_done else dataclasses.replace(begun, command=[sys.executable, '-c', told])
+
+    return dataclasses.replace(toy.TRAINER, start=start)
+
+
+@pytest.mark.parametrize(
+    ('words', 'label'),
+    [
+        ('torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.', 'ERROR_DEVICE_MEMORY'),
+        ('RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate', 'ERROR_DEVICE_MEMORY'),
+        ('a line on out of memory that is no error', 'ERROR_TRAINER'),
+        ('ValueError: no chalk', 'ERROR_TRAINER'),
+    ],
+)
+def test_a_trainer_without_memory(
+    words: str, label: str, trained: Any, sets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its batch is part of the answer: it is said that it does not fit, and that another would be another training."""
+    with monkeypatch.context() as patch:
+        patch.setattr(toy, 'TRAINER', with_words(words))
+        first = trained(sets, None, {'epochs': 3, 'native': {'fail_in_epoch': 3}})
+        found = trained(again=first.folder)['a']
+    assert (found.status, found.label, found.n_epochs) == ('failed', label, 2)
+    assert found.best_sha256 is not None
+    if label == 'ERROR_DEVICE_MEMORY':
+        assert 'out of memory on cpu with 2 configurations a step, after 2 of 3 epochs: ' in str(found.reason)
+        assert 'smaller batch_size, which is another training' in str(found.reason)
+
+
+@pytest.mark.parametrize(
+    ('error', 'label', 'words'),
+    [
+        (OSError(28, 'No space left on device'), 'ERROR_TRAINER', 'No space left on device'),
+        (DeviceOutOfMemory('CUDA out of memory'), 'ERROR_DEVICE_MEMORY', 'one configuration of the validation set'),
+        (LitrajError('ERROR_DEVICE', device='cuda:0', available='cpu'), 'ERROR_TRAINER', 'cuda:0 is not there'),
+    ],
+)
+@pytest.mark.parametrize('diverges', [False, True])
+def test_a_potential_that_could_not_be_checked(
+    diverges: bool, error: Exception, label: str, words: str, trained: Any, sets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not called another than the trainer said, and the next run has it, also of a training that diverged."""
+
+    def fails(*_: Any) -> Any:
+        raise error
+
+    settings = {'native': {'throw_in_epoch': 4}, 'max_loss_ratio': 10.0} if diverges else {'epochs': 2}
+    monkeypatch.setattr(task_module, 'check', fails)
+    found = trained(sets, None, settings)
+    assert (found['a'].status, found['a'].label) == ('failed', label)
+    assert words in str(found['a'].reason)
+    assert not found.potential('a').exists()
+    monkeypatch.undo()
+    healed = trained(again=found.folder)
+    assert healed['a'].label == ('ERROR_TRAINING_DIVERGED' if diverges else None)
+    assert healed['a'].best_sha256 is not None
 
 
 def test_a_training_that_takes_too_long(trained: Any, sets: Any) -> None:
@@ -212,6 +280,8 @@ def test_a_training_that_takes_too_long(trained: Any, sets: Any) -> None:
     found = trained(sets, None, settings, runtime={'max_item_seconds': 0.5})
     assert (found['a'].status, found['a'].label) == ('failed', 'ERROR_ITEM_OUT_OF_TIME')
     assert found['a'].n_epochs < 4
+    settled = trained(sets, None, settings, again=found.folder)
+    assert (settled['a'].converged, settled['a'].n_epochs) == (True, 4)
 
 
 def test_a_potential_that_is_not_what_the_trainer_said(

@@ -78,6 +78,28 @@ def test_killed_with_9_at_random_moments(sets: Any, unbroken: Any, run_engine: A
     assert_same_training(Trained.read(folder), unbroken)
 
 
+def test_trainer_killed_with_9(sets: Any, unbroken: Any, run_engine: Any, rerun: Any, tmp_path: Path) -> None:
+    """As for its memory, while the engine lives: the training is not given up, and says what it was."""
+    folder = write_job(tmp_path / 'job', sets, None, SETTINGS)
+    process = run_engine(folder)
+    while epochs_on_disk(folder) < 2:
+        assert process.poll() is None
+        time.sleep(0.005)
+    (trainer,) = [pid for pid in trainers_of(folder / 'training') if b'leash' not in command_of(pid)]
+    os.kill(trainer, signal.SIGKILL)
+    assert process.wait(20) == 0
+    assert_cut_off(folder)
+    cut = Trained.read(folder)['a']
+    assert cut.label == 'ERROR_TRAINER'
+    assert f'after {cut.n_epochs} of {EPOCHS} epochs, killed with signal 9' in str(cut.reason)
+    rerun.engine(folder)
+    assert_same_training(Trained.read(folder), unbroken)
+
+
+def command_of(pid: int) -> bytes:
+    return Path(f'/proc/{pid}/cmdline').read_bytes()
+
+
 def assert_cut_off(folder: Path) -> None:
     """It says how far it is, and the trainer is gone."""
     cut = Trained.read(folder)

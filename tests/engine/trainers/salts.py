@@ -11,7 +11,9 @@ from ase.io import read
 from aiida_litraj.contract.frames import Frames
 from aiida_litraj.engine.models import Configuration, Evaluator
 from aiida_litraj.engine.models.toy import morse
+from aiida_litraj.engine.trainers.interface import Order
 from tests.engine.tasks.blocks import VOIGT, crystals
+from tests.engine.tasks.trainings import parameters
 
 CUTOFF = 4.5
 """Of the Morse potential that labels, in Ang."""
@@ -59,3 +61,23 @@ def errors(potential: Evaluator, frames: Frames) -> dict[str, float]:
         difference = found.stress[VOIGT] - frame.stresses[0]
         deviations['stress'].append(GPA * difference[[0, 1, 2, 3, 3, 4, 4, 5, 5]])
     return {name: float(np.sqrt(np.mean(np.square(values)))) for name, values in deviations.items()}
+
+
+def order(work: Path, settings: dict[str, Any], **changes: Any) -> Order:
+    """What a trainer is asked for from scratch; the sets are not there yet."""
+    asked: dict[str, Any] = {
+        'work': work,
+        'parameters': parameters(**settings),
+        'seed': 1,
+        'train': work / 'train.set',
+        'valid': work / 'valid.set',
+        'replay': None,
+        'symbols': ('Li', 'P', 'S'),
+        'references_ev': {'Li': -1.5, 'P': -4.0, 'S': -3.0},
+        'offsets_ev': None,
+        'parent': None,
+        'parent_file': None,
+        'device': 'cpu',
+        **changes,
+    }
+    return Order(**asked)

@@ -17,7 +17,7 @@ from aiida_litraj.engine.models import Evaluator, load
 from aiida_litraj.engine.trainers.graph_pes import TRAINER, of_architecture
 from tests.engine.tasks.trainings import Trained, assert_same_training, write_job
 
-from .salts import CUTOFF, GPA, errors, labelled, lips
+from .salts import CUTOFF, GPA, errors, labelled, lips, order
 
 pytestmark = pytest.mark.mace
 
@@ -190,10 +190,10 @@ def test_each_model_is_made_of_the_neutral_options(name: str, lmax: int) -> None
         ({'native': {'model': {'cutoff': 5.0}}}, 'is told model.cutoff'),
         ({'native': {'fitting': {'swa': {}}}}, 'native option fitting.swa'),
         ({'native': {'fitting': {'trainer_kwargs': {'max_epochs': 3}}}}, 'fitting.trainer_kwargs.max_epochs'),
-        ({'architecture': SETTINGS['architecture'] | {'model': 'Orb'}}, 'architecture.model Orb'),
+        ({'architecture': SETTINGS['architecture'] | {'model': 'Orb'}}, "architecture.model = 'Orb': it has several"),
         ({'architecture': SETTINGS['architecture'] | {'model': None}}, 'take SchNet, PaiNN, TensorNet, MACE, NequIP'),
-        ({'architecture': SETTINGS['architecture'] | {'lmax': 2}}, 'PaiNN with architecture.lmax 1 only'),
-        ({'ema_decay': 0.99}, 'leave ema_decay out'),
+        ({'architecture': SETTINGS['architecture'] | {'lmax': 2}}, 'architecture.lmax = 2: its PaiNN has 1 only'),
+        ({'ema_decay': 0.99}, 'ema_decay = 0.99: it has no'),
     ],
 )
 def test_what_is_not_offered_is_refused(changes: Any, words: str, sets: Any, rerun: Any, tmp_path: Path) -> None:
@@ -209,3 +209,14 @@ def test_stresses_of_some_frames_are_refused(tmp_path: Path) -> None:
     frames.stresses[1] = np.nan
     with pytest.raises(LitrajError, match=r'leave those out, or set loss\.stress_weight to zero'):
         TRAINER.write(frames, tmp_path / 'set.xyz')
+
+
+@pytest.mark.parametrize(('device', 'accelerator', 'devices'), [('cpu', 'cpu', 1), ('cuda:1', 'gpu', [1])])
+def test_device(device: str, accelerator: str, devices: Any, tmp_path: Path) -> None:
+    """Lightning takes a list of one number: a bare one would be how many."""
+    import yaml
+
+    found = TRAINER.start(order(tmp_path, SETTINGS, device=device))
+    said = yaml.safe_load(found.native_input)['fitting']['trainer_kwargs']
+    assert (said['accelerator'], said['devices']) == (accelerator, devices)
+    assert 'CUDA_VISIBLE_DEVICES' not in found.environment

@@ -13,9 +13,11 @@ from aiida_litraj.contract import PotentialSpec, files
 from aiida_litraj.contract.frames import Frames
 from aiida_litraj.engine.folder import Stop
 from aiida_litraj.engine.models import Evaluator, load
+from aiida_litraj.engine.trainers import mace
+from aiida_litraj.engine.trainers.mace import TRAINER, arguments
 from tests.engine.tasks.trainings import Trained, assert_same_training, write_job
 
-from .salts import CUTOFF, GPA, errors, labelled, lips
+from .salts import CUTOFF, GPA, errors, labelled, lips, order
 
 pytestmark = pytest.mark.mace
 
@@ -164,11 +166,16 @@ def test_fine_tunes(unbroken: Trained, rerun: Any, tmp_path: Path) -> None:
     ('changes', 'words'),
     [
         ({'native': {'bananas': 1}}, 'no native option bananas'),
-        ({'native': {'patience': 5}}, 'is told patience'),
+        ({'native': {'patience': 5}}, 'is told patience by early_stop_epochs: give that'),
+        ({'native': {'lr': 0.1}}, 'is told lr by learning_rate'),
+        ({'native': {'loss': 'universal'}}, 'is told loss by loss.kind'),
+        ({'native': {'hidden_irreps': '64x0e'}}, 'is told hidden_irreps by architecture.channels and architecture'),
+        ({'native': {'lr_scheduler_gamma': 0.5}}, 'is told lr_scheduler_gamma by schedule.factor'),
+        ({'native': {'seed': 5}}, 'is told seed by the engine'),
         ({'native': {'swa': True}}, 'native option swa'),
         ({'native': {'max_ell': 'many'}}, 'max_ell'),
         ({'native': {'model': 'PolarMACE'}}, 'PolarMACE'),
-        ({'architecture': SETTINGS['architecture'] | {'model': 'PaiNN'}}, 'architecture.model PaiNN'),
+        ({'architecture': SETTINGS['architecture'] | {'model': 'PaiNN'}}, "architecture.model = 'PaiNN': it has one"),
     ],
 )
 def test_what_is_not_offered_is_refused(changes: Any, words: str, sets: Any, rerun: Any, tmp_path: Path) -> None:
@@ -177,3 +184,35 @@ def test_what_is_not_offered_is_refused(changes: Any, words: str, sets: Any, rer
     found = Trained.read(folder).result.exit
     assert found.label == 'ERROR_JOB_INVALID'
     assert words in found.message
+
+
+@pytest.mark.parametrize(
+    ('device', 'told', 'seen'), [('cpu', 'cpu', {}), ('cuda:1', 'cuda', {'CUDA_VISIBLE_DEVICES': '7'})]
+)
+def test_device(device: str, told: str, seen: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """mace takes the name of a kind alone."""
+    import yaml
+
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '3,7')
+    found = TRAINER.start(order(tmp_path, SETTINGS, device=device))
+    assert arguments(yaml.safe_load(found.native_input)).device == told
+    assert found.environment == seen
+
+
+@pytest.mark.parametrize('kind', ['mse', 'huber'])
+@pytest.mark.parametrize('schedule', ['constant', 'exponential', 'plateau'])
+def test_all_that_it_is_told_is_refused_in_native(kind: str, schedule: str, tmp_path: Path) -> None:
+    """Else the result would say one number and the training have another."""
+    import yaml
+    from mace.tools import build_default_arg_parser
+
+    given = {
+        'kind': schedule,
+        'factor': None if schedule == 'constant' else 0.5,
+        'patience_epochs': 1 if schedule == 'plateau' else None,
+    }
+    loss = {'kind': kind, 'huber_delta': 0.1 if kind == 'huber' else None, 'stress_weight': 1.0}
+    settings = SETTINGS | {'schedule': given, 'loss': loss, 'native': {}}
+    options = yaml.safe_load(TRAINER.start(order(tmp_path, settings)).native_input)
+    assert options.keys() <= mace._NEUTRAL.keys() | mace._OWN
+    assert set(mace._NEUTRAL) <= {action.dest for action in build_default_arg_parser()._actions}

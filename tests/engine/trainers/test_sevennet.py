@@ -14,8 +14,12 @@ from aiida_litraj.contract.frames import Frames
 from aiida_litraj.engine.folder import Stop
 from aiida_litraj.engine.models import Configuration, Evaluator, load
 from aiida_litraj.engine.models.toy import morse
+from aiida_litraj.engine.trainers import sevennet
+from aiida_litraj.engine.trainers.sevennet import TRAINER
 from tests.engine.tasks.blocks import VOIGT, crystals
 from tests.engine.tasks.trainings import Trained, assert_same_training, write_job
+
+from .salts import order
 
 pytestmark = pytest.mark.sevennet
 
@@ -155,10 +159,14 @@ def test_fine_tunes_a_packaged_potential(rerun: Any, tmp_path: Path) -> None:
     [
         ({'native': {'bananas': {}}}, 'no native section bananas'),
         ({'native': {'model': {'bananas': 1}}}, 'no native option model.bananas'),
-        ({'native': {'train': {'per_epoch': 5}}}, 'train.per_epoch'),
-        ({'dtype': 'float64'}, 'dtype float64'),
-        ({'ema_decay': 0.99}, 'ema_decay'),
-        ({'loss': {'energy_weight': 0.0}}, 'loss.energy_weight'),
+        ({'native': {'train': {'per_epoch': 5}}}, 'is told train.per_epoch by the engine'),
+        ({'native': {'train': {'loss': 'huber'}}}, 'is told train.loss by loss.kind: give that'),
+        ({'native': {'train': {'optim_param': {'lr': 1.0}}}}, 'optim_param by learning_rate and weight_decay'),
+        ({'native': {'data': {'batch_size': 9}}}, 'is told data.batch_size by batch_size'),
+        ({'native': {'model': {'cutoff': 9.0}}}, 'is told model.cutoff by architecture.cutoff_ang'),
+        ({'dtype': 'float64'}, "the trainer sevennet does not do that: dtype = 'float64': it trains in float32 only"),
+        ({'ema_decay': 0.99}, 'ema_decay = 0.99: it has no moving average of the weights'),
+        ({'loss': {'energy_weight': 0.0}}, 'loss.energy_weight = 0.0: it counts by'),
     ],
 )
 def test_what_sevenn_does_not_do_is_refused(
@@ -179,3 +187,22 @@ def test_a_parent_of_several_fidelities_is_refused(sets: Any, rerun: Any, tmp_pa
     found = Trained.read(folder).result.exit
     assert found.label == 'ERROR_JOB_INVALID'
     assert 'one fidelity' in found.message
+
+
+def test_device(tmp_path: Path) -> None:
+    """sevenn takes a device by its number."""
+    import yaml
+    from sevenn.parse_input import init_train_config
+
+    found = TRAINER.start(order(tmp_path, SETTINGS, device='cuda:1'))
+    assert init_train_config(yaml.safe_load(found.native_input)['train'])['device'] == 'cuda:1'
+    assert 'CUDA_VISIBLE_DEVICES' not in found.environment
+
+
+def test_all_that_it_is_told_is_refused_in_native(tmp_path: Path) -> None:
+    """Else the result would say one number and the training have another."""
+    import yaml
+
+    sections = yaml.safe_load(TRAINER.start(order(tmp_path, SETTINGS | {'native': {}})).native_input)
+    said = {f'{name}.{option}' for name, options in sections.items() for option in options}
+    assert said <= sevennet._NEUTRAL.keys() | sevennet._OWN
