@@ -83,7 +83,7 @@ def check_replay(parameters: TrainingParameters, inputs: Mapping[str, Any]) -> N
 
 
 def check_configurations(parameters: TrainingParameters, inputs: Mapping[str, Any]) -> None:
-    """Refuse sets without labels, or too small, or that judge by what was learnt.
+    """Refuse sets without labels, or too small, or that judge by what was learnt, or by elements that were not.
 
     :raises ValueError: naming the set, and the remedy.
     """
@@ -102,8 +102,32 @@ def check_configurations(parameters: TrainingParameters, inputs: Mapping[str, An
         check_references(parameters, node, where)
         held_out = inputs.get('held_out', None)
         for other, judged in (inputs.get('valid_sets', None) or {}).items():
+            if inputs.get('potential', None) is None or parameters.energy_references == 'least_squares':
+                check_learnt(node, judged, f'valid_sets.{other}', where)
             if held_out is not None:
                 check_held_out(node, judged, held_out.value, f'valid_sets.{other}', where)
+
+
+def check_learnt(learnt: FramesData, judged: FramesData, where: str, other: str) -> None:
+    """Refuse configurations to judge by with elements that were not learnt.
+
+    Of such an element nothing is fitted, not even what its energy counts from: what a potential says of it is chance.
+
+    :param where: what the configurations to judge by are called; ``other`` those that are learnt.
+    :raises ValueError: naming elements and remedy.
+    """
+    lacking = [symbol for symbol in elements_of(judged) if symbol not in elements_of(learnt)]
+    if lacking:
+        raise ValueError(
+            f'{where}: it has {", ".join(lacking)}, which {other} has not: what is not learnt cannot be judged; part '
+            'them anew, as --split-seed does, give sets with the same elements (--valid, --test), or leave those '
+            'configurations out'
+        )
+
+
+def elements_of(node: FramesData) -> list[str]:
+    """Return the elements of all configurations of a node."""
+    return list(node.base.attributes.get('elements'))
 
 
 def check_references(parameters: TrainingParameters, node: FramesData, where: str) -> None:
@@ -114,7 +138,7 @@ def check_references(parameters: TrainingParameters, node: FramesData, where: st
     given = parameters.energy_references_ev
     if given is None:
         return
-    lacking = sorted(set(node.base.attributes.get('elements')) - set(given))
+    lacking = sorted(set(elements_of(node)) - set(given))
     if lacking:
         raise ValueError(
             f'parameters.energy_references_ev has none for {", ".join(lacking)}, which {where} has; give it, or set '

@@ -167,6 +167,17 @@ BAD: dict[str, tuple[Any, str]] = {
         },
         r"potential 'salts' does not cover Li, only Na; choose another potential",
     ),
+    'element to be judged by that is not learnt': (
+        lambda: {'valid_sets': {'valid': labelled(2, 1, symbol=11)}},
+        r'valid_sets\.valid: it has Na, which train_sets\.train has not: .*as --split-seed does.*--valid',
+    ),
+    'the same of a parent whose energies are fitted anew': (
+        lambda: {
+            'potential': potential(), 'parameters': train_parameters('fast-finetune'),
+            'valid_sets': {'valid': labelled(2, 1, symbol=11)},
+        },
+        r'valid_sets\.valid: it has Na, which train_sets\.train has not',
+    ),
     'one configuration': (
         lambda: {'train_sets': {'train': labelled(1)}, 'parameters': train_parameters(batch_size=1)},
         r'train_sets\.train: one configuration, from which nothing is learnt; give 2 or more',
@@ -273,8 +284,9 @@ GOOD: dict[str, Any] = {
     'frames of a known trajectory': lambda: {
         'train_sets': {'train': followed(0, 't', 'u')}, 'valid_sets': {'valid': followed(1, 'u')}, 'held_out': 'frames',
     },
-    'unknown materials of other elements': lambda: {
-        'valid_sets': {'valid': labelled(2, 1, symbol=11, material_ids=None)}
+    'unknown materials of elements that the parent knows, with its energies': lambda: {
+        'potential': potential(), 'parameters': train_parameters('fast-finetune', energy_references='parent'),
+        'valid_sets': {'valid': labelled(2, 1, symbol=11, material_ids=None)},
     },
     'the same name in another data set': lambda: {
         'train_sets': {'train': labelled(2, 0, dataset='A', entry_ids=['1', '2'])},
