@@ -14,6 +14,7 @@ from ..calculations.evaluate import EvaluateCalculation
 from ..calculations.functions.compare_labels import groups_of, read_comparison
 from ..calculations.held_out import HELD_OUT, check_held_out, origins
 from ..calculations.train import TrainCalculation, read_training
+from ..calculations.train_sets import check_learnt
 from ..calculations.validation import check_names, check_parameters
 from ..contract.evaluate import EvaluationParameters
 from ..data.frames import FramesData
@@ -201,6 +202,8 @@ def check_trainings(
     groups_of(inputs[TEST], inputs[TEST].shared_frames, settings.unit)
     for name, job in planned.items():
         check_child(TrainBaseWorkChain, job, name)
+        if job.get('potential', None) is None:  # it would evaluate less of them, and be judged on others than the rest
+            check_learnt(job['train_sets'][TRAIN], inputs[TEST], TEST, f'what {name} learns from scratch')
 
 
 def first_repeat(inputs: Mapping[str, Any]) -> dict[str, Any]:

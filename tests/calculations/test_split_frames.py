@@ -9,9 +9,8 @@ from aiida.orm import Dict
 
 from aiida_litraj.calculations.functions.split_frames import parts_of, read_split, split_frames
 from aiida_litraj.calculations.held_out import HELD_OUT, check_held_out
-from aiida_litraj.contract.frames import Frames
 from aiida_litraj.data import FramesData
-from tests.fixtures.training import labelled
+from tests.fixtures.training import labelled, mixed
 
 NUMBER = 24
 
@@ -71,13 +70,9 @@ def test_parts_know_where_they_are_from(aiida_profile: Any) -> None:
 
 def test_every_element_is_learnt(aiida_profile: Any) -> None:
     """Of sodium there is one configuration: whatever the seed, it tells no best epoch."""
-    parts = [labelled(7, seed=4), labelled(1, seed=5, symbol=11)]
-    names = [name for part in parts for name in part.entry_ids]
-    mixed = FramesData.from_frames(
-        Frames.stack([part.frames for part in parts]), {'entry_ids': names, 'material_ids': names}
-    )
+    pool = mixed(labelled(7, seed=4), labelled(1, seed=5, symbol=11))
     for seed in range(10):
-        made = parts_of(mixed, split('materials', seed, 0.5))
+        made = parts_of(pool, split('materials', seed, 0.5))
         assert made['train'].base.attributes.get('elements') == ['Li', 'Na']
         assert made['valid'].base.attributes.get('elements') == ['Li'] and 3 <= made['valid'].n_frames <= 4
 

@@ -9,11 +9,11 @@ import pytest
 from aiida.engine import run_get_node
 
 from aiida_litraj.calculations.functions.compare_sizes import describe
-from aiida_litraj.calculations.functions.draw_subsets import subsets_of
+from aiida_litraj.calculations.functions.draw_subsets import drawn, subsets_of
 from aiida_litraj.data import FramesData, PotentialData
 from aiida_litraj.workflows.learning_curve import LearningCurveWorkChain, halves
 from tests.fixtures.nodes import potential
-from tests.fixtures.training import labelled
+from tests.fixtures.training import labelled, mixed
 
 LEARNING = {
     'epochs': 10, 'learning_rate': 0.05, 'architecture': {'cutoff_ang': 6.0},
@@ -89,10 +89,40 @@ def test_a_parent_must_not_have_learnt_the_test_set(build: Any, train_inputs: An
         build(protocol='balanced', potential=parent, trainer=None, test=pool, sizes=[4, 8])
 
 
-def errors(rmse: float) -> dict[str, Any]:
+SODIUM = {
+    'train': lambda: mixed(labelled(7), labelled(1, seed=3, symbol=11)),
+    'test': lambda: labelled(2, 4, symbol=11),
+}
+
+
+def test_each_size_learns_what_it_is_judged_by(build: Any) -> None:
+    """One of eight configurations has sodium: it is in every subset, and without need the draw is the plain one."""
+    pool = SODIUM['train']()
+    for name, node in subsets_of(pool, [2, 4], {f'seed_{seed}': seed for seed in range(8)}).items():
+        assert node.base.attributes.get('elements') == ['Li', 'Na'], name
+        assert len(set(node.entry_ids)) == node.n_frames == int(name[-1])
+    plain = np.random.default_rng(3).permutation(8)
+    assert drawn([{'Li'}] * 8, 2, 3) == plain.tolist()
+    alone = [{'Na'} if index == plain[1] else {'Li'} for index in range(8)]
+    assert drawn(alone, 2, 3) == plain.tolist() != drawn([{'Na'} if k == plain[5] else {'Li'} for k in range(8)], 2, 3)
+
+
+def test_elements_that_are_not_learnt_judge_nothing(build: Any, count_processes: Any) -> None:
+    before = count_processes()
+    with pytest.raises(ValueError, match=r'test: it has Na, which what seed_0_n2 learns from scratch has not'):
+        build(test=SODIUM['test']())
+    three = mixed(labelled(4), labelled(2, seed=3, symbol=11), labelled(2, seed=5, symbol=19))
+    with pytest.raises(ValueError, match=r'settings\.sizes: 2, but seed_0_n2 then has no (K|Li|Na), by which it is ju'):
+        build(train=three, test=mixed(labelled(2, 4), labelled(2, 6, symbol=11), labelled(2, 7, symbol=19)))
+    assert build(train=SODIUM['train'](), test=SODIUM['test']()).test.n_frames == 2
+    assert build(potential=potential(), trainer=None, protocol='balanced', sizes=[4], test=SODIUM['test']())
+    assert count_processes() == before
+
+
+def errors(rmse: float, n_frames: int = 6) -> dict[str, Any]:
     return {
         'rmse_force_mev_per_ang': rmse, 'rmse_force_mev_per_ang_interval': None, 'slope_force': 0.9,
-        'rmse_energy_mev_per_atom': None, 'n_frames': 6, 'unit': 'material',
+        'rmse_energy_mev_per_atom': None, 'n_frames': 6, 'n_frames_force': n_frames, 'unit': 'material',
     }  # fmt: skip
 
 
@@ -111,6 +141,15 @@ def test_power_law_of_the_sizes() -> None:
     assert (said['power_law']['exponent'], said['power_law']['prefactor_mev_per_ang']) == pytest.approx((0.5, 200.0))
     assert said['zero_shot']['rmse_force_mev_per_ang'] == 90.0
     assert said['warnings'] == ['no training on 80 configurations came to its end']
+
+
+def test_what_is_judged_on_fewer_is_not_in_the_power_law() -> None:
+    """One potential lacks an element, and with it the hardest of the configurations."""
+    found = {f'seed_0_n{size}': errors(200.0 * size**-0.5) for size in (10, 20, 40)}
+    said = describe([5, 10, 20, 40], found | {'seed_0_n5': errors(1.0, 4)})
+    assert said['power_law']['exponent'] == pytest.approx(0.5)
+    (warning,) = said['warnings']
+    assert warning.startswith('seed_0_n5: its force error is of 4 configurations, that of others of 6')
 
 
 @pytest.mark.e2e

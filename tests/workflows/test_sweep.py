@@ -74,6 +74,8 @@ def test_bad_input_is_refused(build: Any, count_processes: Any) -> None:
     for changes, words in BAD.values():
         with pytest.raises(ValueError, match=words):
             build(**changes)
+    with pytest.raises(ValueError, match='test: it has Na, which what point_0_seed_0 learns from scratch has not'):
+        build(test=labelled(2, 4, symbol=11))
     same = labelled(4, seed=3)
     with pytest.raises(ValueError, match='test and valid share 4 configurations'):
         build(valid=same, test=same)
@@ -108,6 +110,17 @@ def test_costs_and_fronts() -> None:
     assert said['fronts'] == {'seconds_per_step': ['point_0'], 'seconds_per_evaluation': ['point_1', 'point_0']}
     assert third['rmse_force_mev_per_ang'] is None
     assert said['warnings'] == ['point_2: none of its trainings came to its end']
+
+
+def test_what_is_judged_on_fewer_is_on_no_front() -> None:
+    points = {'point_0': {'x': 1}, 'point_1': {'x': 2}}
+    found = {f'parameters_{name}': {'batch_size': 4} for name in points}
+    for point, rmse, number in (('point_0', 30.0, 6), ('point_1', 10.0, 5)):
+        found |= {f'errors_{point}_seed_0': errors(rmse, number), f'trained_{point}_seed_0': trained(6.0)}
+        found |= {f'evaluated_{point}_seed_0': evaluated(2.0)}
+    said = describe(points, found)
+    assert set(map(tuple, said['fronts'].values())) == {('point_0',)}
+    assert said['warnings'][0].startswith('point_1_seed_0: its force error is of 5 configurations')
 
 
 def test_choices_are_called_by_their_place() -> None:

@@ -15,7 +15,7 @@ from ...analysis.stage_errors import spread
 from ...contract.base import Model
 from ..validation import check_names, validated
 from .compare_finetuned import spreads
-from .compare_sizes import RMSE, numbers
+from .compare_sizes import RMSE, judged_on_fewer, numbers
 
 ERRORS, TRAINED, EVALUATED, PARAMETERS = 'errors_', 'trained_', 'evaluated_', 'parameters_'
 """Before the names of trainings, of parameters before those of points: what of them an input is."""
@@ -55,6 +55,11 @@ def describe(points: Mapping[str, Mapping[str, Any]], found: Mapping[str, Mappin
     rows = {name: row(name, changes, found) for name, changes in points.items()}
     means = {name: {key: _mean(one[key]) for key in (RMSE, *COSTS)} for name, one in rows.items()}
     names = list(rows)
+    fewer = judged_on_fewer({name: one for name, one in found.items() if name.startswith(ERRORS)})
+    said = {name.removeprefix(ERRORS): text for name, text in fewer.items()}
+    for name, one in rows.items():
+        if any(f'{name}_{repeat}' in said for repeat in one['trainings']):
+            means[name][RMSE] = None
     fronts = {
         cost: [names[place] for place in pareto_front(*([means[name][key] for name in names] for key in (cost, RMSE)))]
         for cost in COSTS
@@ -62,7 +67,10 @@ def describe(points: Mapping[str, Mapping[str, Any]], found: Mapping[str, Mappin
     return {
         'points': rows,
         'fronts': fronts,
-        'warnings': [f'{name}: none of its trainings came to its end' for name in names if not rows[name]['trainings']],
+        'warnings': [
+            *(f'{name}: none of its trainings came to its end' for name in names if not rows[name]['trainings']),
+            *(f'{name}: {text}, and its point is on no front' for name, text in said.items()),
+        ],
     }
 
 
