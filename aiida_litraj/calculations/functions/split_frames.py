@@ -20,7 +20,11 @@ OF_ALL = ('dataset', 'datasets', 'level', 'sampled_from')
 """Attributes that hold for a part too."""
 OF_EACH = ('entry_ids', 'material_ids', 'trajectory_ids', 'splits')
 _ONE = {'material_ids': 'material_id', 'trajectory_ids': 'trajectory_id', 'splits': 'split'}
-_KINDS = {'materials': 'material or chemical system', 'trajectories': 'trajectory', 'frames': 'configuration'}
+_KINDS = {
+    'materials': 'material or chemical system',
+    'trajectories': 'trajectory, or material without known ones',
+    'frames': 'configuration',
+}
 
 
 class Split(Model):
