@@ -7,12 +7,12 @@ from typing import Any
 
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ToContext, WorkChain
-from aiida.orm import AbstractCode, ArrayData, Dict, Str, to_aiida_type
+from aiida.orm import AbstractCode, ArrayData, Dict, Str, load_node, to_aiida_type
 
 from ..calculations.base import LitrajCalcJob, register_exit_codes
 from ..calculations.evaluate import EvaluateCalculation
 from ..calculations.functions.compare_labels import groups_of, read_comparison
-from ..calculations.held_out import HELD_OUT, check_held_out, origins
+from ..calculations.held_out import HELD_OUT, check_held_out
 from ..calculations.train import TrainCalculation, read_training
 from ..calculations.train_sets import check_learnt
 from ..calculations.validation import check_names, check_parameters
@@ -198,7 +198,9 @@ def check_trainings(
     check_parameters(inputs['evaluation'].get_dict(), EvaluationParameters)
     settings = read_comparison(inputs['comparison'].get_dict())
     check_test(inputs, inputs[TEST], TEST, inputs['held_out'].value)
-    check_seen_by_parent(inputs.get('potential', None), inputs[TEST], TEST)
+    parent = inputs.get('potential', None)
+    check_seen_by_parent(parent, inputs[TEST], TEST, inputs['held_out'].value)
+    check_seen_by_parent(parent, inputs['valid'], 'valid', inputs['held_out'].value, told=False)
     groups_of(inputs[TEST], inputs[TEST].shared_frames, settings.unit)
     for name, job in planned.items():
         check_child(TrainBaseWorkChain, job, name)
@@ -235,19 +237,22 @@ def check_job_settings(jobs: Mapping[str, Any], kinds: Mapping[str, type[LitrajC
         check_jobs({name: job}, kinds, (kinds[name],))
 
 
-def check_seen_by_parent(potential: PotentialData | None, judged: FramesData, where: str) -> None:
-    """Refuse configurations to judge by that the parent has itself learnt, as far as it was trained here.
+def check_seen_by_parent(
+    potential: PotentialData | None, judged: FramesData, where: str, held_out: str, told: bool = True
+) -> None:
+    """Refuse configurations to judge by that are less new to the parent than ``held_out`` says.
 
-    :raises ValueError: saying how many.
+    :param told: whether they must be new to what told a best epoch of the parent, or of its parents, too.
+    :raises ValueError: saying what they share.
     """
     if potential is None or not potential.is_stored:
         return
     seen = lineage(potential)
-    known = {(one.node_uuid, one.node_index) for one in (*seen.learnt, *seen.validated)}
-    shared = [place for place in origins(judged) if place in known]
-    if shared:
-        raise ValueError(
-            f'{where}: {len(shared)} of {judged.n_frames} configurations were seen when {potential.label!r} was '
-            f'trained, which would make it look too good; leave them out, aiida-litraj potential lineage '
-            f'{potential.pk} lists what it has seen'
-        )
+    for words, some in (('learnt from', seen.learnt), ('was chosen by', seen.validated if told else [])):
+        for uuid in dict.fromkeys(one.set_uuid for one in some):
+            try:
+                check_held_out(load_node(uuid), judged, held_out, where, f'what {potential.label!r} {words}')
+            except ValueError as error:
+                raise ValueError(
+                    f'{error}; aiida-litraj potential lineage {potential.pk} lists what it has seen'
+                ) from error

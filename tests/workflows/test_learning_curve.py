@@ -10,6 +10,7 @@ from aiida.engine import run_get_node
 
 from aiida_litraj.calculations.functions.compare_sizes import describe
 from aiida_litraj.calculations.functions.draw_subsets import drawn, subsets_of
+from aiida_litraj.calculations.functions.split_frames import part_of
 from aiida_litraj.data import FramesData, PotentialData
 from aiida_litraj.workflows.learning_curve import LearningCurveWorkChain, halves
 from tests.fixtures.nodes import potential
@@ -77,16 +78,50 @@ def test_bad_input_is_refused(build: Any, count_processes: Any) -> None:
     assert count_processes() == before
 
 
-def test_a_parent_must_not_have_learnt_the_test_set(build: Any, train_inputs: Any, job_node: Any) -> None:
-    """Not this set itself, but configurations that it was chosen from."""
+@pytest.fixture
+def parent(train_inputs: Any, job_node: Any) -> Any:
+    """``parent(train, valid)`` is a potential that has learnt from one and was chosen by the other."""
     from tests.fixtures.nodes import Job
 
-    pool = labelled(4, seed=2).store()
-    made = {'potentials': {'a': PotentialData.packaged('toy', 'morse', options={'depth': 0.31}, label='mine')}}
-    job = job_node(train_inputs(train=pool), Job(0, outputs=made, task='train'))
-    parent = job.outputs.potentials.a
-    with pytest.raises(ValueError, match="test: 4 of 4 configurations were seen when 'mine' was trained"):
-        build(protocol='balanced', potential=parent, trainer=None, test=pool, sizes=[4, 8])
+    def make(train: FramesData, valid: FramesData) -> PotentialData:
+        made = {'potentials': {'a': PotentialData.packaged('toy', 'morse', options={'depth': 0.31}, label='mine')}}
+        return job_node(train_inputs(train=train, valid=valid), Job(0, outputs=made, task='train')).outputs.potentials.a
+
+    return make
+
+
+def again(node: FramesData, seed: int, **known: Any) -> FramesData:
+    """Return configurations at other places, of which no more is known than is said."""
+    return FramesData.from_frames(labelled(node.n_frames, seed).frames, known)
+
+
+def test_a_parent_must_not_have_learnt_the_test_set(build: Any, parent: Any) -> None:
+    """Not this set: the parent's and it were each chosen, or stored, from what is the same. It knows e2_0 to e2_3."""
+    pool, told = labelled(8, seed=2).store(), labelled(2, seed=12).store()
+    mine = parent(part_of(pool, [0, 1, 2, 3]), told)
+    new = {'entry_ids': ['n1', 'n2'], 'material_ids': ['n1', 'n2']}
+    two = labelled(2, seed=30)
+    materials = again(two, 33, entry_ids=['n1', 'n2'], material_ids=['m2_1', 'n'])
+    places = [[pool.uuid, 3], [pool.uuid, 7]]
+    cases: dict[str, tuple[FramesData, str]] = {
+        'chosen from the same': (part_of(pool, [3, 4]), "test and what 'mine' learnt from share 1 configuration "),
+        'moved a little': (again(two, 31, **new, origins=places), "what 'mine' learnt from share 1 configuration "),
+        'by its name': (again(two, 32, entry_ids=['e2_1', 'x']), "what 'mine' learnt from share 1 entry .e2_1."),
+        'what told its best epoch': (again(two, 34, entry_ids=['e12_1', 'x'], material_ids=['p', 'q']),
+                                     "test and what 'mine' was chosen by share 1 entry .e12_1."),
+    }  # fmt: skip
+    given = {'protocol': 'balanced', 'potential': mine, 'trainer': None, 'sizes': [4, 8]}
+    for case, (judged, words) in cases.items():
+        with pytest.raises(ValueError, match=f'{words}.*potential lineage {mine.pk} lists'):
+            build(**given, test=judged, held_out='frames')
+            pytest.fail(case)
+    with pytest.raises(ValueError, match=r"test and what 'mine' learnt from share 1 material .m2_1."):
+        build(**given, test=materials)
+    assert build(**given, test=materials, held_out='frames').test is materials
+    assert build(**given, test=part_of(pool, [5, 6])).held_out.value == 'materials'
+    with pytest.raises(ValueError, match="valid and what 'mine' learnt from share 1 configuration "):
+        build(**given, valid=part_of(pool, [3, 4]), test=labelled(6, seed=40))
+    assert build(**given, valid=told, test=labelled(6, seed=40)).valid is told
 
 
 SODIUM = {
