@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SWEEP = 'litraj.sweep'
 TITLE = 'Sweep'
-COSTS = ('seconds_per_step', 'seconds_per_evaluation')
+COSTS = ('seconds_per_evaluation', 'seconds_of_training')
 
 
 @click.command(short_help='Options of trainings tried side by side: error against cost.')
@@ -141,7 +141,7 @@ def print_sweep(result: dict[str, Any]) -> None:
             )
         )  # fmt: skip
     columns = (
-        'point', '>RMSE(F) / meV/Å', '>slope', '>RMSE(E) / meV/atom', '>s a step', '', '>s an evaluation', '',
+        'point', '>RMSE(F) / meV/Å', '>slope', '>RMSE(E) / meV/atom', '>s an evaluation', '', '>s of training', '',
     )  # fmt: skip
     print_table(None, columns, rows)
     click.echo('* on the Pareto front of force error and that cost')

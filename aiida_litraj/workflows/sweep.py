@@ -15,7 +15,6 @@ from ..calculations.functions.compare_finetuned import TEST
 from ..calculations.functions.compare_points import (
     ERRORS,
     EVALUATED,
-    PARAMETERS,
     TRAINED,
     compare_points,
     read_points,
@@ -115,7 +114,7 @@ class SweepWorkChain(TrainingsWorkChain):
         errors = dict(chain.outputs.errors) if chain is not None and 'errors' in chain.outputs else {}
         if errors:
             evaluated = dict(chain.outputs.results) if 'results' in chain.outputs else {}
-            given = {f'{PARAMETERS}{point}': node for point, node in self.inputs.parameters.items()}
+            given: dict[str, Dict] = {}
             for name, node in errors.items():
                 given |= {f'{ERRORS}{name}': node, f'{TRAINED}{name}': self.ctx[f'train_{name}'].outputs.results}
                 given |= {f'{EVALUATED}{name}': evaluated[name]} if name in evaluated else {}

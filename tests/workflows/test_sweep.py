@@ -82,42 +82,55 @@ def test_bad_input_is_refused(build: Any, count_processes: Any) -> None:
     assert count_processes() == before
 
 
-def trained(seconds: float) -> dict[str, Any]:
-    """Of 9 configurations: in batches of 4 an epoch has three steps."""
-    return {'items': {'seed_0': {'seconds_per_epoch': seconds, 'n_train': 9, 'n_parameters': 5, 'n_epochs': 3}}}
+def trained(seconds: float, epochs: int = 3, repeat: str = 'seed_0') -> dict[str, Any]:
+    return {'items': {repeat: {'seconds_per_epoch': seconds, 'n_train': 9, 'n_parameters': 5, 'n_epochs': epochs}}}
 
 
 def evaluated(seconds: float) -> dict[str, Any]:
     return {'audit': {'model_seconds': seconds, 'model_calls': 14, 'resumed_calls': 4}}
 
 
+def told(point: str, repeat: str, rmse: float, epoch: float = 6.0, epochs: int = 3, use: float = 2.0) -> dict[str, Any]:
+    """Return what is known of one training."""
+    name = f'{point}_{repeat}'
+    return {
+        f'errors_{name}': errors(rmse), f'trained_{name}': trained(epoch, epochs, repeat),
+        f'evaluated_{name}': evaluated(use),
+    }  # fmt: skip
+
+
 def test_costs_and_fronts() -> None:
-    """By hand: b is slower to train than a and worse, but faster to use; c has no training that ended."""
-    points = {'point_0': {'x': 1}, 'point_1': {'x': 2}, 'point_2': {'x': 3}}
-    found = {f'parameters_{name}': {'batch_size': 4} for name in points}
-    for point, rmse, step, use in (('point_0', 30.0, 6.0, 2.0), ('point_1', 40.0, 9.0, 1.0)):
+    """By hand: 1 has shorter epochs than 0, but thrice as many, and is worse, but faster to use; 2 has not ended."""
+    points = {'point_0': {'epochs': 3}, 'point_1': {'epochs': 9}, 'point_2': {'epochs': 4}}
+    found: dict[str, Any] = {}
+    for point, rmse, epoch, epochs, use in (('point_0', 30.0, 6.0, 3, 2.0), ('point_1', 40.0, 5.0, 9, 1.0)):
         for repeat, more in (('seed_0', -1.0), ('seed_1', 1.0)):
-            found |= {
-                f'errors_{point}_{repeat}': errors(rmse + more),
-                f'trained_{point}_{repeat}': trained(step),
-                f'evaluated_{point}_{repeat}': evaluated(use),
-            }
+            found |= told(point, repeat, rmse + more, epoch, epochs, use)
     said = describe(points, found)
     first, second, third = said['points'].values()
     assert first['rmse_force_mev_per_ang'] == {'mean': 30.0, 'std': pytest.approx(2**0.5), 'n': 2}
-    assert (first['seconds_per_step']['mean'], second['seconds_per_step']['mean']) == (2.0, 3.0)
+    assert (first['seconds_of_training']['mean'], second['seconds_of_training']['mean']) == (18.0, 45.0)
     assert (first['seconds_per_evaluation']['mean'], second['seconds_per_evaluation']['mean']) == (0.2, 0.1)
-    assert said['fronts'] == {'seconds_per_step': ['point_0'], 'seconds_per_evaluation': ['point_1', 'point_0']}
+    assert said['fronts'] == {'seconds_per_evaluation': ['point_1', 'point_0'], 'seconds_of_training': ['point_0']}
     assert third['rmse_force_mev_per_ang'] is None
     assert said['warnings'] == ['point_2: none of its trainings came to its end']
 
 
+def test_points_whose_names_begin_alike() -> None:
+    """``lr`` is no part of ``lr_low``, whatever their repeats are called."""
+    points = {'lr': {'x': 1}, 'lr_low': {'x': 2}}
+    found = told('lr', 'seed_0', 30.0) | told('lr_low', 'seed_0', 50.0) | told('lr', 'low', 32.0)
+    rows = describe(points, found)['points']
+    assert {name: list(one['trainings']) for name, one in rows.items()} == {
+        'lr': ['seed_0', 'low'], 'lr_low': ['seed_0'],
+    }  # fmt: skip
+    assert [one['rmse_force_mev_per_ang']['mean'] for one in rows.values()] == [31.0, 50.0]
+
+
 def test_what_is_judged_on_fewer_is_on_no_front() -> None:
     points = {'point_0': {'x': 1}, 'point_1': {'x': 2}}
-    found = {f'parameters_{name}': {'batch_size': 4} for name in points}
-    for point, rmse, number in (('point_0', 30.0, 6), ('point_1', 10.0, 5)):
-        found |= {f'errors_{point}_seed_0': errors(rmse, number), f'trained_{point}_seed_0': trained(6.0)}
-        found |= {f'evaluated_{point}_seed_0': evaluated(2.0)}
+    found = told('point_0', 'seed_0', 30.0) | told('point_1', 'seed_0', 10.0)
+    found['errors_point_1_seed_0'] = errors(10.0, 5)
     said = describe(points, found)
     assert set(map(tuple, said['fronts'].values())) == {('point_0',)}
     assert said['warnings'][0].startswith('point_1_seed_0: its force error is of 5 configurations')
@@ -129,7 +142,7 @@ def test_choices_are_called_by_their_place() -> None:
 
 @pytest.mark.e2e
 def test_a_rate_that_is_too_small_is_found(build: Any, engine_code: Any) -> None:
-    """Of two rates one learns nothing in as many epochs: it is off by more, at the cost of as many steps."""
+    """Of two rates one learns nothing in as many epochs: it is off by more, at the same cost."""
     grid = {'learning_rate': [1e-7, 0.05]}
     builder = build(engine_code, grid=grid, overrides={'train': LEARNING}, options={'processes': 1})
     outputs, node = run_get_node(builder)
@@ -137,6 +150,6 @@ def test_a_rate_that_is_too_small_is_found(build: Any, engine_code: Any) -> None
     slow, fast = (outputs['comparison']['points'][name] for name in ('point_0', 'point_1'))
     assert fast['rmse_force_mev_per_ang']['mean'] < 0.5 * slow['rmse_force_mev_per_ang']['mean']
     for one in (slow, fast):
-        assert one['seconds_per_step']['mean'] > 0.0 and one['seconds_per_evaluation']['mean'] > 0.0
-    assert 'point_1' in outputs['comparison']['fronts']['seconds_per_step']
+        assert one['seconds_of_training']['mean'] > 0.0 and one['seconds_per_evaluation']['mean'] > 0.0
+    assert 'point_1' in outputs['comparison']['fronts']['seconds_per_evaluation']
     assert set(outputs['errors']) == {'point_0_seed_0', 'point_1_seed_0'}
