@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -194,4 +195,11 @@ def check_sweep_inputs(inputs: Mapping[str, Any]) -> None:
     points, given = read_points(inputs['settings'].get_dict()).points, inputs['parameters']
     if set(points) != set(given):
         raise ValueError(f'parameters: of {", ".join(given)}, but settings.points has {", ".join(points)}')
+    names = Counter(f'{point}_{name}' for point in points for name in inputs['trainings'])
+    twice = next((name for name, number in names.items() if number > 1), None)
+    if twice is not None:
+        raise ValueError(
+            f'settings.points and trainings: two trainings would be called {twice}, <point>_<training>; take other '
+            'names'
+        )
     check_trainings(inputs, plans(first_repeat(inputs)))

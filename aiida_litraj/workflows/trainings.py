@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiida.common import AttributeDict
@@ -11,6 +11,7 @@ from aiida.orm import AbstractCode, ArrayData, Dict, Str, load_node, to_aiida_ty
 
 from ..calculations.base import LitrajCalcJob, register_exit_codes
 from ..calculations.evaluate import EvaluateCalculation
+from ..calculations.functions.compare_finetuned import SCRATCH, ZERO_SHOT
 from ..calculations.functions.compare_labels import groups_of, read_comparison
 from ..calculations.held_out import HELD_OUT, check_held_out
 from ..calculations.train import TrainCalculation, read_training
@@ -30,6 +31,8 @@ from .train import TRAIN, VALID, TrainBaseWorkChain
 TEST = 'test'
 JOBS: dict[str, type[LitrajCalcJob]] = {'train': TrainCalculation, 'evaluate': EvaluateCalculation}
 """Kinds of jobs that such a chain runs."""
+RESERVED = (ZERO_SHOT, 'frames', 'settings', 'metadata')
+"""The parent among the potentials, and arguments beside the trainings where subsets are drawn."""
 
 
 class TrainingsWorkChain(ProtocolMixin, WorkChain):
@@ -192,6 +195,7 @@ def check_trainings(
     :raises ValueError: naming the input, its value and the remedy.
     """
     check_names(inputs['trainings'], 'trainings', 'Dict')
+    check_reserved(inputs['trainings'])
     for name, node in inputs['trainings'].items():
         read_training(name, node)
     check_job_settings(inputs.get('jobs', None) or {}, kinds)
@@ -206,6 +210,19 @@ def check_trainings(
         check_child(TrainBaseWorkChain, job, name)
         if job.get('potential', None) is None:  # it would evaluate less of them, and be judged on others than the rest
             check_learnt(job['train_sets'][TRAIN], inputs[TEST], TEST, f'what {name} learns from scratch')
+
+
+def check_reserved(names: Iterable[str]) -> None:
+    """Refuse trainings with names by which chains and their calculation functions call something else.
+
+    :raises ValueError: naming the first.
+    """
+    for name in names:
+        if name in RESERVED or name.startswith(SCRATCH):
+            raise ValueError(
+                f'trainings.{name}: something else is called so, as is what begins with {SCRATCH}; take another name, '
+                'such as seed_0'
+            )
 
 
 def first_repeat(inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from aiida.engine import run_get_node
+from aiida.orm import Dict
 
 from aiida_litraj.calculations.functions.compare_points import describe
 from aiida_litraj.workflows.sweep import SweepWorkChain, choices_of, nested
@@ -88,6 +89,22 @@ def trained(seconds: float, epochs: int = 3, repeat: str = 'seed_0') -> dict[str
 
 def evaluated(seconds: float) -> dict[str, Any]:
     return {'audit': {'model_seconds': seconds, 'model_calls': 14, 'resumed_calls': 4}}
+
+
+def test_names_that_would_mix_are_refused(build: Any, instantiate: Any) -> None:
+    """``a`` with ``b_c``, and ``a_b`` with ``c``, are both ``a_b_c``: one would take the place of the other."""
+    inputs = build()._inputs(prune=True)
+    (parameters, *_), (seed,) = inputs['parameters'].values(), inputs['trainings'].values()
+    given = {
+        'parameters': {'a': parameters, 'a_b': parameters},
+        'settings': Dict({'points': {'a': {'x': 1}, 'a_b': {'x': 2}}}),
+    }
+    with pytest.raises(ValueError, match=r'two trainings would be called a_b_c, <point>_<training>; take other names'):
+        instantiate(SweepWorkChain, {**inputs, **given, 'trainings': {'b_c': seed, 'c': Dict(seed.get_dict())}})
+    assert instantiate(SweepWorkChain, {**inputs, **given, 'trainings': {'c': seed}}).node.is_stored
+    for name in ('zero_shot', 'scratch_seed_0', 'frames', 'settings', 'metadata'):
+        with pytest.raises(ValueError, match=rf'trainings\.{name}: something else is called so'):
+            instantiate(SweepWorkChain, {**inputs, 'trainings': {name: seed}})
 
 
 def told(point: str, repeat: str, rmse: float, epoch: float = 6.0, epochs: int = 3, use: float = 2.0) -> dict[str, Any]:
