@@ -20,7 +20,7 @@ from ..data.potential import PotentialData
 from .finetune import comparison_of, filled, parameters_of
 from .potentials import jobs_of
 from .submission import made_before, outputs_made_before
-from .train import Trainings, default_protocol, trainings_of
+from .train import TrainBaseWorkChain, Trainings, default_protocol, trainings_of
 from .trainings import JOBS, TrainingsWorkChain, check_trainings, first_repeat, training_job
 
 MOST_SIZES = 5
@@ -193,9 +193,14 @@ def repeats_of(inputs: Mapping[str, Any], seeds: Sequence[int] | None, held_out:
 def train_section(section: Mapping[str, Any], potential: PotentialData | None, trainer: str | None) -> dict[str, Any]:
     """Return a section with the protocol of trainings that the start asks for, where it names none.
 
+    With a potential the one that goes on is taken of two of a name: ``fast-finetune`` for ``fast``.
+
     :raises ValueError: if nothing says by which trainer a potential is made from scratch.
     """
-    return {**section, 'protocol': section.get('protocol') or default_protocol(potential, trainer)}
+    name = section.get('protocol') or default_protocol(potential, trainer)
+    if potential is not None and f'{name}-finetune' in TrainBaseWorkChain.get_available_protocols():
+        name = f'{name}-finetune'
+    return {**section, 'protocol': name}
 
 
 def family_of(potential: PotentialData | None, trainer: str | None) -> str | None:

@@ -55,6 +55,9 @@ def test_builder(build: Any) -> None:
     assert 'potential' not in builder and len(builder.trainings) == 1
     more = build(protocol='balanced', potential=potential(), trainer=None, sizes=[4, 8], seeds=[5, 6])
     assert (more.parameters.label, more.parameters['trainer'], len(more.trainings)) == ('balanced', 'toy', 2)
+    fast = build(potential=potential(), trainer=None)
+    assert (fast.parameters.label, fast.parameters['architecture']) == ('fast-finetune', None)
+    assert builder.parameters.label == 'fast' and builder.parameters['architecture'] is not None
     assert halves(100, 4) == [6, 12, 25, 50, 100] and halves(3, 4) == [3]
 
 

@@ -47,6 +47,8 @@ def test_list_of_points(build: Any) -> None:
     builder = build(protocol='balanced', potential=potential(), trainer=None, points=[{'epochs': 3}, {'batch_size': 2}])
     assert (builder.parameters['point_0']['epochs'], builder.parameters['point_1']['epochs']) == (3, 100)
     assert builder.parameters['point_1']['batch_size'] == 2
+    fast = build(potential=potential(), trainer=None).parameters['point_0']
+    assert (fast.label, fast['architecture'], fast['learning_rate']) == ('fast-finetune', None, 0.01)
 
 
 def test_dotted_names() -> None:
