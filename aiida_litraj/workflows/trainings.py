@@ -7,7 +7,7 @@ from typing import Any
 
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ToContext, WorkChain
-from aiida.orm import AbstractCode, ArrayData, Dict, Str, load_node, to_aiida_type
+from aiida.orm import AbstractCode, ArrayData, Dict, Int, Str, load_node, to_aiida_type
 
 from ..calculations.base import LitrajCalcJob, register_exit_codes
 from ..calculations.evaluate import EvaluateCalculation
@@ -31,6 +31,8 @@ from .train import TRAIN, VALID, TrainBaseWorkChain
 TEST = 'test'
 JOBS: dict[str, type[LitrajCalcJob]] = {'train': TrainCalculation, 'evaluate': EvaluateCalculation}
 """Kinds of jobs that such a chain runs."""
+MAX_JOBS = 'max_iterations'
+"""Of ``jobs.train``: how many jobs a training may take, one after the other."""
 RESERVED = (ZERO_SHOT, 'frames', 'settings', 'metadata')
 """The parent among the potentials, and arguments beside the trainings where subsets are drawn."""
 
@@ -68,7 +70,8 @@ class TrainingsWorkChain(ProtocolMixin, WorkChain):
         )  # fmt: skip
         spec.input(
             'jobs', valid_type=dict, non_db=True, default=dict,
-            help='By kind of job (``train``, ``evaluate``): ``computer``, ``options`` and ``disable_cache``.',
+            help='By kind of job (``train``, ``evaluate``): ``computer``, ``options`` and ``disable_cache``; of '
+            '``train`` also ``max_iterations``, how many jobs a training may take, else that of its own chain.',
         )  # fmt: skip
         for name, kind, text in (
             ('potentials', PotentialData, 'Of each training the potential of its best epoch.'),
@@ -96,11 +99,15 @@ class TrainingsWorkChain(ProtocolMixin, WorkChain):
     def train(self) -> Any:
         """Have every potential trained, all at once."""
         started = {}
+        most = self.inputs.jobs.get('train', {}).get(MAX_JOBS, None)
+        further = {} if most is None else {MAX_JOBS: Int(most)}
         for name, job in self.planned().items():
             label = f'train_{name}'
             earlier = submitted_before(self, label)
             started[label] = earlier or self.submit(
-                TrainBaseWorkChain, **{TrainBaseWorkChain.task(): job, 'metadata': {'call_link_label': label}}
+                TrainBaseWorkChain,
+                **{TrainBaseWorkChain.task(): job, 'metadata': {'call_link_label': label}},
+                **further,
             )
         self.ctx.names = [label.removeprefix('train_') for label in started]
         return ToContext(**started)
@@ -251,6 +258,11 @@ def check_job_settings(jobs: Mapping[str, Any], kinds: Mapping[str, type[LitrajC
     for name, job in jobs.items():
         if name not in kinds:
             raise ValueError(f'jobs.{name}: no such jobs are run; there are: {", ".join(kinds)}')
+        if name == 'train' and isinstance(job, Mapping) and MAX_JOBS in job:
+            most = job[MAX_JOBS]
+            if not isinstance(most, int) or isinstance(most, bool) or most < 1:
+                raise ValueError(f'jobs.{name}.{MAX_JOBS} = {most!r}: give a whole number of jobs, 1 or more')
+            job = {key: value for key, value in job.items() if key != MAX_JOBS}
         check_jobs({name: job}, kinds, (kinds[name],))
 
 

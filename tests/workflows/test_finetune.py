@@ -16,6 +16,8 @@ from aiida_litraj.contract.frames import Frames
 from aiida_litraj.data import FramesData, PotentialData
 from aiida_litraj.workflows.evaluate import EvaluateWorkChain
 from aiida_litraj.workflows.finetune import FinetuneWorkChain
+from aiida_litraj.workflows.train import TrainBaseWorkChain
+from aiida_litraj.workflows.trainings import TrainingsWorkChain
 from tests.fixtures.nodes import potential
 from tests.fixtures.training import labelled, spoiled
 
@@ -115,6 +117,8 @@ BAD: dict[str, tuple[Any, str]] = {
     'seeds': (lambda: {'seeds': [1, 1]}, 'each seed once'),
     'batch': (lambda: {'overrides': {'train': {'batch_size': 9}}}, r'seed_0: .*batch_size = 9, but'),
     'option': (lambda: {'jobs': {'train': {'options': {'devise': 'cpu'}}}}, 'devise'),
+    'no jobs': (lambda: {'jobs': {'train': {'max_iterations': 0}}}, r'jobs\.train\.max_iterations = 0: give a whole'),
+    'many of another': (lambda: {'jobs': {'evaluate': {'max_iterations': 3}}}, 'evaluate.max_iterations is not'),
     'job': (lambda: {'jobs': {'learn': {}}}, r'jobs\.learn: no such jobs'),
     'unit': (
         lambda: {'overrides': {'evaluate': {'settings': {'unit': 'trajectory'}}}}, r"settings\.unit = 'trajectory'",
@@ -130,6 +134,17 @@ def test_bad_input_is_refused(build: Any, count_processes: Any) -> None:
             build(potential=lithium, **changes())
             pytest.fail(case)
     assert count_processes() == before
+
+
+@pytest.mark.parametrize('most', [None, 50])
+def test_a_training_may_take_more_jobs(most: int | None, build: Any, instantiate: Any, monkeypatch: Any) -> None:
+    builder = build(jobs={'train': {'max_iterations': most}} if most else None)
+    process = instantiate(FinetuneWorkChain, builder._inputs(prune=True))
+    submitted: list[Any] = []
+    monkeypatch.setattr(process, 'submit', lambda chain, **inputs: submitted.append((chain, inputs)))
+    TrainingsWorkChain.train(process)
+    assert [chain for chain, _ in submitted] == [TrainBaseWorkChain] * 2
+    assert [inputs.get('max_iterations') for _, inputs in submitted] == [most] * 2
 
 
 def test_inputs_of_a_chain_are_checked_too(build: Any, instantiate: Any) -> None:
