@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..analysis.energy_offsets import fit_offsets
+from ..analysis.offset_transfer import element_counts, transfer
 from ..contract.arrays import AnyArray
 from ..contract.frames import Frames
 from ..contract.train import TrainingParameters, TrainItem
@@ -18,6 +20,7 @@ SETS = {'train_sets': 'train', 'valid_sets': 'valid', 'replay_sets': 'replay'}
 """Namespace of inputs -> what its sets are called in the arrays of a job."""
 LEAST_LEARNT = 2
 """Configurations to learn from: of one alone only its own energy is learnt."""
+_SHOWN = 3
 _REMEDY = 'aiida-litraj launch label makes labels'
 
 
@@ -123,6 +126,26 @@ def check_learnt(learnt: FramesData, judged: FramesData, where: str, other: str)
             'them anew, as --split-seed does, give sets with the same elements (--valid, --test), or leave those '
             'configurations out'
         )
+
+
+def composition_warning(parameters: Mapping[str, Any], learnt: FramesData, judged: FramesData) -> str | None:
+    """Return of which compositions that tell the best epoch the energy is not known, where it is fitted; or ``None``.
+
+    It is of those that are mixed of what is learnt: of other ones the loss has a constant in it that no epoch changes.
+
+    :param parameters: ``TrainingParameters``.
+    """
+    if parameters['energy_references'] != 'least_squares':
+        return None
+    elements, counts = element_counts(learnt.shared_frames)
+    unsafe = transfer(fit_offsets(counts, np.zeros(len(counts)), elements), judged.shared_frames).unsafe
+    if not unsafe:
+        return None
+    more = f' and {len(unsafe) - _SHOWN} more' if len(unsafe) > _SHOWN else ''
+    return (
+        f'what is learnt does not fix the energies of {", ".join(unsafe[:_SHOWN])}{more}, which are to tell the '
+        'best epoch: their energy errors have a constant in them; learn more compositions, or go by the forces'
+    )
 
 
 def elements_of(node: FramesData) -> list[str]:
