@@ -6,7 +6,8 @@ All of it depends on the identifiers of the entries, never on the order in which
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -187,7 +188,11 @@ class Parting:
 
 
 def part_by_material(
-    materials: Sequence[str], fractions: Mapping[str, float], seed: int, kind: str = 'material'
+    materials: Sequence[str],
+    fractions: Mapping[str, float],
+    seed: int,
+    kind: str = 'material',
+    elements: Sequence[Collection[str]] | None = None,
 ) -> Parting:
     """Return entries split in parts of about these fractions, each material whole in one of them.
 
@@ -196,6 +201,8 @@ def part_by_material(
     :param materials: of each entry.
     :param fractions: of each part, which sum to 1.
     :param kind: what ``materials`` are, if not that, for messages.
+    :param elements: of each entry, for two parts: the first then has all of them, unless each material has one of its
+        own. A draw by which it has them anyway stays as it is.
     :raises ValueError: if the fractions are none, or there are fewer materials than parts.
     """
     if not fractions or any(value <= 0 for value in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
@@ -211,12 +218,46 @@ def part_by_material(
         )
     names = sorted(members)
     order = [names[index] for index in shuffled(names, seed)]
+    first, keeper = next(iter(fractions)), _Keeper(members, elements)
+    n_free = len(keeper.free)
     parts: dict[str, list[int]] = {name: [] for name in fractions}
     owned = dict.fromkeys(fractions, 0)
     for done, material in enumerate(order):
         empty = [name for name in fractions if not owned[name]]
         open_to = empty if len(order) - done <= len(empty) else list(fractions)
+        if not keeper.may_leave(material):
+            open_to = [first]
+        elif n_free <= len(others := [name for name in empty if name != first]) and others:
+            open_to = others
+        n_free -= material in keeper.free
         name = max(open_to, key=lambda one: fractions[one] * len(materials) - len(parts[one]))
         parts[name] += members[material]
         owned[name] += 1
+        if name != first:
+            keeper.leave(material)
     return Parting({name: np.array(sorted(part), dtype=np.int64) for name, part in parts.items()}, owned)
+
+
+class _Keeper:
+    """Which materials can leave the first part, so that each element stays there.
+
+    :ivar free: those that can at the beginning: all of their elements are in others too.
+    """
+
+    def __init__(self, members: Mapping[str, Sequence[int]], elements: Sequence[Collection[str]] | None) -> None:
+        self._of = {
+            name: set() if elements is None else {symbol for index in some for symbol in elements[index]}
+            for name, some in members.items()
+        }
+        self._left = Counter(symbol for some in self._of.values() for symbol in some)
+        self.free = {name for name in members if self.may_leave(name)}
+        if not self.free:
+            self._of, self.free = {name: set() for name in members}, set(members)
+
+    def may_leave(self, material: str) -> bool:
+        """Return whether each of its elements is in another material that has not left."""
+        return all(self._left[symbol] > 1 for symbol in self._of[material])
+
+    def leave(self, material: str) -> None:
+        """Note that a material is in another part."""
+        self._left.subtract(self._of[material])

@@ -22,29 +22,41 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True)
+class Materials:
+    """Of what some configurations are.
+
+    :ivar named: materials of those whose material is known; ``systems`` of all, ``unnamed`` of those without a
+        material: the chemical systems.
+    """
+
+    named: frozenset[str]
+    systems: frozenset[str]
+    unnamed: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Known:
     """What is known of the configurations of a set, each as far as it is: what they are, and where they are from.
 
     :ivar contents: checksum of atoms, places and cell.
     :ivar origins: node and index in it.
     :ivar entries: data set, if that is known, and identifier in it.
-    :ivar materials: of those whose material is known; ``systems`` of all, ``unnamed`` of those without a material: the
-        chemical systems.
+    :ivar materials: of all; ``untracked`` of those whose trajectory is not known.
     """
 
     contents: frozenset[bytes]
     origins: frozenset[tuple[str, int]]
     entries: frozenset[tuple[str | None, str]]
     trajectories: frozenset[str]
-    materials: frozenset[str]
-    systems: frozenset[str]
-    unnamed: frozenset[str]
+    materials: Materials
+    untracked: Materials
 
 
 def check_held_out(learnt: FramesData, judged: FramesData, held_out: str, where: str, other: str) -> None:
     """Refuse configurations to judge by that were learnt, or that are less new than ``held_out`` says.
 
-    Where the material of a configuration is not known its chemical system takes its place.
+    Where the trajectory of a configuration is not known its material takes its place, where that is not known its
+    chemical system.
 
     :param where: what the configurations to judge by are called; ``other`` those that are learnt.
     :raises ValueError: saying what they share, and how many.
@@ -66,10 +78,15 @@ def check_held_out(learnt: FramesData, judged: FramesData, held_out: str, where:
             f'{pairs} {_listed("trajectory", shared)}: frames of one are nearly alike; {apart}, or if frames of known '
             "trajectories are meant, say held_out = 'frames'"
         )
-    if held_out == 'materials' and (shared := _same_materials(one, two)):
+    if held_out == 'materials' and (shared := _same_materials(one.materials, two.materials)):
         raise ValueError(
             f'{pairs} {_listed("material", shared)}: it would be told how well known materials are fitted; {apart}, or '
             "if known materials are meant, say held_out = 'trajectories' or 'frames'"
+        )
+    if held_out == 'trajectories' and (shared := _untracked(one, two)):
+        raise ValueError(
+            f'{pairs} {_listed("material", shared)} with configurations whose trajectory is not known, so that frames '
+            f"of one may be in both; {apart}, give trajectory_ids, or if that is meant, say held_out = 'frames'"
         )
 
 
@@ -85,9 +102,14 @@ def _may_be_one(dataset: str | None, others: set[str | None] | None) -> bool:
     return others is not None and (dataset is None or None in others or dataset in others)
 
 
-def _same_materials(one: Known, two: Known) -> list[str]:
+def _untracked(one: Known, two: Known) -> list[str]:
+    """Return the materials that both have, unless the trajectories of it are known in both."""
+    return sorted({*_same_materials(one.untracked, two.materials), *_same_materials(one.materials, two.untracked)})
+
+
+def _same_materials(one: Materials, two: Materials) -> list[str]:
     unnamed = (one.unnamed & two.systems) | (two.unnamed & one.systems)
-    return sorted(one.materials & two.materials) + [f'of unknown name in {system}' for system in sorted(unnamed)]
+    return sorted(one.named & two.named) + [f'of unknown name in {system}' for system in sorted(unnamed)]
 
 
 _PLURALS = {'entry': 'entries', 'trajectory': 'trajectories'}
@@ -113,34 +135,48 @@ def _stored(uuid: str) -> Known:
 def _known(node: FramesData) -> Known:
     frames = node.shared_frames
     materials = names_of(node, frames, 'material') or [None] * frames.n_frames
-    systems = chemical_systems(frames)
+    trajectories = names_of(node, frames, 'trajectory') or [None] * frames.n_frames
+    pairs = list(zip(materials, chemical_systems(frames), strict=True))
     dataset, ids = _dataset(node), entry_ids(node, frames)
     return Known(
         contents=frozenset(_contents(frames)),
         origins=frozenset(origins(node)),
         entries=frozenset((dataset, name) for name in ids if name is not None),
-        trajectories=frozenset(name for name in names_of(node, frames, 'trajectory') or () if name is not None),
-        materials=frozenset(name for name in materials if name is not None),
-        systems=frozenset(systems),
-        unnamed=frozenset(system for system, name in zip(systems, materials, strict=True) if name is None),
+        trajectories=frozenset(name for name in trajectories if name is not None),
+        materials=_materials(pairs),
+        untracked=_materials([pair for pair, name in zip(pairs, trajectories, strict=True) if name is None]),
+    )
+
+
+def _materials(pairs: Iterable[tuple[str | None, str]]) -> Materials:
+    """Return of what configurations are, of material and chemical system of each."""
+    different = set(pairs)
+    return Materials(
+        named=frozenset(name for name, _ in different if name is not None),
+        systems=frozenset(system for _, system in different),
+        unnamed=frozenset(system for name, system in different if name is None),
     )
 
 
 def groups(node: FramesData, unit: str) -> list[str]:
     """Return what each configuration is kept together with: its material, its trajectory, or nothing (``frames``).
 
-    Of a configuration whose material is not known it is the chemical system, of one whose trajectory is not known the
-    configuration alone.
+    Of configurations whose material is not known it is the chemical system. A material, or system, of which the
+    trajectory of a configuration is not known is kept together as a whole.
     """
     frames = node.shared_frames
-    alone = [f'frame {index}' for index in range(frames.n_frames)]
     if unit == 'frames':
-        return alone
-    kind = {'materials': 'material', 'trajectories': 'trajectory'}[unit]
-    names = names_of(node, frames, kind)
-    if unit == 'materials' and (names is None or None in names):
-        return chemical_systems(frames)
-    return alone if names is None else [own if name is None else str(name) for own, name in zip(alone, names)]
+        return [f'frame {index}' for index in range(frames.n_frames)]
+    materials = names_of(node, frames, 'material')
+    if materials is None or None in materials:
+        materials = list(chemical_systems(frames))
+    if unit == 'materials':
+        return [str(name) for name in materials]
+    trajectories = names_of(node, frames, 'trajectory') or [None] * frames.n_frames
+    whole = {material for material, name in zip(materials, trajectories, strict=True) if name is None}
+    return [
+        str(material if material in whole else name) for material, name in zip(materials, trajectories, strict=True)
+    ]
 
 
 def origins(node: FramesData) -> list[tuple[str, int]]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..analysis.energy_offsets import fit_offsets
+from ..analysis.offset_transfer import element_counts, transfer
 from ..contract.arrays import AnyArray
 from ..contract.frames import Frames
 from ..contract.train import TrainingParameters, TrainItem
@@ -18,6 +20,7 @@ SETS = {'train_sets': 'train', 'valid_sets': 'valid', 'replay_sets': 'replay'}
 """Namespace of inputs -> what its sets are called in the arrays of a job."""
 LEAST_LEARNT = 2
 """Configurations to learn from: of one alone only its own energy is learnt."""
+_SHOWN = 3
 _REMEDY = 'aiida-litraj launch label makes labels'
 
 
@@ -83,7 +86,7 @@ def check_replay(parameters: TrainingParameters, inputs: Mapping[str, Any]) -> N
 
 
 def check_configurations(parameters: TrainingParameters, inputs: Mapping[str, Any]) -> None:
-    """Refuse sets without labels, or too small, or that judge by what was learnt.
+    """Refuse sets without labels, or too small, or that judge by what was learnt, or by elements that were not.
 
     :raises ValueError: naming the set, and the remedy.
     """
@@ -102,8 +105,52 @@ def check_configurations(parameters: TrainingParameters, inputs: Mapping[str, An
         check_references(parameters, node, where)
         held_out = inputs.get('held_out', None)
         for other, judged in (inputs.get('valid_sets', None) or {}).items():
+            if inputs.get('potential', None) is None or parameters.energy_references == 'least_squares':
+                check_learnt(node, judged, f'valid_sets.{other}', where)
             if held_out is not None:
                 check_held_out(node, judged, held_out.value, f'valid_sets.{other}', where)
+
+
+def check_learnt(learnt: FramesData, judged: FramesData, where: str, other: str) -> None:
+    """Refuse configurations to judge by with elements that were not learnt.
+
+    Of such an element nothing is fitted, not even what its energy counts from: what a potential says of it is chance.
+
+    :param where: what the configurations to judge by are called; ``other`` those that are learnt.
+    :raises ValueError: naming elements and remedy.
+    """
+    lacking = [symbol for symbol in elements_of(judged) if symbol not in elements_of(learnt)]
+    if lacking:
+        raise ValueError(
+            f'{where}: it has {", ".join(lacking)}, which {other} has not: what is not learnt cannot be judged; part '
+            'them anew, as --split-seed does, give sets with the same elements (--valid, --test), or leave those '
+            'configurations out'
+        )
+
+
+def composition_warning(parameters: Mapping[str, Any], learnt: FramesData, judged: FramesData) -> str | None:
+    """Return of which compositions that tell the best epoch the energy is not known, where it is fitted; or ``None``.
+
+    It is of those that are mixed of what is learnt: of other ones the loss has a constant in it that no epoch changes.
+
+    :param parameters: ``TrainingParameters``.
+    """
+    if parameters['energy_references'] != 'least_squares':
+        return None
+    elements, counts = element_counts(learnt.shared_frames)
+    unsafe = transfer(fit_offsets(counts, np.zeros(len(counts)), elements), judged.shared_frames).unsafe
+    if not unsafe:
+        return None
+    more = f' and {len(unsafe) - _SHOWN} more' if len(unsafe) > _SHOWN else ''
+    return (
+        f'what is learnt does not fix the energies of {", ".join(unsafe[:_SHOWN])}{more}, which are to tell the '
+        'best epoch: their energy errors have a constant in them; learn more compositions, or go by the forces'
+    )
+
+
+def elements_of(node: FramesData) -> list[str]:
+    """Return the elements of all configurations of a node."""
+    return list(node.base.attributes.get('elements'))
 
 
 def check_references(parameters: TrainingParameters, node: FramesData, where: str) -> None:
@@ -114,7 +161,7 @@ def check_references(parameters: TrainingParameters, node: FramesData, where: st
     given = parameters.energy_references_ev
     if given is None:
         return
-    lacking = sorted(set(node.base.attributes.get('elements')) - set(given))
+    lacking = sorted(set(elements_of(node)) - set(given))
     if lacking:
         raise ValueError(
             f'parameters.energy_references_ev has none for {", ".join(lacking)}, which {where} has; give it, or set '

@@ -14,7 +14,7 @@ from .finetune_hops import barriers_line, load_hops, print_barriers
 from .finetune_hops import plan_text as hops_text
 from .launching import launch_options, require_caching, run_or_submit
 from .options import parse_overrides, set_override
-from .train import labelled_source
+from .train import labelled_source, say_plan
 from .training_sets import build_with_sets, common, number_text, sets_of, sets_options, sets_text, warn
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def finetune(cache: bool | None, daemon: bool, as_json: bool, **request: Any) ->
     with refusals():
         builder = prepare(request, overrides, cache)
     if not as_json:
-        click.echo(plan_text(builder), err=True)
+        say_plan(plan_text(builder), builder.parameters, builder.train, builder.valid)
     run_or_submit(builder, cache, daemon, as_json, TITLE)
 
 

@@ -12,6 +12,7 @@ from .console import print_pairs, print_table
 from .errors import refusals
 from .launching import launch_options, require_caching, run_or_submit
 from .options import parse_overrides, set_override
+from .train import say_plan
 from .training_sets import build_with_sets, common, number_text, sets_of, sets_options, sets_text, spread_text, warn
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def learning_curve(cache: bool | None, daemon: bool, as_json: bool, **request: A
     with refusals():
         builder = prepare_from(LEARNING_CURVE, request, overrides, cache, {'sizes': sizes})
     if not as_json:
-        click.echo(plan_text(builder), err=True)
+        say_plan(plan_text(builder), builder.parameters, builder.train, builder.valid)
     run_or_submit(builder, cache, daemon, as_json, TITLE)
 
 

@@ -12,6 +12,7 @@ from .console import print_pairs, print_table
 from .errors import refusals
 from .launching import launch_options, require_caching, run_or_submit
 from .learning_curve import prepare_from, start_text, training_overrides
+from .train import say_plan
 from .training_sets import sets_of, sets_options, sets_text, spread_text, warn
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 SWEEP = 'litraj.sweep'
 TITLE = 'Sweep'
-COSTS = ('seconds_per_step', 'seconds_per_evaluation')
+COSTS = ('seconds_per_evaluation', 'seconds_of_training')
 
 
 @click.command(short_help='Options of trainings tried side by side: error against cost.')
@@ -50,7 +51,7 @@ def sweep(cache: bool | None, daemon: bool, as_json: bool, **request: Any) -> No
     with refusals():
         builder = prepare_from(SWEEP, request, overrides, cache, {'grid': grid})
     if not as_json:
-        click.echo(plan_text(builder), err=True)
+        say_plan(plan_text(builder), next(iter(builder.parameters.values())), builder.train, builder.valid)
     run_or_submit(builder, cache, daemon, as_json, TITLE)
 
 
@@ -141,7 +142,7 @@ def print_sweep(result: dict[str, Any]) -> None:
             )
         )  # fmt: skip
     columns = (
-        'point', '>RMSE(F) / meV/Å', '>slope', '>RMSE(E) / meV/atom', '>s a step', '', '>s an evaluation', '',
+        'point', '>RMSE(F) / meV/Å', '>slope', '>RMSE(E) / meV/atom', '>s an evaluation', '', '>s of training', '',
     )  # fmt: skip
     print_table(None, columns, rows)
     click.echo('* on the Pareto front of force error and that cost')

@@ -15,6 +15,8 @@ from .launching import job_options, launch_options, require_caching, run_or_subm
 from .options import parse_overrides, set_override
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiida.engine import ProcessBuilder
     from aiida.orm import WorkChainNode
 
@@ -76,7 +78,9 @@ def train(cache: bool | None, daemon: bool, as_json: bool, **request: Any) -> No
     if cache is False:
         builder.train.metadata.disable_cache = True
     if not as_json:
-        click.echo(plan_text(builder), err=True)
+        job = builder.train
+        (learnt,), (judging,) = job.train_sets.values(), job.valid_sets.values()
+        say_plan(plan_text(builder), job.parameters, learnt, judging)
     run_or_submit(builder, cache, daemon, as_json, TITLE)
 
 
@@ -179,6 +183,16 @@ def labelled_source(text: str, request: dict[str, Any] | None = None) -> FramesD
     number = asked.get('number')
     wish = Wish(number, 'all' if number is None else asked['strategy'], 0)
     return select(text, wish, **(asked.get('criteria') or {})).parts[WHOLE]
+
+
+def say_plan(text: str, parameters: Mapping[str, Any], learnt: FramesData, judging: FramesData) -> None:
+    """Print what will be computed, and what a person should know of it before."""
+    from ..calculations.train_sets import composition_warning
+
+    click.echo(text, err=True)
+    warning = composition_warning(parameters, learnt, judging)
+    if warning is not None:
+        click.echo(click.style(f'Warning: {warning}', fg='yellow'), err=True)
 
 
 def plan_text(builder: ProcessBuilder) -> str:

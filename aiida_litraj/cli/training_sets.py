@@ -43,6 +43,10 @@ def sets_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option('--seeds', metavar='N,N,...', help='A repeat for each.  [default: those of the protocol]'),
         click.option('--epochs', type=click.IntRange(1), metavar='N', help='Instead of those of the protocol.'),
         click.option('--batch-size', type=click.IntRange(1), metavar='N', help='Configurations a step.'),
+        click.option(
+            '--max-jobs', type=click.IntRange(1), metavar='N',
+            help='That a training may take, one after the other.  [default: 20]',
+        ),
         click.option('--code', metavar='NAME', help='Code to run.  [default: the one with the family]'),
     ]  # fmt: skip
     for option in reversed(options):
@@ -101,13 +105,14 @@ def common(request: Mapping[str, Any], code: AbstractCode, cache: bool | None) -
     from ..codes.choose import computer_of
 
     job = {} if cache is not False else {'disable_cache': True}
+    most = {} if request['max_jobs'] is None else {'max_iterations': request['max_jobs']}
     return {
         'protocol': request['protocol'],
         'seeds': parse_seeds(request['seeds']),
         'held_out': request['held_out'],
         'options': job_options(code, request),
         'computer': computer_of(code),
-        'jobs': {name: dict(job) for name in ('train', 'evaluate')},
+        'jobs': {'train': {**job, **most}, 'evaluate': dict(job)},
     }
 
 

@@ -18,8 +18,8 @@ from .titles import write_title
 _SIZE_INCHES = (8.6, 4.4)
 ERROR = 'rmse_force_mev_per_ang'
 PANELS = (
-    ('seconds_per_step', 'Training', 'Seconds per step'),
     ('seconds_per_evaluation', 'Use', 'Model seconds per configuration'),
+    ('seconds_of_training', 'Training', 'Seconds of all epochs'),
 )
 """Cost, title and axis."""
 

@@ -140,7 +140,7 @@ def learnt_warnings(inputs: Mapping[str, Any], one: Mapping[str, Any]) -> list[s
         number = sum(uuid in kept for uuid, _ in origins(node))
         if number:
             said.append(f'{number} configurations on the way to the path of the reference were {words}')
-        if material is not None and material in known(node).materials:
+        if material is not None and material in known(node).materials.named:
             said.append(f'configurations of its material {material} were {words}')
     return said
 

@@ -13,13 +13,14 @@ from aiida.orm import AbstractCode, Computer, Dict, Str, to_aiida_type
 from ..calculations.functions.compare_finetuned import TEST, ZERO_SHOT
 from ..calculations.functions.compare_sizes import compare_sizes
 from ..calculations.functions.draw_subsets import draw_subsets, read_sizes, subset_name, subsets_of
+from ..calculations.train_sets import elements_of
 from ..calculations.validation import refuse, validated
 from ..data.frames import FramesData
 from ..data.potential import PotentialData
 from .finetune import comparison_of, filled, parameters_of
 from .potentials import jobs_of
 from .submission import made_before, outputs_made_before
-from .train import Trainings, default_protocol, trainings_of
+from .train import TrainBaseWorkChain, Trainings, default_protocol, trainings_of
 from .trainings import JOBS, TrainingsWorkChain, check_trainings, first_repeat, training_job
 
 MOST_SIZES = 5
@@ -147,9 +148,33 @@ def check_learning_curve_inputs(inputs: Mapping[str, Any]) -> None:
     sizes, there = read_sizes(inputs['settings'].get_dict()).sizes, inputs['train'].n_frames
     if max(sizes) > there:
         raise ValueError(f'settings.sizes: {max(sizes)}, but train has {there} configurations; take {there} at most')
+    check_smallest(inputs, min(sizes))
     first = first_repeat(inputs)
-    subsets = subsets_of(inputs['train'], sizes, {name: int(one['seed']) for name, one in first['trainings'].items()})
-    check_trainings(inputs, plans(first, subsets))
+    check_trainings(inputs, plans(first, subsets_of(inputs['train'], sizes, seeds_of(first))))
+
+
+def seeds_of(inputs: Mapping[str, Any]) -> dict[str, int]:
+    """Return the seeds of the repeats, by name."""
+    return {name: int(one['seed']) for name, one in inputs['trainings'].items()}
+
+
+def check_smallest(inputs: Mapping[str, Any], least: int) -> None:
+    """Refuse subsets so small that they lack elements that they are judged by; each larger one has the smaller.
+
+    :raises ValueError: naming the first.
+    """
+    parent, parameters = inputs.get('potential', None), inputs['parameters'].get_dict()
+    judged = [] if parent is not None else [TEST]
+    judged += ['valid'] if parent is None or parameters.get('energy_references') == 'least_squares' else []
+    there = set(elements_of(inputs['train']))
+    wanted = {symbol for name in judged for symbol in elements_of(inputs[name])} & there
+    for name, node in subsets_of(inputs['train'], [least], seeds_of(inputs)).items():
+        lacking = sorted(wanted - set(elements_of(node)))
+        if lacking:
+            raise ValueError(
+                f'settings.sizes: {least}, but {name} then has no {", ".join(lacking)}, by which it is judged; take '
+                'more, so that each size can learn every element'
+            )
 
 
 def halves(n_frames: int, least: int) -> list[int]:
@@ -168,9 +193,14 @@ def repeats_of(inputs: Mapping[str, Any], seeds: Sequence[int] | None, held_out:
 def train_section(section: Mapping[str, Any], potential: PotentialData | None, trainer: str | None) -> dict[str, Any]:
     """Return a section with the protocol of trainings that the start asks for, where it names none.
 
+    With a potential the one that goes on is taken of two of a name: ``fast-finetune`` for ``fast``.
+
     :raises ValueError: if nothing says by which trainer a potential is made from scratch.
     """
-    return {**section, 'protocol': section.get('protocol') or default_protocol(potential, trainer)}
+    name = section.get('protocol') or default_protocol(potential, trainer)
+    if potential is not None and f'{name}-finetune' in TrainBaseWorkChain.get_available_protocols():
+        name = f'{name}-finetune'
+    return {**section, 'protocol': name}
 
 
 def family_of(potential: PotentialData | None, trainer: str | None) -> str | None:

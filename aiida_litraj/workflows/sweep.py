@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -15,7 +16,6 @@ from ..calculations.functions.compare_finetuned import TEST
 from ..calculations.functions.compare_points import (
     ERRORS,
     EVALUATED,
-    PARAMETERS,
     TRAINED,
     compare_points,
     read_points,
@@ -115,7 +115,7 @@ class SweepWorkChain(TrainingsWorkChain):
         errors = dict(chain.outputs.errors) if chain is not None and 'errors' in chain.outputs else {}
         if errors:
             evaluated = dict(chain.outputs.results) if 'results' in chain.outputs else {}
-            given = {f'{PARAMETERS}{point}': node for point, node in self.inputs.parameters.items()}
+            given: dict[str, Dict] = {}
             for name, node in errors.items():
                 given |= {f'{ERRORS}{name}': node, f'{TRAINED}{name}': self.ctx[f'train_{name}'].outputs.results}
                 given |= {f'{EVALUATED}{name}': evaluated[name]} if name in evaluated else {}
@@ -195,4 +195,11 @@ def check_sweep_inputs(inputs: Mapping[str, Any]) -> None:
     points, given = read_points(inputs['settings'].get_dict()).points, inputs['parameters']
     if set(points) != set(given):
         raise ValueError(f'parameters: of {", ".join(given)}, but settings.points has {", ".join(points)}')
+    names = Counter(f'{point}_{name}' for point in points for name in inputs['trainings'])
+    twice = next((name for name, number in names.items() if number > 1), None)
+    if twice is not None:
+        raise ValueError(
+            f'settings.points and trainings: two trainings would be called {twice}, <point>_<training>; take other '
+            'names'
+        )
     check_trainings(inputs, plans(first_repeat(inputs)))

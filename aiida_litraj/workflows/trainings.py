@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ToContext, WorkChain
-from aiida.orm import AbstractCode, ArrayData, Dict, Str, to_aiida_type
+from aiida.orm import AbstractCode, ArrayData, Dict, Int, Str, load_node, to_aiida_type
 
 from ..calculations.base import LitrajCalcJob, register_exit_codes
 from ..calculations.evaluate import EvaluateCalculation
+from ..calculations.functions.compare_finetuned import SCRATCH, ZERO_SHOT
 from ..calculations.functions.compare_labels import groups_of, read_comparison
-from ..calculations.held_out import HELD_OUT, check_held_out, origins
+from ..calculations.held_out import HELD_OUT, check_held_out
 from ..calculations.train import TrainCalculation, read_training
+from ..calculations.train_sets import check_learnt
 from ..calculations.validation import check_names, check_parameters
 from ..contract.evaluate import EvaluationParameters
 from ..data.frames import FramesData
@@ -29,6 +31,10 @@ from .train import TRAIN, VALID, TrainBaseWorkChain
 TEST = 'test'
 JOBS: dict[str, type[LitrajCalcJob]] = {'train': TrainCalculation, 'evaluate': EvaluateCalculation}
 """Kinds of jobs that such a chain runs."""
+MAX_JOBS = 'max_iterations'
+"""Of ``jobs.train``: how many jobs a training may take, one after the other."""
+RESERVED = (ZERO_SHOT, 'frames', 'settings', 'metadata')
+"""The parent among the potentials, and arguments beside the trainings where subsets are drawn."""
 
 
 class TrainingsWorkChain(ProtocolMixin, WorkChain):
@@ -64,7 +70,8 @@ class TrainingsWorkChain(ProtocolMixin, WorkChain):
         )  # fmt: skip
         spec.input(
             'jobs', valid_type=dict, non_db=True, default=dict,
-            help='By kind of job (``train``, ``evaluate``): ``computer``, ``options`` and ``disable_cache``.',
+            help='By kind of job (``train``, ``evaluate``): ``computer``, ``options`` and ``disable_cache``; of '
+            '``train`` also ``max_iterations``, how many jobs a training may take, else that of its own chain.',
         )  # fmt: skip
         for name, kind, text in (
             ('potentials', PotentialData, 'Of each training the potential of its best epoch.'),
@@ -92,11 +99,15 @@ class TrainingsWorkChain(ProtocolMixin, WorkChain):
     def train(self) -> Any:
         """Have every potential trained, all at once."""
         started = {}
+        most = self.inputs.jobs.get('train', {}).get(MAX_JOBS, None)
+        further = {} if most is None else {MAX_JOBS: Int(most)}
         for name, job in self.planned().items():
             label = f'train_{name}'
             earlier = submitted_before(self, label)
             started[label] = earlier or self.submit(
-                TrainBaseWorkChain, **{TrainBaseWorkChain.task(): job, 'metadata': {'call_link_label': label}}
+                TrainBaseWorkChain,
+                **{TrainBaseWorkChain.task(): job, 'metadata': {'call_link_label': label}},
+                **further,
             )
         self.ctx.names = [label.removeprefix('train_') for label in started]
         return ToContext(**started)
@@ -191,16 +202,34 @@ def check_trainings(
     :raises ValueError: naming the input, its value and the remedy.
     """
     check_names(inputs['trainings'], 'trainings', 'Dict')
+    check_reserved(inputs['trainings'])
     for name, node in inputs['trainings'].items():
         read_training(name, node)
     check_job_settings(inputs.get('jobs', None) or {}, kinds)
     check_parameters(inputs['evaluation'].get_dict(), EvaluationParameters)
     settings = read_comparison(inputs['comparison'].get_dict())
     check_test(inputs, inputs[TEST], TEST, inputs['held_out'].value)
-    check_seen_by_parent(inputs.get('potential', None), inputs[TEST], TEST)
+    parent = inputs.get('potential', None)
+    check_seen_by_parent(parent, inputs[TEST], TEST, inputs['held_out'].value)
+    check_seen_by_parent(parent, inputs['valid'], 'valid', inputs['held_out'].value, told=False)
     groups_of(inputs[TEST], inputs[TEST].shared_frames, settings.unit)
     for name, job in planned.items():
         check_child(TrainBaseWorkChain, job, name)
+        if job.get('potential', None) is None:  # it would evaluate less of them, and be judged on others than the rest
+            check_learnt(job['train_sets'][TRAIN], inputs[TEST], TEST, f'what {name} learns from scratch')
+
+
+def check_reserved(names: Iterable[str]) -> None:
+    """Refuse trainings with names by which chains and their calculation functions call something else.
+
+    :raises ValueError: naming the first.
+    """
+    for name in names:
+        if name in RESERVED or name.startswith(SCRATCH):
+            raise ValueError(
+                f'trainings.{name}: something else is called so, as is what begins with {SCRATCH}; take another name, '
+                'such as seed_0'
+            )
 
 
 def first_repeat(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,22 +258,30 @@ def check_job_settings(jobs: Mapping[str, Any], kinds: Mapping[str, type[LitrajC
     for name, job in jobs.items():
         if name not in kinds:
             raise ValueError(f'jobs.{name}: no such jobs are run; there are: {", ".join(kinds)}')
+        if name == 'train' and isinstance(job, Mapping) and MAX_JOBS in job:
+            most = job[MAX_JOBS]
+            if not isinstance(most, int) or isinstance(most, bool) or most < 1:
+                raise ValueError(f'jobs.{name}.{MAX_JOBS} = {most!r}: give a whole number of jobs, 1 or more')
+            job = {key: value for key, value in job.items() if key != MAX_JOBS}
         check_jobs({name: job}, kinds, (kinds[name],))
 
 
-def check_seen_by_parent(potential: PotentialData | None, judged: FramesData, where: str) -> None:
-    """Refuse configurations to judge by that the parent has itself learnt, as far as it was trained here.
+def check_seen_by_parent(
+    potential: PotentialData | None, judged: FramesData, where: str, held_out: str, told: bool = True
+) -> None:
+    """Refuse configurations to judge by that are less new to the parent than ``held_out`` says.
 
-    :raises ValueError: saying how many.
+    :param told: whether they must be new to what told a best epoch of the parent, or of its parents, too.
+    :raises ValueError: saying what they share.
     """
     if potential is None or not potential.is_stored:
         return
     seen = lineage(potential)
-    known = {(one.node_uuid, one.node_index) for one in (*seen.learnt, *seen.validated)}
-    shared = [place for place in origins(judged) if place in known]
-    if shared:
-        raise ValueError(
-            f'{where}: {len(shared)} of {judged.n_frames} configurations were seen when {potential.label!r} was '
-            f'trained, which would make it look too good; leave them out, aiida-litraj potential lineage '
-            f'{potential.pk} lists what it has seen'
-        )
+    for words, some in (('learnt from', seen.learnt), ('was chosen by', seen.validated if told else [])):
+        for uuid in dict.fromkeys(one.set_uuid for one in some):
+            try:
+                check_held_out(load_node(uuid), judged, held_out, where, f'what {potential.label!r} {words}')
+            except ValueError as error:
+                raise ValueError(
+                    f'{error}; aiida-litraj potential lineage {potential.pk} lists what it has seen'
+                ) from error

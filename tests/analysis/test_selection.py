@@ -156,3 +156,36 @@ def test_distances_are_those_of_ase(pbc: tuple[bool, bool, bool]) -> None:
 def test_distances_without_a_cell() -> None:
     positions = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 2.5], [0.0, 7.0, 0.0]])
     assert _distances(positions, np.zeros((3, 3)), np.zeros(3, dtype=bool), 6.0).tolist() == [2.5, 2.5]
+
+
+SALTS = {
+    'a': 'Li', 'b': 'Li', 'c': 'Li S', 'd': 'Li S', 'e': 'Li P S', 'f': 'Li Cl', 'g': 'Li Cl', 'h': 'Na',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('share', [0.2, 0.5, 0.8])
+def test_the_first_part_keeps_every_element(share: float) -> None:
+    """Of e and h each has an element of its own; without being told, most seeds would let one of them go."""
+    names = [name for name in SALTS for _ in range(3)]
+    fractions, elements = {'train': 1.0 - share, 'valid': share}, [SALTS[name].split() for name in names]
+    torn = 0
+    for seed in range(40):
+        plain, kept = (part_by_material(names, fractions, seed, elements=some) for some in (None, elements))
+        there = {symbol for index in kept.parts['train'] for symbol in elements[index]}
+        assert there == {'Li', 'S', 'P', 'Cl', 'Na'} and len(kept.parts['valid'])
+        assert sorted([*kept.parts['train'], *kept.parts['valid']]) == list(range(24))
+        if {symbol for index in plain.parts['train'] for symbol in elements[index]} == there:
+            for part in fractions:
+                np.testing.assert_array_equal(plain.parts[part], kept.parts[part])
+        else:
+            torn += 1
+    assert 0 < torn < 40 if share < 0.8 else torn > 0
+
+
+def test_elements_are_kept_with_few_materials() -> None:
+    """Of three only a can go, whatever the order; where none can, it is drawn as ever."""
+    for seed in range(12):
+        made = part_by_material('abc', {'x': 0.9, 'y': 0.1}, seed, elements=[['Li'], ['Li', 'S'], ['Li', 'P']])
+        assert made.parts['y'].tolist() == [0]
+        plain, own = (part_by_material('ab', {'x': 0.5, 'y': 0.5}, seed, elements=e) for e in (None, [['Li'], ['Na']]))
+        assert plain.parts['y'].tolist() == own.parts['y'].tolist()

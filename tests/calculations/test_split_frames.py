@@ -8,9 +8,10 @@ import pytest
 from aiida.orm import Dict
 
 from aiida_litraj.calculations.functions.split_frames import parts_of, read_split, split_frames
+from aiida_litraj.calculations.functions.thin_frames import thin_frames
 from aiida_litraj.calculations.held_out import HELD_OUT, check_held_out
 from aiida_litraj.data import FramesData
-from tests.fixtures.training import labelled
+from tests.fixtures.training import labelled, mixed
 
 NUMBER = 24
 
@@ -66,6 +67,46 @@ def test_parts_know_where_they_are_from(aiida_profile: Any) -> None:
     for frame, entry_id, (uuid, index) in zip(part.frames, part.entry_ids, part.base.attributes.get('origins')):
         assert (uuid, node.entry_ids[index]) == (node.uuid, entry_id)
         assert frame.positions.tolist() == node.frames[index].positions.tolist()
+
+
+@pytest.mark.parametrize('known', ['none', 'of some', 'not even materials'])
+def test_trajectories_that_nobody_knows_are_not_torn(known: str, aiida_profile: Any) -> None:
+    """They may be any of their material, which then stays whole; of the others only trajectories do."""
+    some = [f't{index % 12}' if index % 6 < 4 else None for index in range(NUMBER)]
+    node = pool(trajectory_ids=some if known == 'of some' else None)
+    if known == 'not even materials':
+        node = mixed(*(labelled(4, seed=seed, symbol=symbol) for seed, symbol in enumerate((3, 11, 19))))
+        node = FramesData.from_frames(node.frames, {'entry_ids': node.entry_ids})
+    torn = set()
+    for seed in range(8):
+        parts = parts_of(node, split('trajectories', seed, 0.3))
+        check_held_out(parts['train'], parts['valid'], 'trajectories', 'valid', 'train')
+        key = 'elements' if known == 'not even materials' else 'material_ids'
+        one, two = (set(part.base.attributes.get(key)) for part in parts.values())
+        torn |= one & two
+    assert torn == ({'m0', 'm1', 'm2', 'm3'} if known == 'of some' else set())
+
+
+def test_thinned_configurations_keep_where_they_are_from(aiida_profile: Any) -> None:
+    node = pool(dataset='pool', splits=['train'] * NUMBER).store()
+    thin = thin_frames(node, Dict({'max_frames': 5}))
+    places = [index for _, index in thin.base.attributes.get('origins')]
+    assert thin.base.attributes.get('origins') == [[node.uuid, index] for index in places] and places[-1] == NUMBER - 1
+    for key in ('entry_ids', 'material_ids', 'trajectory_ids', 'splits'):
+        assert thin.base.attributes.get(key) == [node.base.attributes.get(key)[index] for index in places]
+    assert thin.base.attributes.get('dataset') == 'pool'
+    with pytest.raises(ValueError, match='share 5 configurations'):
+        moved = FramesData.from_frames(labelled(5, 9).frames, {'origins': thin.base.attributes.get('origins')})
+        check_held_out(node, moved, 'frames', 'valid', 'train')
+
+
+def test_every_element_is_learnt(aiida_profile: Any) -> None:
+    """Of sodium there is one configuration: whatever the seed, it tells no best epoch."""
+    pool = mixed(labelled(7, seed=4), labelled(1, seed=5, symbol=11))
+    for seed in range(10):
+        made = parts_of(pool, split('materials', seed, 0.5))
+        assert made['train'].base.attributes.get('elements') == ['Li', 'Na']
+        assert made['valid'].base.attributes.get('elements') == ['Li'] and 3 <= made['valid'].n_frames <= 4
 
 
 def test_chemical_systems_stand_for_materials_that_nobody_knows(aiida_profile: Any) -> None:

@@ -170,6 +170,17 @@ BAD: dict[str, tuple[Any, str]] = {
         },
         r"potential 'salts' does not cover Li, only Na; choose another potential",
     ),
+    'element to be judged by that is not learnt': (
+        lambda: {'valid_sets': {'valid': labelled(2, 1, symbol=11)}},
+        r'valid_sets\.valid: it has Na, which train_sets\.train has not: .*as --split-seed does.*--valid',
+    ),
+    'the same of a parent whose energies are fitted anew': (
+        lambda: {
+            'potential': potential(), 'parameters': train_parameters('fast-finetune'),
+            'valid_sets': {'valid': labelled(2, 1, symbol=11)},
+        },
+        r'valid_sets\.valid: it has Na, which train_sets\.train has not',
+    ),
     'one configuration': (
         lambda: {'train_sets': {'train': labelled(1)}, 'parameters': train_parameters(batch_size=1)},
         r'train_sets\.train: one configuration, from which nothing is learnt; give 2 or more',
@@ -212,6 +223,27 @@ BAD: dict[str, tuple[Any, str]] = {
             'held_out': 'trajectories',
         },
         r'share 1 trajectory \(u\): frames of one are nearly alike; .*say held_out = .frames.',
+    ),
+    'trajectories that nobody knows': (
+        lambda: {
+            'train_sets': {'train': followed(0, 't', 'u')}, 'valid_sets': {'valid': of_one_material(2, 1)},
+            'held_out': 'trajectories',
+        },
+        r'share 1 material \(x\) with configurations whose trajectory is not known, .*give trajectory_ids, or',
+    ),
+    'one of the trajectories that nobody knows': (
+        lambda: {
+            'train_sets': {'train': labelled(2, 0, material_ids=['x', 'x'], trajectory_ids=['t', None])},
+            'valid_sets': {'valid': followed(1, 'v')}, 'held_out': 'trajectories',
+        },
+        r'share 1 material \(x\) with configurations whose trajectory is not known',
+    ),
+    'neither trajectories nor materials': (
+        lambda: {
+            'train_sets': {'train': labelled(2, 0, material_ids=None)}, 'valid_sets': {'valid': followed(1, 'v')},
+            'held_out': 'trajectories',
+        },
+        r'share 1 material \(of unknown name in Li\) with configurations whose trajectory is not known',
     ),
     'unknown claim': (lambda: {'held_out': 'hope'}, r"held_out = 'hope' is not known; there are: materials, traj"),
     'parent of another family': (
@@ -287,8 +319,16 @@ GOOD: dict[str, Any] = {
     'frames of a known trajectory': lambda: {
         'train_sets': {'train': followed(0, 't', 'u')}, 'valid_sets': {'valid': followed(1, 'u')}, 'held_out': 'frames',
     },
-    'unknown materials of other elements': lambda: {
-        'valid_sets': {'valid': labelled(2, 1, symbol=11, material_ids=None)}
+    'unknown trajectories of other materials': lambda: {
+        'train_sets': {'train': labelled(2, 0)}, 'valid_sets': {'valid': followed(1, 'v')}, 'held_out': 'trajectories',
+    },
+    'known trajectories beside unknown ones of another material': lambda: {
+        'train_sets': {'train': labelled(3, 0, material_ids=['x', 'x', 'y'], trajectory_ids=['t', 'u', None])},
+        'valid_sets': {'valid': followed(1, 'v')}, 'held_out': 'trajectories',
+    },
+    'unknown materials of elements that the parent knows, with its energies': lambda: {
+        'potential': potential(), 'parameters': train_parameters('fast-finetune', energy_references='parent'),
+        'valid_sets': {'valid': labelled(2, 1, symbol=11, material_ids=None)},
     },
     'the same name in another data set': lambda: {
         'train_sets': {'train': labelled(2, 0, dataset='A', entry_ids=['1', '2'])},

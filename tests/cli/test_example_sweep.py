@@ -44,11 +44,11 @@ def test_example(tmp_path: Path) -> None:
         for number, channels in enumerate((2, 8))
     }
     errors = {name: one['rmse_force_mev_per_ang']['mean'] for name, one in points.items()}
-    steps = {name: one['seconds_per_step']['mean'] for name, one in points.items()}
+    uses = {name: one['seconds_per_evaluation']['mean'] for name, one in points.items()}
     assert min(errors.values()) > 50.0, 'an epoch of 26 configurations makes no potential'
     # On the front is who has the least error, and who costs least.
-    assert {min(errors, key=errors.__getitem__), min(steps, key=steps.__getitem__)} == set(
-        found['fronts']['seconds_per_step']
+    assert {min(errors, key=errors.__getitem__), min(uses, key=uses.__getitem__)} == set(
+        found['fronts']['seconds_per_evaluation']
     )
     assert found['warnings'][0].startswith('26 configurations make no usable potential')
     assert f'Warning: {found["warnings"][0]}' in lines

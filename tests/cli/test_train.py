@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from aiida_litraj.contract.train import CURVE, TrainItemResult
 from aiida_litraj.data import FramesData, PotentialData
 from tests.fixtures.nodes import Job, potential
 from tests.fixtures.sets import store_set
-from tests.fixtures.training import labelled, train_parameters, training
+from tests.fixtures.training import labelled, mixed, train_parameters, training
 
 FAST = ('--trainer', 'toy', '--protocol', 'fast')
 
@@ -90,6 +91,21 @@ def test_going_on_from_a_potential(launch: Any) -> None:
     assert done.exit_code == 0, done.output
     assert 'toy on from morse: 5 configurations' in done.output
     assert job.potential.label == 'morse' and job.parameters['architecture'] is None
+
+
+def test_compositions_whose_energies_are_not_fixed_are_told(launch: Any) -> None:
+    """Of one composition the sum of the offsets is known, and no other; of two elements alone both are."""
+    one = labelled(4, seed=2)
+    numbers = np.tile([3, 3, 3, 11], 4)
+    salt = FramesData.from_frames(replace(one.frames, numbers=numbers)).store()
+    other = replace(labelled(3, seed=3).frames, numbers=np.tile([3, 11, 11, 11], 3))
+    valid = FramesData.from_frames(other, {'material_ids': ['v'] * 3}).store()
+    done, _ = launch(str(salt.pk), '--valid', str(valid.pk), *FAST)
+    assert done.exit_code == 0 and 'Warning: what is learnt does not fix the energies of' in done.output, done.output
+    whole = mixed(labelled(4, seed=5), labelled(4, seed=6, symbol=11)).store()
+    for options in ((str(whole.pk), '--valid', str(valid.pk), *FAST), (str(salt.pk), *FAST)):
+        done, _ = launch(*options)
+        assert done.exit_code == 0 and 'Warning' not in done.output, done.output
 
 
 REFUSED: dict[str, tuple[tuple[str, ...], str]] = {

@@ -59,8 +59,9 @@ def test_parts_are_held_back_and_it_is_stored_how(launch: Any) -> None:
     """Of ten materials two are for the test; of the other eight one tells the best epoch."""
     source = labelled(10).store()
     done, builder = launch(
-        *TUNE, str(source.pk), '--held-out', 'materials', '--seeds', '3,4', '--epochs', '7', '--no-cache'
-    )
+        *TUNE, str(source.pk), '--held-out', 'materials', '--seeds', '3,4', '--epochs', '7', '--no-cache',
+        '--max-jobs', '40',
+    )  # fmt: skip
     assert done.exit_code == 0, done.output
     assert 'toy on from morse: 7 configurations of Li to learn, 1 to tell the best epoch, 2 to judge by' in done.output
     assert '2 trainings of up to 7 epochs, protocol fast' in done.output
@@ -70,6 +71,7 @@ def test_parts_are_held_back_and_it_is_stored_how(launch: Any) -> None:
     assert rest.creator.pk == builder.test.creator.pk and rest.creator.inputs.frames.pk == source.pk
     assert {uuid for uuid, _ in builder.train.base.attributes.get('origins')} == {source.uuid}
     assert builder.jobs['train']['disable_cache'] is True
+    assert builder.jobs['train']['max_iterations'] == 40 and 'max_iterations' not in builder.jobs['evaluate']
 
 
 def test_sets_of_a_data_set(launch: Any) -> None:
@@ -79,6 +81,7 @@ def test_sets_of_a_data_set(launch: Any) -> None:
     assert done.exit_code == 0, done.output
     assert (builder.train.n_frames, builder.settings['sizes']) == (6, [2, 6])
     assert 'subsets of 2, 6, 2 trainings of up to 4 epochs' in done.output
+    assert 'max_iterations' not in builder.jobs['train']
     done, builder = launch(*SWEEP, *sets, '--seeds', '0,1')
     assert done.exit_code == 0, done.output
     assert '2 points, 4 trainings' in done.output

@@ -16,6 +16,8 @@ from aiida_litraj.contract.frames import Frames
 from aiida_litraj.data import FramesData, PotentialData
 from aiida_litraj.workflows.evaluate import EvaluateWorkChain
 from aiida_litraj.workflows.finetune import FinetuneWorkChain
+from aiida_litraj.workflows.train import TrainBaseWorkChain
+from aiida_litraj.workflows.trainings import TrainingsWorkChain
 from tests.fixtures.nodes import potential
 from tests.fixtures.training import labelled, spoiled
 
@@ -59,6 +61,10 @@ def test_from_scratch_takes_the_protocol_of_the_family(build: Any, launcher_code
     assert build(from_scratch=True).scratch_parameters['architecture']['cutoff_ang'] == 4.0
     with pytest.raises(ValueError, match='from_scratch: no protocol says how a toy is trained from scratch'):
         build(protocol='balanced', from_scratch=True)
+    sodium = labelled(6, seed=2, symbol=11)
+    assert build(test=sodium).test is sodium, 'which the parent knows'
+    with pytest.raises(ValueError, match='test: it has Na, which what scratch_seed_0 learns from scratch has not'):
+        build(from_scratch=True, test=sodium)
 
 
 def other(node: FramesData, seed: int = 77, **attributes: Any) -> FramesData:
@@ -111,6 +117,8 @@ BAD: dict[str, tuple[Any, str]] = {
     'seeds': (lambda: {'seeds': [1, 1]}, 'each seed once'),
     'batch': (lambda: {'overrides': {'train': {'batch_size': 9}}}, r'seed_0: .*batch_size = 9, but'),
     'option': (lambda: {'jobs': {'train': {'options': {'devise': 'cpu'}}}}, 'devise'),
+    'no jobs': (lambda: {'jobs': {'train': {'max_iterations': 0}}}, r'jobs\.train\.max_iterations = 0: give a whole'),
+    'many of another': (lambda: {'jobs': {'evaluate': {'max_iterations': 3}}}, 'evaluate.max_iterations is not'),
     'job': (lambda: {'jobs': {'learn': {}}}, r'jobs\.learn: no such jobs'),
     'unit': (
         lambda: {'overrides': {'evaluate': {'settings': {'unit': 'trajectory'}}}}, r"settings\.unit = 'trajectory'",
@@ -126,6 +134,17 @@ def test_bad_input_is_refused(build: Any, count_processes: Any) -> None:
             build(potential=lithium, **changes())
             pytest.fail(case)
     assert count_processes() == before
+
+
+@pytest.mark.parametrize('most', [None, 50])
+def test_a_training_may_take_more_jobs(most: int | None, build: Any, instantiate: Any, monkeypatch: Any) -> None:
+    builder = build(jobs={'train': {'max_iterations': most}} if most else None)
+    process = instantiate(FinetuneWorkChain, builder._inputs(prune=True))
+    submitted: list[Any] = []
+    monkeypatch.setattr(process, 'submit', lambda chain, **inputs: submitted.append((chain, inputs)))
+    TrainingsWorkChain.train(process)
+    assert [chain for chain, _ in submitted] == [TrainBaseWorkChain] * 2
+    assert [inputs.get('max_iterations') for _, inputs in submitted] == [most] * 2
 
 
 def test_inputs_of_a_chain_are_checked_too(build: Any, instantiate: Any) -> None:
@@ -178,6 +197,20 @@ def test_improvement_of_a_softened_parent() -> None:
     assert found['fine_tuned_over_scratch']['force']['ratio'] == pytest.approx(0.2)
     assert (found['unit'], found['n_groups']) == ('material', 8)
     assert found['improvement']['fine_tuned']['energy'] is None, 'there is no error to compare with'
+
+
+def test_what_a_potential_has_not_evaluated_is_told() -> None:
+    """It is left out for the others too: the harder half, of which they are then not told to be off."""
+    ones = [1.0] * 8
+    fit = read_offsets(describe_offsets(glass(ones), glass(ones), SETTINGS, {}))
+    before, after = (replace(glass(ones), forces=factor * glass(ones).forces) for factor in (0.7, 0.9))
+    there = np.arange(24)[:, None] < 15
+    half = replace(after, energies=np.r_[[0.0] * 5, [np.nan] * 3], forces=np.where(there, after.forces, np.nan))
+    labels = FramesData.from_frames(glass(ones))
+    found = describe(labels, nodes(zero_shot=before, seed_0=after, scratch_seed_0=half), fit, SETTINGS)
+    assert found['potentials']['zero_shot']['n_frames_force'] == 5
+    said = warnings({'test': found, 'elsewhere': None}, None)
+    assert said[0] == 'test: scratch_seed_0 has not evaluated 3 of 8 configurations, left out for all'
 
 
 @pytest.mark.parametrize(('factor', 'forgets'), [(0.7, False), (0.69, False), (0.5, True), (0.9, False)])

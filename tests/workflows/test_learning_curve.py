@@ -9,11 +9,12 @@ import pytest
 from aiida.engine import run_get_node
 
 from aiida_litraj.calculations.functions.compare_sizes import describe
-from aiida_litraj.calculations.functions.draw_subsets import subsets_of
+from aiida_litraj.calculations.functions.draw_subsets import drawn, subsets_of
+from aiida_litraj.calculations.functions.split_frames import part_of
 from aiida_litraj.data import FramesData, PotentialData
 from aiida_litraj.workflows.learning_curve import LearningCurveWorkChain, halves
 from tests.fixtures.nodes import potential
-from tests.fixtures.training import labelled
+from tests.fixtures.training import labelled, mixed
 
 LEARNING = {
     'epochs': 10, 'learning_rate': 0.05, 'architecture': {'cutoff_ang': 6.0},
@@ -54,6 +55,9 @@ def test_builder(build: Any) -> None:
     assert 'potential' not in builder and len(builder.trainings) == 1
     more = build(protocol='balanced', potential=potential(), trainer=None, sizes=[4, 8], seeds=[5, 6])
     assert (more.parameters.label, more.parameters['trainer'], len(more.trainings)) == ('balanced', 'toy', 2)
+    fast = build(potential=potential(), trainer=None)
+    assert (fast.parameters.label, fast.parameters['architecture']) == ('fast-finetune', None)
+    assert builder.parameters.label == 'fast' and builder.parameters['architecture'] is not None
     assert halves(100, 4) == [6, 12, 25, 50, 100] and halves(3, 4) == [3]
 
 
@@ -77,22 +81,86 @@ def test_bad_input_is_refused(build: Any, count_processes: Any) -> None:
     assert count_processes() == before
 
 
-def test_a_parent_must_not_have_learnt_the_test_set(build: Any, train_inputs: Any, job_node: Any) -> None:
-    """Not this set itself, but configurations that it was chosen from."""
+@pytest.fixture
+def parent(train_inputs: Any, job_node: Any) -> Any:
+    """``parent(train, valid)`` is a potential that has learnt from one and was chosen by the other."""
     from tests.fixtures.nodes import Job
 
-    pool = labelled(4, seed=2).store()
-    made = {'potentials': {'a': PotentialData.packaged('toy', 'morse', options={'depth': 0.31}, label='mine')}}
-    job = job_node(train_inputs(train=pool), Job(0, outputs=made, task='train'))
-    parent = job.outputs.potentials.a
-    with pytest.raises(ValueError, match="test: 4 of 4 configurations were seen when 'mine' was trained"):
-        build(protocol='balanced', potential=parent, trainer=None, test=pool, sizes=[4, 8])
+    def make(train: FramesData, valid: FramesData) -> PotentialData:
+        made = {'potentials': {'a': PotentialData.packaged('toy', 'morse', options={'depth': 0.31}, label='mine')}}
+        return job_node(train_inputs(train=train, valid=valid), Job(0, outputs=made, task='train')).outputs.potentials.a
+
+    return make
 
 
-def errors(rmse: float) -> dict[str, Any]:
+def again(node: FramesData, seed: int, **known: Any) -> FramesData:
+    """Return configurations at other places, of which no more is known than is said."""
+    return FramesData.from_frames(labelled(node.n_frames, seed).frames, known)
+
+
+def test_a_parent_must_not_have_learnt_the_test_set(build: Any, parent: Any) -> None:
+    """Not this set: the parent's and it were each chosen, or stored, from what is the same. It knows e2_0 to e2_3."""
+    pool, told = labelled(8, seed=2).store(), labelled(2, seed=12).store()
+    mine = parent(part_of(pool, [0, 1, 2, 3]), told)
+    new = {'entry_ids': ['n1', 'n2'], 'material_ids': ['n1', 'n2']}
+    two = labelled(2, seed=30)
+    materials = again(two, 33, entry_ids=['n1', 'n2'], material_ids=['m2_1', 'n'])
+    places = [[pool.uuid, 3], [pool.uuid, 7]]
+    cases: dict[str, tuple[FramesData, str]] = {
+        'chosen from the same': (part_of(pool, [3, 4]), "test and what 'mine' learnt from share 1 configuration "),
+        'moved a little': (again(two, 31, **new, origins=places), "what 'mine' learnt from share 1 configuration "),
+        'by its name': (again(two, 32, entry_ids=['e2_1', 'x']), "what 'mine' learnt from share 1 entry .e2_1."),
+        'what told its best epoch': (again(two, 34, entry_ids=['e12_1', 'x'], material_ids=['p', 'q']),
+                                     "test and what 'mine' was chosen by share 1 entry .e12_1."),
+    }  # fmt: skip
+    given = {'protocol': 'balanced', 'potential': mine, 'trainer': None, 'sizes': [4, 8]}
+    for case, (judged, words) in cases.items():
+        with pytest.raises(ValueError, match=f'{words}.*potential lineage {mine.pk} lists'):
+            build(**given, test=judged, held_out='frames')
+            pytest.fail(case)
+    with pytest.raises(ValueError, match=r"test and what 'mine' learnt from share 1 material .m2_1."):
+        build(**given, test=materials)
+    assert build(**given, test=materials, held_out='frames').test is materials
+    assert build(**given, test=part_of(pool, [5, 6])).held_out.value == 'materials'
+    with pytest.raises(ValueError, match="valid and what 'mine' learnt from share 1 configuration "):
+        build(**given, valid=part_of(pool, [3, 4]), test=labelled(6, seed=40))
+    assert build(**given, valid=told, test=labelled(6, seed=40)).valid is told
+
+
+SODIUM = {
+    'train': lambda: mixed(labelled(7), labelled(1, seed=3, symbol=11)),
+    'test': lambda: labelled(2, 4, symbol=11),
+}
+
+
+def test_each_size_learns_what_it_is_judged_by(build: Any) -> None:
+    """One of eight configurations has sodium: it is in every subset, and without need the draw is the plain one."""
+    pool = SODIUM['train']()
+    for name, node in subsets_of(pool, [2, 4], {f'seed_{seed}': seed for seed in range(8)}).items():
+        assert node.base.attributes.get('elements') == ['Li', 'Na'], name
+        assert len(set(node.entry_ids)) == node.n_frames == int(name[-1])
+    plain = np.random.default_rng(3).permutation(8)
+    assert drawn([{'Li'}] * 8, 2, 3) == plain.tolist()
+    alone = [{'Na'} if index == plain[1] else {'Li'} for index in range(8)]
+    assert drawn(alone, 2, 3) == plain.tolist() != drawn([{'Na'} if k == plain[5] else {'Li'} for k in range(8)], 2, 3)
+
+
+def test_elements_that_are_not_learnt_judge_nothing(build: Any, count_processes: Any) -> None:
+    before = count_processes()
+    with pytest.raises(ValueError, match=r'test: it has Na, which what seed_0_n2 learns from scratch has not'):
+        build(test=SODIUM['test']())
+    three = mixed(labelled(4), labelled(2, seed=3, symbol=11), labelled(2, seed=5, symbol=19))
+    with pytest.raises(ValueError, match=r'settings\.sizes: 2, but seed_0_n2 then has no (K|Li|Na), by which it is ju'):
+        build(train=three, test=mixed(labelled(2, 4), labelled(2, 6, symbol=11), labelled(2, 7, symbol=19)))
+    assert build(train=SODIUM['train'](), test=SODIUM['test']()).test.n_frames == 2
+    assert build(potential=potential(), trainer=None, protocol='balanced', sizes=[4], test=SODIUM['test']())
+    assert count_processes() == before
+
+
+def errors(rmse: float, n_frames: int = 6) -> dict[str, Any]:
     return {
         'rmse_force_mev_per_ang': rmse, 'rmse_force_mev_per_ang_interval': None, 'slope_force': 0.9,
-        'rmse_energy_mev_per_atom': None, 'n_frames': 6, 'unit': 'material',
+        'rmse_energy_mev_per_atom': None, 'n_frames': 6, 'n_frames_force': n_frames, 'unit': 'material',
     }  # fmt: skip
 
 
@@ -111,6 +179,15 @@ def test_power_law_of_the_sizes() -> None:
     assert (said['power_law']['exponent'], said['power_law']['prefactor_mev_per_ang']) == pytest.approx((0.5, 200.0))
     assert said['zero_shot']['rmse_force_mev_per_ang'] == 90.0
     assert said['warnings'] == ['no training on 80 configurations came to its end']
+
+
+def test_what_is_judged_on_fewer_is_not_in_the_power_law() -> None:
+    """One potential lacks an element, and with it the hardest of the configurations."""
+    found = {f'seed_0_n{size}': errors(200.0 * size**-0.5) for size in (10, 20, 40)}
+    said = describe([5, 10, 20, 40], found | {'seed_0_n5': errors(1.0, 4)})
+    assert said['power_law']['exponent'] == pytest.approx(0.5)
+    (warning,) = said['warnings']
+    assert warning.startswith('seed_0_n5: its force error is of 4 configurations, that of others of 6')
 
 
 @pytest.mark.e2e

@@ -9,12 +9,13 @@ import pytest
 from aiida.orm import Dict
 
 from aiida_litraj.calculations.functions.analyse_melt_quench import analyse_melt_quench, read_analysis, stages_of
-from aiida_litraj.calculations.functions.extract_snapshots import choose, stage_at
+from aiida_litraj.calculations.functions.extract_snapshots import choose, extract_snapshots, stage_at
 from aiida_litraj.calculations.functions.plan_melt_quench import read_melt_quench, replica_of
 from aiida_litraj.contract.trajectory import Header, RecordWriter
 from aiida_litraj.data import MdTrajectoryData
 from aiida_litraj.workflows.melt_quench import MeltQuenchWorkChain
 from tests.fixtures.nodes import fcc, of_lithium_6, potential
+from tests.fixtures.trajectories import trajectory
 
 SCHEDULE = {
     'melt_temperature_k': 1500.0, 'end_temperature_k': 300.0, 'melt_ps': 1.0, 'quench_ps': 2.0, 'hold_ps': 1.0,
@@ -64,6 +65,18 @@ def test_snapshots_are_at_even_times() -> None:
     assert choose(times[:26], plan) == [10, 20]
     with pytest.raises(ValueError, match='no snapshot was reached'):
         choose(times[:5], plan)
+
+
+def test_snapshots_of_a_replica_are_of_one_trajectory(tmp_path: Any, aiida_profile: Any) -> None:
+    """Called after what it is: the same way again has the same name, another one another."""
+    names = []
+    for seed in (1, 1, 2):
+        ions = np.random.default_rng(seed).uniform(0.0, 9.0, size=(41, 2, 3))
+        found = extract_snapshots(trajectory(tmp_path, ions).store(), Dict(SCHEDULE))
+        assert found.n_frames == 4
+        (name,) = set(found.base.attributes.get('trajectory_ids'))
+        names.append(name)
+    assert names[0] == names[1] != names[2]
 
 
 def heated(tmp_path: Any, factors: tuple[float, float, float]) -> MdTrajectoryData:

@@ -107,6 +107,7 @@ def describe(
     sides = {kind: [judged[name] for name in names] for kind, names in kinds.items()}
     return {
         'n_frames': frames.n_frames,
+        'not_evaluated': lost(predicted),
         'unit': unit,
         'n_groups': max((one.force.n_groups for one in judged.values()), default=0),
         'potentials': blocks,
@@ -114,6 +115,13 @@ def describe(
         'improvement': {kind: compared(side, before, groups, bootstrap) for kind, side in sides.items()},
         'fine_tuned_over_scratch': compared(sides['fine_tuned'], sides['from_scratch'], groups, bootstrap),
     }
+
+
+def lost(predicted: Mapping[str, FramesData]) -> dict[str, int]:
+    """Return how many configurations potentials have not evaluated, of those that have not evaluated all."""
+    energies = {name: one.frames.energies for name, one in predicted.items()}
+    known = {name: 0 if one is None else int(np.isfinite(one).sum()) for name, one in energies.items()}
+    return {name: one.n_frames - known[name] for name, one in predicted.items() if known[name] < one.n_frames}
 
 
 def block(judged: Judged) -> dict[str, Any]:
@@ -184,6 +192,10 @@ def warnings(found: Mapping[str, Any], forgets: bool | None) -> list[str]:
         one = found[where]
         if one is None:
             continue
+        said += [
+            f'{where}: {name} has not evaluated {number} of {one["n_frames"]} configurations, left out for all'
+            for name, number in one['not_evaluated'].items()
+        ]
         improvement = one['improvement']['fine_tuned']
         force = None if improvement is None else improvement['force']
         if force is not None and force['ratio_interval'] is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import ceil
 from typing import Any
 
 from aiida.engine import calcfunction
@@ -15,11 +14,12 @@ from ...analysis.stage_errors import spread
 from ...contract.base import Model
 from ..validation import check_names, validated
 from .compare_finetuned import spreads
-from .compare_sizes import RMSE, numbers
+from .compare_sizes import RMSE, judged_on_fewer, numbers
 
-ERRORS, TRAINED, EVALUATED, PARAMETERS = 'errors_', 'trained_', 'evaluated_', 'parameters_'
-"""Before the names of trainings, of parameters before those of points: what of them an input is."""
-COSTS = ('seconds_per_step', 'seconds_per_evaluation')
+ERRORS, TRAINED, EVALUATED = 'errors_', 'trained_', 'evaluated_'
+"""Before the names of trainings: what of them an input is."""
+COSTS = ('seconds_per_evaluation', 'seconds_of_training')
+"""What it costs to use a potential, and to make it."""
 
 
 class Points(Model):
@@ -34,7 +34,7 @@ def compare_points(settings: Dict, **found: Dict) -> Dict:
 
     :param settings: the points, as :class:`Points`.
     :param found: of each training, ``<point>_<repeat>``, its errors (``errors_...``), how it ended (``trained_...``)
-        and how its evaluation did (``evaluated_...``); of each point its training parameters (``parameters_...``).
+        and how its evaluation did (``evaluated_...``).
     """
     points = read_points(settings.get_dict()).points
     return Dict(describe(points, {name: one.get_dict() for name, one in found.items()}))
@@ -52,9 +52,15 @@ def read_points(values: Mapping[str, Any]) -> Points:
 
 def describe(points: Mapping[str, Mapping[str, Any]], found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return a row for each point, and which of them are on the front of error and each cost."""
-    rows = {name: row(name, changes, found) for name, changes in points.items()}
+    trainings = repeats(found)
+    rows = {name: row(name, changes, found, trainings) for name, changes in points.items()}
     means = {name: {key: _mean(one[key]) for key in (RMSE, *COSTS)} for name, one in rows.items()}
     names = list(rows)
+    fewer = judged_on_fewer({name: one for name, one in found.items() if name.startswith(ERRORS)})
+    said = {name.removeprefix(ERRORS): text for name, text in fewer.items()}
+    for name, one in rows.items():
+        if any(f'{name}_{repeat}' in said for repeat in one['trainings']):
+            means[name][RMSE] = None
     fronts = {
         cost: [names[place] for place in pareto_front(*([means[name][key] for name in names] for key in (cost, RMSE)))]
         for cost in COSTS
@@ -62,25 +68,29 @@ def describe(points: Mapping[str, Mapping[str, Any]], found: Mapping[str, Mappin
     return {
         'points': rows,
         'fronts': fronts,
-        'warnings': [f'{name}: none of its trainings came to its end' for name in names if not rows[name]['trainings']],
+        'warnings': [
+            *(f'{name}: none of its trainings came to its end' for name in names if not rows[name]['trainings']),
+            *(f'{name}: {text}, and its point is on no front' for name, text in said.items()),
+        ],
     }
 
 
-def row(point: str, changes: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what is said of one point: errors and costs, each with mean and spread over its repeats."""
+def row(
+    point: str, changes: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what is said of one point: errors and costs, each with mean and spread over its repeats.
+
+    :param names: of the repeats by those of their trainings.
+    """
     trainings: dict[str, Any] = {}
-    prefix = f'{ERRORS}{point}_'
-    for key, errors in found.items():
-        if not key.startswith(prefix):
+    for training, repeat in names.items():
+        if training != f'{point}_{repeat}':
             continue
-        repeat = key.removeprefix(prefix)
-        item = next(iter(found[f'{TRAINED}{point}_{repeat}']['items'].values()))
-        batch = int(found[f'{PARAMETERS}{point}']['batch_size'])
-        evaluated = found.get(f'{EVALUATED}{point}_{repeat}') or {}
+        item = found[f'{TRAINED}{training}']['items'][repeat]
         trainings[repeat] = {
-            **numbers(errors),
-            'seconds_per_step': per_step(item, batch),
-            'seconds_per_evaluation': per_evaluation(evaluated),
+            **numbers(found[f'{ERRORS}{training}']),
+            'seconds_per_evaluation': per_evaluation(found.get(f'{EVALUATED}{training}') or {}),
+            'seconds_of_training': of_training(item),
             'n_parameters': item.get('n_parameters'),
             'n_epochs': item.get('n_epochs'),
         }
@@ -88,10 +98,16 @@ def row(point: str, changes: Mapping[str, Any], found: Mapping[str, Mapping[str,
     return {'changes': dict(changes), **spreads(list(trainings.values())), **costs, 'trainings': trainings}
 
 
-def per_step(item: Mapping[str, Any], batch: int) -> float | None:
-    """Return how long a step takes, by the median epoch of the learning curve."""
-    seconds, n_train = item.get('seconds_per_epoch'), item.get('n_train')
-    return None if not seconds or not n_train else float(seconds) / ceil(n_train / batch)
+def repeats(found: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the name of the repeat of each training that has errors: that of the one item of its job."""
+    names = [name.removeprefix(ERRORS) for name in found if name.startswith(ERRORS)]
+    return {name: next(iter(found[f'{TRAINED}{name}']['items'])) for name in names}
+
+
+def of_training(item: Mapping[str, Any]) -> float | None:
+    """Return how long all epochs took that were made, by the median epoch of the learning curve."""
+    seconds, epochs = item.get('seconds_per_epoch'), item.get('n_epochs')
+    return None if not seconds or not epochs else float(seconds) * int(epochs)
 
 
 def per_evaluation(results: Mapping[str, Any]) -> float | None:

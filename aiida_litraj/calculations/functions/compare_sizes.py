@@ -16,6 +16,7 @@ from .draw_subsets import read_sizes
 
 MEV = 1000.0
 RMSE = 'rmse_force_mev_per_ang'
+N_FRAMES = 'n_frames_force'
 INTERVALS = tuple(f'{key}_interval' for key in NUMBERS)
 
 
@@ -37,7 +38,13 @@ def describe(sizes: list[int], errors: Mapping[str, Mapping[str, Any]]) -> dict[
     for name, one in errors.items():
         if name != ZERO_SHOT:
             by_size[int(name.rpartition('_n')[2])][name] = numbers(one)
-    points = [(size, one[RMSE]) for size, several in by_size.items() for one in several.values() if one[RMSE]]
+    fewer = judged_on_fewer(errors)
+    points = [
+        (size, one[RMSE])
+        for size, several in by_size.items()
+        for name, one in several.items()
+        if one[RMSE] and name not in fewer
+    ]
     law = fit_power_law([size for size, _ in points], [error for _, error in points])
     lacking = [size for size, several in by_size.items() if not several]
     first = next(iter(errors.values()), None)
@@ -49,13 +56,27 @@ def describe(sizes: list[int], errors: Mapping[str, Mapping[str, Any]]) -> dict[
         },
         'n_test': None if first is None else first['n_frames'],
         'unit': None if first is None else first['unit'],
-        'warnings': [f'no training on {size} configurations came to its end' for size in lacking],
+        'warnings': [
+            *(f'no training on {size} configurations came to its end' for size in lacking),
+            *(f'{name}: {text}, and it is not in the power law' for name, text in fewer.items()),
+        ],
     }  # fmt: skip
 
 
 def numbers(errors: Mapping[str, Any]) -> dict[str, Any]:
     """Return the numbers of a potential that count, with their intervals."""
-    return {key: errors.get(key) for key in (*NUMBERS, *INTERVALS)}
+    return {key: errors.get(key) for key in (*NUMBERS, *INTERVALS, N_FRAMES)}
+
+
+def judged_on_fewer(errors: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return potentials whose forces are of fewer configurations than those of others, with that in words."""
+    counts = {name: int(one[N_FRAMES]) for name, one in errors.items()}
+    most = max(counts.values(), default=0)
+    return {
+        name: f'its force error is of {number} configurations, that of others of {most}: they are not alike'
+        for name, number in counts.items()
+        if number < most
+    }
 
 
 def rms_force(frames: FramesData) -> float | None:

@@ -12,6 +12,7 @@ from pydantic import Field, PositiveInt
 
 from ...contract.base import Model
 from ...data.frames import FramesData
+from ..held_out import chemical_systems
 from ..validation import validated
 from .split_frames import part_of
 
@@ -34,13 +35,37 @@ def draw_subsets(frames: FramesData, settings: Dict, **trainings: Dict) -> dict[
 
 
 def subsets_of(frames: FramesData, sizes: Sequence[int], seeds: Mapping[str, int]) -> dict[str, FramesData]:
-    """Return the unstored subsets; those of a repeat are nested, in the order of the configurations."""
+    """Return the unstored subsets; those of a repeat are nested, in the order of the configurations.
+
+    Where the smallest would lack elements those configurations come first that bring them, so that all sizes learn, and
+    are judged by, the same.
+    """
     made: dict[str, FramesData] = {}
+    elements = [set(system.split('-')) for system in chemical_systems(frames.shared_frames)]
     for name, seed in seeds.items():
-        order = np.random.default_rng(seed).permutation(frames.n_frames)
+        order = drawn(elements, min(sizes), seed)
         for size in sizes:
-            made[subset_name(name, size)] = part_of(frames, sorted(int(one) for one in order[:size]))
+            made[subset_name(name, size)] = part_of(frames, sorted(order[:size]))
     return made
+
+
+def drawn(elements: Sequence[set[str]], least: int, seed: int) -> list[int]:
+    """Return configurations in random order, the first ``least`` of them with as many of the elements as there can be.
+
+    :param elements: of each configuration.
+    """
+    order = [int(one) for one in np.random.default_rng(seed).permutation(len(elements))]
+    every = set().union(*elements)
+    if set().union(*(elements[one] for one in order[:least])) == every:
+        return order
+    seen: set[str] = set()
+    first = []
+    for one in order:
+        if elements[one] - seen:
+            first.append(one)
+            seen |= elements[one]
+    chosen = set(first)
+    return first + [one for one in order if one not in chosen]
 
 
 def subset_name(training: str, size: int) -> str:

@@ -11,6 +11,7 @@ from aiida.orm import Dict
 from ...contract.units import FEMTOSECONDS_OF_PS
 from ...data.frames import FramesData
 from ...data.trajectory import MdTrajectoryData
+from ..validation import node_hash
 from .plan_melt_quench import MeltQuench, read_melt_quench
 
 
@@ -18,7 +19,8 @@ from .plan_melt_quench import MeltQuench, read_melt_quench
 def extract_snapshots(trajectory: MdTrajectoryData, schedule: Dict) -> FramesData:
     """Return evenly spaced frames after the start, each with the energy and stress of the potential and its stage.
 
-    Of a replica that died fewer: those that it reached, at the same times.
+    Of a replica that died fewer: those that it reached, at the same times. All are of one trajectory, which is called
+    after its content: the same way, computed again, has the same name.
 
     :param schedule: the fields of ``MeltQuench``.
     """
@@ -26,7 +28,8 @@ def extract_snapshots(trajectory: MdTrajectoryData, schedule: Dict) -> FramesDat
     chosen = choose(trajectory.times_ps, plan)
     frames = trajectory.frames(chosen)
     info = [{**one, 'stage': stage_at(one['time_fs'] / FEMTOSECONDS_OF_PS, plan)} for one in frames.info]
-    return FramesData.from_frames(replace(frames, info=info), {'sampled_from': 'melt-quench'})
+    way = [f'melt-quench {str(node_hash(trajectory))[:12]}'] * len(chosen)
+    return FramesData.from_frames(replace(frames, info=info), {'sampled_from': 'melt-quench', 'trajectory_ids': way})
 
 
 def choose(times_ps: np.ndarray, plan: MeltQuench) -> list[int]:

@@ -13,14 +13,18 @@ from ...analysis.selection import part_by_material
 from ...contract.base import Model
 from ...contract.frames import Frames
 from ...data.frames import FramesData
-from ..held_out import HELD_OUT, groups, origins
+from ..held_out import HELD_OUT, chemical_systems, groups, origins
 from ..validation import validated
 
 OF_ALL = ('dataset', 'datasets', 'level', 'sampled_from')
 """Attributes that hold for a part too."""
 OF_EACH = ('entry_ids', 'material_ids', 'trajectory_ids', 'splits')
 _ONE = {'material_ids': 'material_id', 'trajectory_ids': 'trajectory_id', 'splits': 'split'}
-_KINDS = {'materials': 'material or chemical system', 'trajectories': 'trajectory', 'frames': 'configuration'}
+_KINDS = {
+    'materials': 'material or chemical system',
+    'trajectories': 'trajectory, or material without known ones',
+    'frames': 'configuration',
+}
 
 
 class Split(Model):
@@ -42,7 +46,7 @@ def split_frames(frames: FramesData, settings: Dict) -> dict[str, FramesData]:
 
 
 def parts_of(frames: FramesData, split: Split) -> dict[str, FramesData]:
-    """Return the unstored parts.
+    """Return the unstored parts; where it can be, what is learnt has all the elements.
 
     :raises ValueError: if there is too little to be parted.
     """
@@ -53,7 +57,8 @@ def parts_of(frames: FramesData, split: Split) -> dict[str, FramesData]:
         weaker = ' or '.join(repr(one) for one in HELD_OUT[HELD_OUT.index(split.held_out) + 1 :])
         remedy = 'give more of them' + (f', or say what else may be new: held_out = {weaker}' if weaker else '')
         raise ValueError(f'{among} of one {kind} ({kept_whole[0]}) cannot be parted without tearing it apart: {remedy}')
-    made = part_by_material(kept_whole, fractions, split.seed, _KINDS[split.held_out])
+    elements = [system.split('-') for system in chemical_systems(frames.shared_frames)]
+    made = part_by_material(kept_whole, fractions, split.seed, _KINDS[split.held_out], elements)
     return {name: part_of(frames, [int(index) for index in indices]) for name, indices in made.parts.items()}
 
 

@@ -10,12 +10,9 @@ from aiida.orm import Dict
 from pydantic import PositiveInt
 
 from ...contract.base import Model
-from ...contract.frames import Frames
 from ...data.frames import FramesData
 from ..validation import validated
-
-KEPT = ('dataset', 'level', 'sampled_from')
-"""Attributes of many configurations that hold for some of them too."""
+from .split_frames import part_of
 
 
 class Sample(Model):
@@ -26,18 +23,11 @@ class Sample(Model):
 
 @calcfunction
 def thin_frames(frames: FramesData, sample: Dict) -> FramesData:
-    """Return evenly spaced configurations in their order, the last one among them.
+    """Return evenly spaced configurations in their order, the last one among them, each with its ``origins``.
 
     :param sample: the fields of :class:`Sample`.
     """
-    chosen = chosen_frames(frames.n_frames, read_sample(sample.get_dict()))
-    attributes = frames.base.attributes.all
-    labels = {name: attributes[name] for name in KEPT if name in attributes}
-    for name in ('entry_ids', 'material_ids'):
-        if len(attributes.get(name) or []) == frames.n_frames:
-            labels[name] = [attributes[name][index] for index in chosen]
-    every = frames.frames
-    return FramesData.from_frames(Frames.stack([every[index] for index in chosen]), labels)
+    return part_of(frames, chosen_frames(frames.n_frames, read_sample(sample.get_dict())))
 
 
 def chosen_frames(n_frames: int, sample: Sample) -> list[int]:
