@@ -90,7 +90,7 @@ def trained(seconds: float, epochs: int = 3, repeat: str = 'seed_0') -> dict[str
 
 
 def evaluated(seconds: float) -> dict[str, Any]:
-    return {'audit': {'model_seconds': seconds, 'model_calls': 14, 'resumed_calls': 4}}
+    return {'audit': {'model_seconds': 100.0, 'model_calls': 14, 'resumed_calls': 4, 'seconds_per_call': seconds}}
 
 
 def test_names_that_would_mix_are_refused(build: Any, instantiate: Any) -> None:
@@ -129,7 +129,7 @@ def test_costs_and_fronts() -> None:
     first, second, third = said['points'].values()
     assert first['rmse_force_mev_per_ang'] == {'mean': 30.0, 'std': pytest.approx(2**0.5), 'n': 2}
     assert (first['seconds_of_training']['mean'], second['seconds_of_training']['mean']) == (18.0, 45.0)
-    assert (first['seconds_per_evaluation']['mean'], second['seconds_per_evaluation']['mean']) == (0.2, 0.1)
+    assert (first['seconds_per_evaluation']['mean'], second['seconds_per_evaluation']['mean']) == (2.0, 1.0)
     assert said['fronts'] == {'seconds_per_evaluation': ['point_1', 'point_0'], 'seconds_of_training': ['point_0']}
     assert third['rmse_force_mev_per_ang'] is None
     assert said['warnings'] == ['point_2: none of its trainings came to its end']

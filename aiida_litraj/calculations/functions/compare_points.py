@@ -112,9 +112,8 @@ def of_training(item: Mapping[str, Any]) -> float | None:
 
 def per_evaluation(results: Mapping[str, Any]) -> float | None:
     """Return how long the model takes for a configuration, by the audit of the evaluation."""
-    audit = results.get('audit') or {}
-    calls = audit.get('model_calls', 0) - audit.get('resumed_calls', 0)
-    return float(audit['model_seconds']) / calls if calls > 0 else None
+    seconds = (results.get('audit') or {}).get('seconds_per_call')
+    return None if seconds is None else float(seconds)
 
 
 def _spread(values: list[float | None]) -> dict[str, Any] | None:
