@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
+from . import launching
 from .errors import refusals
 from .launching import job_options, require_caching, reusing
-from .launching import run as _run
-from .launching import submit as _submit
 from .lazy import LazyCommands
 from .options import json_option, parse_overrides, set_override, with_profile
 from .processes import BARRIER
@@ -155,9 +154,9 @@ def barrier(cache: bool | None, daemon: bool, as_json: bool, **options: Any) -> 
         builder.neb.neb.metadata.disable_cache = True  # goes with the job, also to the daemon
     with reusing() if cache else contextlib.nullcontext():
         if daemon:
-            _submit(builder, as_json)
+            launching.submit(builder, as_json)
         else:
-            _run(builder, as_json)
+            launching.run(builder, as_json)
 
 
 def collect_overrides(request: Request) -> dict[str, Any]:

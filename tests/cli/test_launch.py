@@ -13,7 +13,7 @@ import pytest
 from ase.build import bulk
 from click.testing import CliRunner
 
-from aiida_litraj.cli import launch, main
+from aiida_litraj.cli import launching, main
 from aiida_litraj.cli.launch import Request, collect_overrides, prepare
 from aiida_litraj.codes.profile import CACHED
 
@@ -116,7 +116,7 @@ def launched(request_of_hop: Request, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def launch_with(*options: str) -> tuple[Any, Taken]:
         taken = Taken()
-        monkeypatch.setattr(launch, '_submit' if '--daemon' in options else '_run', taken)
+        monkeypatch.setattr(launching, 'submit' if '--daemon' in options else 'run', taken)
         fixed = ('launch', 'barrier', request_of_hop.structure, '--hop', '0,1,0,0,0', '--potential', 'morse')
         return CliRunner().invoke(main, [*fixed, *options]), taken
 
