@@ -54,7 +54,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument('--learn', type=int, default=None, metavar='N', help='configurations; None: all others')
     parser.add_argument('--potential', default='7net-0', help='what is gone on from')
     parser.add_argument('--epochs', type=int, default=3, help='times that each configuration is seen')
-    parser.add_argument('--learning-rate', type=float, default=0.001, help='in the first epoch')
+    parser.add_argument('--learning-rate', type=float, default=0.0003, help='in the first epoch')
     parser.add_argument('--batch-size', type=int, default=4, help='configurations of a step')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='a training for each')
     parser.add_argument('--picture', type=Path, default=HERE.parent / 'results' / 'finetune.png', help='file to draw')
@@ -125,11 +125,9 @@ def main() -> None:
     test = result['test']
     before, after = test['potentials']['zero_shot'], test['repeats']['fine_tuned']
     ratio = test['improvement']['fine_tuned']['force']
-    warnings = list(dict.fromkeys(result['warnings']))
-    for warning in warnings:
-        print(f'Warning: {warning}')
     label = next(iter(result['potentials'].values()))['label']
     print(f'Next: aiida-litraj show {chain.pk}; what it has learnt from: aiida-litraj potential lineage {label}')
+    print(f'As a file, for ASE: aiida-litraj potential export {label}')
     print(
         json.dumps(
             {
@@ -147,7 +145,7 @@ def main() -> None:
                 'held_out': result['held_out'],
                 'held_out_materials': arguments.test,
                 'potentials': {name: one['label'] for name, one in result['potentials'].items()},
-                'warnings': warnings,
+                'warnings': list(dict.fromkeys(result['warnings'])),
             }
         )
     )

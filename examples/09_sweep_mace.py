@@ -110,15 +110,14 @@ def main() -> None:
         sys.exit(f'{failure_of(chain).format_message()}; log: verdi process report {chain.pk}')
     print_sweep(result)
     print(f'Picture {save_picture(chain, arguments.picture)}')
-    warnings = list(dict.fromkeys(result['warnings']))
+    warnings = list(dict.fromkeys(result['warnings']))  # those of the chain have been printed
     if result['n_train'] < TOO_FEW:
         warnings.insert(
             0,
             f'{result["n_train"]} configurations make no usable potential: compute nothing with these; this shows how '
             'options are compared',
         )
-    for warning in warnings:
-        print(f'Warning: {warning}')
+        print(f'Warning: {warnings[0]}')
     print(f'Next: aiida-litraj show {chain.pk}; its picture: aiida-litraj plot {chain.pk} -o sweep.svg')
     print(
         json.dumps(

@@ -12,16 +12,13 @@ from ..contract import files
 from ..contract.potential import PotentialSpec
 from ..contract.runtime import Runtime
 from ..contract.train import LOG, TrainingParameters, TrainItem, TrainJob
-from ..contract.trainers import not_offered
+from ..contract.trainers import TRAINERS, not_offered
 from ..data.frames import FramesData
 from ..data.potential import PotentialData
 from .base import LitrajCalcJob
 from .held_out import HELD_OUT
 from .train_sets import SETS, check_configurations, check_named, check_replay, check_sets_of, set_arrays
 from .validation import check_has_family, check_names, refuse, validated
-
-TRAINERS = ('sevennet', 'mace', 'graph_pes', 'toy')
-"""Those of the engine, each called after the family of its potentials; of another's family the engine judges."""
 
 
 class TrainCalculation(LitrajCalcJob):
@@ -189,7 +186,7 @@ def check_start(parameters: TrainingParameters, inputs: Mapping[str, Any]) -> No
     if parameters.architecture is not None:
         raise ValueError(
             f'parameters.architecture is given, but the potential {potential.label!r} has its own: leave out one of '
-            'both; the protocols balanced and litraj-2025 go on from a potential'
+            'both; the protocols balanced, litraj-2025 and fast-finetune go on from a potential'
         )
     if trainer in TRAINERS and potential.family != trainer:
         raise ValueError(

@@ -13,8 +13,7 @@ from .errors import refusals
 from .finetune_hops import barriers_line, load_hops, print_barriers
 from .finetune_hops import plan_text as hops_text
 from .launching import launch_options, require_caching, run_or_submit
-from .options import parse_overrides, set_override
-from .train import labelled_source, say_plan
+from .train import labelled_source, number_overrides, say_plan
 from .training_sets import build_with_sets, common, number_text, sets_of, sets_options, sets_text, warn
 
 if TYPE_CHECKING:
@@ -54,11 +53,7 @@ def finetune(cache: bool | None, daemon: bool, as_json: bool, **request: Any) ->
       aiida-litraj launch finetune 123 --potential mace-small --from-scratch --elsewhere 145 --seeds 0,1,2
       aiida-litraj launch finetune labelled.extxyz --potential 7net-0 --neb 167 --neb nebDFT2k/mp-10042_0
     """
-    overrides = parse_overrides(request['overrides'])
-    for name in ('epochs', 'batch_size'):
-        if request[name] is not None:
-            option = f'--{name.replace("_", "-")} {request[name]}'
-            set_override(overrides, ['train', name], request[name], option)
+    overrides = number_overrides(request, 'train')
     if cache and daemon:
         require_caching('litraj.train')
     with refusals():

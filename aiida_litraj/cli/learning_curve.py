@@ -11,8 +11,7 @@ from ..report.words import counted
 from .console import print_pairs, print_table
 from .errors import refusals
 from .launching import launch_options, require_caching, run_or_submit
-from .options import parse_overrides, set_override
-from .train import say_plan
+from .train import check_parent, number_overrides, say_plan
 from .training_sets import build_with_sets, common, number_text, sets_of, sets_options, sets_text, spread_text, warn
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def learning_curve(cache: bool | None, daemon: bool, as_json: bool, **request: A
       aiida-litraj launch learning-curve labelled.extxyz --potential 7net-0 --sizes 10,25,50,100 --daemon
       aiida-litraj launch learning-curve LiPS-25/train --valid LiPS-25/val --test LiPS-25/test --trainer mace --daemon
     """
-    overrides = training_overrides(request)
+    overrides = number_overrides(request, 'train')
     sizes = parse_sizes(request['sizes'])
     if cache and daemon:
         require_caching('litraj.train')
@@ -54,16 +53,6 @@ def learning_curve(cache: bool | None, daemon: bool, as_json: bool, **request: A
     if not as_json:
         say_plan(plan_text(builder), builder.parameters, builder.train, builder.valid)
     run_or_submit(builder, cache, daemon, as_json, TITLE)
-
-
-def training_overrides(request: dict[str, Any]) -> dict[str, Any]:
-    """Return all that differs from the protocol, nested as in the protocol."""
-    overrides = parse_overrides(request['overrides'])
-    for name in ('epochs', 'batch_size'):
-        if request[name] is not None:
-            option = f'--{name.replace("_", "-")} {request[name]}'
-            set_override(overrides, ['train', name], request[name], option)
-    return overrides
 
 
 def parse_sizes(text: str | None) -> list[int] | None:
@@ -95,6 +84,7 @@ def prepare_from(
 
     chain = WorkflowFactory(name)
     potential = None if request['potential'] is None else load_potential(request['potential'])
+    check_parent(request['trainer'], potential)
     numbers = chain.get_protocol_inputs(request['protocol'], overrides)
     section = train_section(numbers['train'], potential, request['trainer'])
     family = request['trainer'] or (potential.family if potential is not None else None)

@@ -1,4 +1,4 @@
-"""``aiida-litraj potential``: import, list and show."""
+"""``aiida-litraj potential``: import, list, show and export."""
 
 from __future__ import annotations
 
@@ -15,9 +15,21 @@ if TYPE_CHECKING:
     from ..data import PotentialData
 
 
-@click.group(short_help='Import, list and show potentials.')
+WITH_ASE = {
+    'sevennet': 'from sevenn.calculator import SevenNetCalculator; atoms.calc = SevenNetCalculator({file!r})',
+    'mace': "from mace.calculators import MACECalculator; atoms.calc = MACECalculator({file!r}, device='cpu')",
+    'graph_pes': ('from graph_pes.models import load_model; atoms.calc = load_model({file!r}).ase_calculator()'),
+    'chgnet': (
+        'from chgnet.model import CHGNet, CHGNetCalculator; atoms.calc = CHGNetCalculator(CHGNet.from_file({file!r}))'
+    ),
+}
+"""How its own package computes with a file of the family, in an environment that has it."""
+SUFFIXES = {'sevennet': '.pth', 'mace': '.model', 'graph_pes': '.pt', 'chgnet': '.tar'}
+
+
+@click.group(short_help='Import, list, show and export potentials.')
 def potential() -> None:
-    """Import potentials, list them, show one.
+    """Import potentials, list them, show one, write one to a file.
 
     \b
     Examples:
@@ -25,6 +37,7 @@ def potential() -> None:
       aiida-litraj potential list
       aiida-litraj potential show 7net-0
       aiida-litraj potential lineage mace-seed_0-1a2b3c4d
+      aiida-litraj potential export mace-seed_0-1a2b3c4d
     """
 
 
@@ -170,6 +183,75 @@ def lineage(name: str, as_json: bool) -> None:
         emit_json(found)
     else:
         print_lineage(found)
+
+
+@potential.command('export')
+@click.argument('name')
+@click.option(
+    '-o',
+    '--output',
+    metavar='FILE',
+    type=click.Path(dir_okay=False, path_type=Path),
+    help='File to write.  [default: its label, with the suffix of its family]',
+)
+@json_option
+@with_profile
+def export(name: str, output: Path | None, as_json: bool) -> None:
+    """Write the checkpoint of the potential NAME (label, pk or uuid) to a file, for ASE, LAMMPS or a colleague.
+
+    \b
+    Examples:
+      aiida-litraj potential export sevennet-seed_0-1a2b3c4d
+      aiida-litraj potential export mace-seed_0-1a2b3c4d -o lips.model
+    """
+    with refusals():
+        from ..codes.potentials import load_potential
+
+        node = load_potential(name)
+        file = write_checkpoint(node, output or Path(_file_name(node)))
+    how = WITH_ASE.get(node.family, '').format(file=str(file))
+    if as_json:
+        emit_json({**describe(node), 'file': str(file), 'ase': how or None})
+        return
+    click.echo(f'Wrote {file}, sha256 {node.sha256}')
+    if how:
+        click.echo(f'With ASE, where the package of {node.family} is: {how}')
+
+
+def _file_name(node: PotentialData) -> str:
+    import re
+
+    return re.sub(r'[^A-Za-z0-9._-]+', '_', node.label) + SUFFIXES.get(node.family, '')
+
+
+def write_checkpoint(node: PotentialData, file: Path) -> Path:
+    """Write the checkpoint of a potential, whole or not at all, and return its path.
+
+    :raises ValueError: if it has none, or another file is there.
+    """
+    import os
+    import shutil
+
+    from ..data.potential import checksum
+
+    if node.filename is None:
+        raise ValueError(
+            f'potential {node.label!r} has no file: the package of {node.family} carries it as {node.name}'
+        )
+    if file.exists():
+        if checksum(file) == node.sha256:
+            return file
+        raise ValueError(f'--output {file} is there, with another content; take another name')
+    if not file.parent.is_dir():
+        raise ValueError(f'--output {file}: there is no folder {file.parent}; make it')
+    part = file.with_name(f'{file.name}.part')
+    with node.open() as source, part.open('wb') as target:
+        shutil.copyfileobj(source, target)
+    if checksum(part) != node.sha256:
+        part.unlink()
+        raise ValueError(f'potential {node.label!r}: what the profile has is not of its sha256; see verdi storage info')
+    os.replace(part, file)
+    return file
 
 
 def describe(node: PotentialData) -> dict[str, Any]:

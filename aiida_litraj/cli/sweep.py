@@ -11,8 +11,8 @@ from ..report.words import counted
 from .console import print_pairs, print_table
 from .errors import refusals
 from .launching import launch_options, require_caching, run_or_submit
-from .learning_curve import prepare_from, start_text, training_overrides
-from .train import say_plan
+from .learning_curve import prepare_from, start_text
+from .train import number_overrides, say_plan
 from .training_sets import sets_of, sets_options, sets_text, spread_text, warn
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def sweep(cache: bool | None, daemon: bool, as_json: bool, **request: Any) -> No
       aiida-litraj launch sweep labelled.extxyz --trainer mace --vary architecture.channels=8,16,32 --daemon
       aiida-litraj launch sweep 123 --potential 7net-0 --vary learning_rate=0.001,0.004 --vary epochs=50,100 --daemon
     """
-    overrides, grid = training_overrides(request), parse_grid(request['varied'])
+    overrides, grid = number_overrides(request, 'train'), parse_grid(request['varied'])
     if cache and daemon:
         require_caching('litraj.train')
     with refusals():

@@ -15,16 +15,32 @@ from .launching import job_options, launch_options, require_caching, run_or_subm
 from .options import parse_overrides, set_override
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from aiida.engine import ProcessBuilder
     from aiida.orm import WorkChainNode
 
+    from ..data import PotentialData
     from ..data.frames import FramesData
 
 TRAIN = 'litraj.train.base'
 JOB = 'litraj.train'
 TITLE = 'Training'
+FILES = ('.xyz', '.extxyz')
+"""A name that ends so is that of a file, and not of a data set."""
+NUMBERS = {
+    'epochs': (click.IntRange(1), 'N', 'Instead of those of the protocol.'),
+    'batch_size': (click.IntRange(1), 'N', 'Configurations a step.'),
+    'learning_rate': (click.FloatRange(0.0, min_open=True), 'RATE', 'In the first epoch.'),
+}
+"""Options of a training that are asked for most, by their names in its parameters."""
+
+
+def number_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a training that are asked for most."""
+    for name, (kind, word, text) in reversed(NUMBERS.items()):
+        command = click.option(f'--{name.replace("_", "-")}', name, type=kind, metavar=word, help=text)(command)
+    return command
 
 
 @click.command(short_help='A potential from labelled configurations.')
@@ -53,8 +69,7 @@ TITLE = 'Training'
 @click.option('--trainer', metavar='NAME', help='sevennet, mace, ...  [default: by the potential, or the protocol]')
 @click.option('--protocol', metavar='NAME', help='balanced, litraj-2025, scratch-mace, ...  [default: as it begins]')
 @click.option('--seeds', metavar='N,N,...', help='A training for each.  [default: those of the protocol]')
-@click.option('--epochs', type=click.IntRange(1), metavar='N', help='Instead of those of the protocol.')
-@click.option('--batch-size', type=click.IntRange(1), metavar='N', help='Configurations a step.')
+@number_options
 @click.option('--code', metavar='NAME', help='Code to run.  [default: the one with the family]')
 @launch_options
 def train(cache: bool | None, daemon: bool, as_json: bool, **request: Any) -> None:
@@ -94,12 +109,34 @@ def collect_overrides(request: dict[str, Any]) -> dict[str, Any]:
             if request[name] is not None:
                 option = f'--{name.replace("_", "-")}'
                 raise click.UsageError(f'{option} parts SOURCE, but --valid is given: leave out one of both')
+    return number_overrides(request, 'parameters')
+
+
+def number_overrides(request: Mapping[str, Any], section: str) -> dict[str, Any]:
+    """Return all that differs from the protocol, nested as in the protocol.
+
+    :param section: in which of its parts the parameters of trainings are.
+    """
     overrides = parse_overrides(request['overrides'])
-    for name in ('epochs', 'batch_size'):
+    for name in NUMBERS:
         if request[name] is not None:
             option = f'--{name.replace("_", "-")} {request[name]}'
-            set_override(overrides, ['parameters', name], request[name], option)
+            set_override(overrides, [section, name], request[name], option)
     return overrides
+
+
+def check_parent(trainer: str | None, potential: PotentialData | None) -> None:
+    """Refuse a trainer that does not know the family of the parent, before a code is looked for.
+
+    :raises ValueError: naming both.
+    """
+    from ..contract.trainers import TRAINERS
+
+    if potential is not None and trainer in TRAINERS and trainer != potential.family:
+        raise ValueError(
+            f'--trainer {trainer} cannot go on from {potential.label!r}, a potential of the family {potential.family}; '
+            'leave out --trainer, or --potential to begin from scratch'
+        )
 
 
 def prepare(request: dict[str, Any], overrides: dict[str, Any]) -> ProcessBuilder:
@@ -112,6 +149,7 @@ def prepare(request: dict[str, Any], overrides: dict[str, Any]) -> ProcessBuilde
 
     chain = WorkflowFactory(TRAIN)
     potential = None if request['potential'] is None else load_potential(request['potential'])
+    check_parent(request['trainer'], potential)
     protocol = request['protocol'] or default_protocol(potential, request['trainer'])
     numbers = chain.get_protocol_inputs(protocol, overrides)
     trainer = request['trainer'] or (numbers['parameters']['trainer'] if potential is None else potential.family)
@@ -176,8 +214,13 @@ def labelled_source(text: str, request: dict[str, Any] | None = None) -> FramesD
     is_node = text.isdigit() or (len(text) == 36 and text.count('-') == 4)
     if path.is_file() or is_node:
         if chosen:
-            raise click.UsageError(f'{text} is taken whole: criteria and --number choose entries of a data set')
+            raise click.UsageError(
+                f'{text} is taken whole: criteria and --number choose entries of a data set; make one of it with '
+                'aiida-litraj dataset import, or leave them out'
+            )
         return read_labelled(path) if path.is_file() else load_configurations([text])
+    if path.suffix in FILES:
+        raise ValueError(f'{text}: there is no such file')
     from ..groups.select import WHOLE, Wish, select
 
     number = asked.get('number')

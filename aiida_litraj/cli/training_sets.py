@@ -10,7 +10,7 @@ import click
 from ..report.words import counted
 from .dataset.options import criteria_options
 from .launching import job_options
-from .train import labelled_source, parse_seeds
+from .train import labelled_source, number_options, parse_seeds
 
 if TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
@@ -41,8 +41,7 @@ def sets_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help='How entries are chosen.',
         ),
         click.option('--seeds', metavar='N,N,...', help='A repeat for each.  [default: those of the protocol]'),
-        click.option('--epochs', type=click.IntRange(1), metavar='N', help='Instead of those of the protocol.'),
-        click.option('--batch-size', type=click.IntRange(1), metavar='N', help='Configurations a step.'),
+        number_options,
         click.option(
             '--max-jobs', type=click.IntRange(1), metavar='N',
             help='That a training may take, one after the other.  [default: 20]',

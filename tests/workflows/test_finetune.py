@@ -11,7 +11,7 @@ from aiida.engine import run_get_node
 
 from aiida_litraj.calculations.functions.compare_finetuned import describe, forgotten, warnings
 from aiida_litraj.calculations.functions.compare_labels import read_comparison
-from aiida_litraj.calculations.functions.fit_offsets import describe_offsets, read_offsets
+from aiida_litraj.calculations.functions.fit_offsets import describe_offsets, read_offsets, strange_forces
 from aiida_litraj.contract.frames import Frames
 from aiida_litraj.data import FramesData, PotentialData
 from aiida_litraj.workflows.evaluate import EvaluateWorkChain
@@ -181,6 +181,17 @@ def test_offsets_of_one_composition_hold_for_nothing_else() -> None:
 
 def nodes(**predicted: Frames) -> dict[str, FramesData]:
     return {name: FramesData.from_frames(one) for name, one in predicted.items()}
+
+
+@pytest.mark.parametrize(
+    ('factor', 'told'),
+    [(1.0, None), (0.6, None), (1.0 / 51.42, '51.4 times'), (-1.0, '-1 times'), (4.0, '0.25 times'), (0.0, None)],
+)
+def test_labels_in_another_unit_are_told(factor: float, told: str | None) -> None:
+    """A parent that is right, beside labels in Hartree/Bohr, gradients, and one that is four times too soft."""
+    truth = labelled(3).frames
+    said = strange_forces(replace(truth, forces=factor * truth.forces), truth)
+    assert said == [] if told is None else (len(said) == 1 and f'the parent are {told} those of the labels' in said[0])
 
 
 def test_improvement_of_a_softened_parent() -> None:

@@ -18,6 +18,8 @@ from ...data.frames import FramesData
 from .compare_labels import read_comparison
 
 SHOWN = 5
+STRANGE = 3.0
+"""A parent whose forces are so many times those of the labels, or so many times less, has not met its own units."""
 
 
 @calcfunction
@@ -61,8 +63,25 @@ def describe_offsets(
         'n_frames': int(both.sum()),
         'rmse_left_mev_per_atom': float(1000.0 * np.sqrt(np.square(left).mean())) if len(left) else None,
         'holds_for': holds,
-        'warnings': warnings(fit, labels, holds),
+        'warnings': [*strange_forces(labels, predicted), *warnings(fit, labels, holds)],
     }
+
+
+def strange_forces(labels: Frames, predicted: Frames) -> list[str]:
+    """Return that forces of labels are in another unit, or of another sign, where the parent makes one think so."""
+    if labels.forces is None or predicted.forces is None:
+        return []
+    own, theirs = labels.forces.ravel(), predicted.forces.ravel()
+    both = np.isfinite(own) & np.isfinite(theirs)
+    power = float(own[both] @ own[both])
+    slope = float(theirs[both] @ own[both]) / power if power > 0.0 else 1.0
+    if 1.0 / STRANGE < slope < STRANGE:
+        return []
+    return [
+        f'forces of the parent are {slope:.3g} times those of the labels that were learnt: see whether these are in '
+        'eV/Ang and no gradients (Hartree/Bohr would give 51, a wrong sign -1); if they are right, the parent knows '
+        'nothing of such configurations'
+    ]
 
 
 def read_offsets(content: Mapping[str, Any]) -> OffsetFit:

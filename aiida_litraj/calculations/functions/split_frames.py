@@ -53,6 +53,8 @@ def parts_of(frames: FramesData, split: Split) -> dict[str, FramesData]:
     fractions = {'train': 1.0 - split.valid_fraction, 'valid': split.valid_fraction}
     kept_whole = groups(frames, split.held_out)
     if len(set(kept_whole)) < len(fractions):
+        if frames.n_frames == 1:
+            raise ValueError('there is one configuration only, and nothing to be held back: give more of them')
         kind, among = _KINDS[split.held_out], f'{frames.n_frames} configurations'
         weaker = ' or '.join(repr(one) for one in HELD_OUT[HELD_OUT.index(split.held_out) + 1 :])
         remedy = 'give more of them' + (f', or say what else may be new: held_out = {weaker}' if weaker else '')
