@@ -141,7 +141,7 @@ if __name__ == '__main__':
     try:
         main()
     except (Refusal, SetupProblem) as refusal:
-        print(f'Error: {refusal.message}. {refusal.remedy or ""}', file=sys.stderr)
+        print(f'{getattr(refusal, "title", "Error")}: {refusal.message}. {refusal.remedy or ""}', file=sys.stderr)
         sys.exit(1)
     except (OSError, ValueError) as refusal:
         print(f'Error: {refusal}', file=sys.stderr)
