@@ -35,6 +35,7 @@ pytest_plugins = (
         'aiida.tools.pytest_fixtures',
         'tests.fixtures.profiles',
         'tests.fixtures.nodes',
+        'tests.fixtures.testbed',
         'tests.fixtures.toy_labels',
         'tests.fixtures.training',
     ]

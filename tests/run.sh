@@ -2,13 +2,13 @@
 # Check everything: style, types, import rules, documentation, and all tests on SQLite and PostgreSQL, in the AiiDA
 # environment and in each engine environment.
 #
-#   tests/run.sh             all sections
+#   tests/run.sh             all sections but slurm
 #   tests/run.sh --list      their names
 #   tests/run.sh NAME...     only these
 #
 # Every section runs even if an earlier one failed; a summary comes last and the exit status is 1 if any failed. What
-# a section needs is set up first: environments (examples/environment.sh), and PostgreSQL, graphviz, GPAW and Quantum
-# ESPRESSO from the system's packages where this may install them. Logs of the sections stay in build/tests/.
+# a section needs is set up first: environments (examples/environment.sh), and PostgreSQL, graphviz, GPAW, Quantum
+# ESPRESSO and Slurm from the system's packages where this may install them. Logs of the sections stay in build/tests/.
 # shellcheck disable=SC2046  # folders and process numbers are meant to be split
 set -u
 cd "$(dirname "$0")/.." || exit 2
@@ -24,12 +24,14 @@ unset AIIDA_PATH AIIDA_PROFILE LITRAJ_PYTHON
 
 # Two lanes take these in turn, for two cores, the longest early, so that both end at about the same time.
 SHARED=(ruff mypy imports docs unit postgresql sevennet e2e cli dft gpaw examples engine mace chgnet)
+# Only where it is asked for by name: it is young, and has run on one kind of machine.
+BY_NAME=(slurm)
 LANES=2
-SECTIONS=(system environments "${SHARED[@]}")
+SECTIONS=(system environments "${SHARED[@]}" "${BY_NAME[@]}")
 
 about() {
   case $1 in
-    system) echo 'packages of the system: PostgreSQL, graphviz, GPAW, Quantum ESPRESSO' ;;
+    system) echo 'packages of the system: PostgreSQL, graphviz, GPAW, Quantum ESPRESSO; Slurm and ssh for slurm' ;;
     environments) echo '.venv, .venv-sevennet, .venv-mace, .venv-chgnet, .venv-gpaw' ;;
     ruff) echo 'style and format' ;;
     mypy) echo 'types of contract, engine, analysis and data sets' ;;
@@ -43,6 +45,7 @@ about() {
     dft) echo 'labels of GPAW and Quantum ESPRESSO, and the chains upon them' ;;
     cli) echo 'the command line with real processes, engine and daemon, stopped and gone on from' ;;
     e2e) echo 'chains with real processes, engine and daemon, killed and gone on from' ;;
+    slurm) echo 'chains on a cluster that is brought up on this machine: Slurm with accounting, over ssh' ;;
     examples) echo 'quickstart and what the example scripts say: SevenNet-0 on one unit cell, a data set, toy dynamics' ;;
   esac
 }
@@ -55,10 +58,12 @@ section_docs() {
     echo "pages: $(find build/docs -name '*.html' | wc -l), in build/docs/index.html"
 }
 section_unit() {
-  "$PY" -m pytest tests --ignore=tests/engine --ignore=tests/e2e --ignore=tests/benchmarks -m 'not e2e and not dft'
+  "$PY" -m pytest tests --ignore=tests/engine --ignore=tests/e2e --ignore=tests/benchmarks \
+    -m 'not e2e and not dft and not slurm'
 }
 section_postgresql() {
-  "$PY" -m pytest tests --ignore=tests/engine --ignore=tests/benchmarks --storage postgresql -m 'storage and not gpu and not dft'
+  "$PY" -m pytest tests --ignore=tests/engine --ignore=tests/benchmarks --storage postgresql \
+    -m 'storage and not gpu and not dft and not slurm'
 }
 # The environments of the engines have no aiida, on purpose; test_imports.py holds there too.
 section_engine() { engine sevennet 'not sevennet and not mace and not chgnet and not dft' tests/engine tests/test_imports.py; }
@@ -71,6 +76,7 @@ section_gpaw() {
   OMPI_MCA_mpi_yield_when_idle=1 engine gpaw dft --timeout=900 $(find tests/engine -name 'test_gpaw*.py')
 }
 section_dft() { "$PY" -m pytest tests --ignore=tests/engine --ignore-glob='*/cli/test_example*.py' -m 'dft and not gpu'; }
+section_slurm() { "$PY" -m pytest tests --ignore=tests/engine -m 'slurm and not gpu'; }
 engine() {
   local environment=$1 marker=$2
   shift 2
@@ -80,8 +86,12 @@ engine() {
   fi
   ".venv-$environment/bin/python" -m pytest -m "($marker) and not gpu" "$@"
 }
-section_cli() { "$PY" -m pytest tests/cli --ignore-glob='*/test_example*.py' -m 'e2e and not gpu and not dft'; }
-section_e2e() { "$PY" -m pytest tests --ignore=tests/engine --ignore=tests/cli -m 'e2e and not gpu and not dft'; }
+section_cli() {
+  "$PY" -m pytest tests/cli --ignore-glob='*/test_example*.py' -m 'e2e and not gpu and not dft and not slurm'
+}
+section_e2e() {
+  "$PY" -m pytest tests --ignore=tests/engine --ignore=tests/cli -m 'e2e and not gpu and not dft and not slurm'
+}
 section_examples() {
   local place
   # A profile of its own: nothing of it may come from an earlier run.
@@ -101,8 +111,9 @@ section_system() {
   command -v dot >/dev/null || missing+=(graphviz)
   have_gpaw || missing+=(gpaw gpaw-data python3-venv openmpi-bin)
   have_espresso || missing+=(quantum-espresso quantum-espresso-data)
+  [ -z "${WITH_SLURM:-}" ] || have_slurm || missing+=(slurm-wlm slurmdbd munge mariadb-server openssh-server)
   if [ ${#missing[@]} -eq 0 ]; then
-    echo 'PostgreSQL, graphviz, GPAW and Quantum ESPRESSO are there'
+    echo 'all that the sections want is there'
     return 0
   fi
   if [ "$(id -u)" -ne 0 ]; then as_root='sudo -n'; fi
@@ -110,13 +121,21 @@ section_system() {
     echo "cannot install ${missing[*]} here (that needs apt-get, and root or sudo without a password)"
     return 0
   fi
-  # Without an update a fresh system knows no package; a server of PostgreSQL must not start on its own.
-  $as_root apt-get -qq update &&
-    DEBIAN_FRONTEND=noninteractive $as_root apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null &&
+  # Without an update a fresh system knows no package; servers that come with one must not start on their own.
+  # shellcheck disable=SC2016  # expanded by the inner shell
+  $as_root apt-get -qq update && $as_root sh -c '
+    policy=/usr/sbin/policy-rc.d
+    [ -e $policy ] || { trap "rm -f $policy" EXIT; printf "#!/bin/sh\nexit 101\n" >$policy; chmod +x $policy; }
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null' sh "${missing[@]}" &&
     echo "installed ${missing[*]}"
 }
 have_gpaw() { command -v gpaw >/dev/null && command -v mpirun >/dev/null; }
 have_espresso() { command -v pw.x >/dev/null; }
+# Programs only: who may bring up a cluster with them is for left_out.
+have_slurm() {
+  python3 tests/testbed/cluster.py check >/dev/null 2>&1
+  [ $? -ne 3 ]
+}
 have_postgresql() { command -v pg_ctl >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/pg_ctl' >/dev/null; }
 
 # pip is a matter of downloads and of one core each, so two at a time.
@@ -138,6 +157,7 @@ left_out() {
     gpaw) have_gpaw || echo 'no GPAW with MPI on this machine' ;;
     dft) have_gpaw && have_espresso || echo 'no GPAW with MPI, or no Quantum ESPRESSO, on this machine' ;;
     postgresql) have_postgresql || echo 'no PostgreSQL on this machine' ;;
+    slurm) python3 tests/testbed/cluster.py check 2>&1 | sed -n 's/^error: //p' ;;
   esac
 }
 
@@ -218,8 +238,8 @@ summary() {
 Not run here, for want of what it needs:
   a GPU            batches of images, halving on out-of-memory, faster kernels: pytest -m gpu in an engine environment
   downloads        MACE foundation models by name; their place is taken by a small model of our own
-  a cluster        Slurm; ssh is tested on this machine, and AiiDA's scheduler plugins by AiiDA
 END
+  wanted slurm || echo '  a cluster        Slurm with accounting over ssh, on this machine: tests/run.sh system slurm'
   printf '\n%s s in all%s\n' "$SECONDS" "$(busy)"
   echo "$total_passed passed, $total_failed failed, $total_skipped skipped"
   return $bad
@@ -238,11 +258,12 @@ case ${1:-} in
     exit 2 ;;
 esac
 CHOSEN=("$@")
-[ $# -gt 0 ] || CHOSEN=("${SECTIONS[@]}")
+[ $# -gt 0 ] || CHOSEN=(system environments "${SHARED[@]}")
 for name in "${CHOSEN[@]}"; do
   [ -n "$(about "$name")" ] || { echo "unknown section $name; known are: ${SECTIONS[*]}" >&2; exit 2; }
 done
 
+if wanted slurm; then export WITH_SLURM=1; fi
 JIFFIES=$(jiffies)
 mkdir -p "$LOGS" && rm -rf "$LOGS"/*.log "$LOGS"/*.result "$LOGS"/*.pid "$LOGS"/*.taken
 # On an interruption the lanes go too, each with what it runs.
@@ -253,6 +274,6 @@ stop() {
 }
 trap stop INT TERM
 run_lane system environments & show system environments; wait
-for ((lane = 0; lane < LANES; lane++)); do run_lane "${SHARED[@]}" & done
-show "${SHARED[@]}"; wait
+for ((lane = 0; lane < LANES; lane++)); do run_lane "${SHARED[@]}" "${BY_NAME[@]}" & done
+show "${SHARED[@]}" "${BY_NAME[@]}"; wait
 summary
