@@ -32,7 +32,18 @@ def test_example(tmp_path: Path) -> None:
     installation.json('setup', '--name', 'sevennet', '--engine-python', str(PYTHON))
     installation.json('potential', 'import', '--family', 'sevennet', '--name', '7net-0')
     picture = tmp_path / 'finetune.png'
-    short = ('--learn', '25', '--epochs', '1', '--batch-size', '2', '--picture', str(picture))
+    short = (
+        '--learn',
+        '25',
+        '--epochs',
+        '1',
+        '--batch-size',
+        '2',
+        '--learning-rate',
+        '0.001',
+        '--picture',
+        str(picture),
+    )
     script = str(ROOT / 'examples' / '08_finetune_sevennet.py')
     done = subprocess.run(
         [sys.executable, '-m', 'aiida', 'run', script, *short],
