@@ -161,8 +161,9 @@ def test_what_is_said_of_a_finetuning(
     offsets = fit_parent_offsets(sets['train'], sets['train'], settings['comparison'], test=sets['test'])
     compared = compare_finetuned(
         test=sets['test'], elsewhere=elsewhere, offsets=offsets, **settings,
-        test_zero_shot=softer(sets['test'], 0.8), test_seed_0=softer(sets['test'], 0.9),
-        elsewhere_zero_shot=softer(elsewhere, 0.9), elsewhere_seed_0=softer(elsewhere, 0.7),
+        test_seed_10=softer(sets['test'], 0.9), test_zero_shot=softer(sets['test'], 0.8),
+        test_seed_2=softer(sets['test'], 0.9), elsewhere_seed_10=softer(elsewhere, 0.7),
+        elsewhere_zero_shot=softer(elsewhere, 0.9), elsewhere_seed_2=softer(elsewhere, 0.7),
     )  # fmt: skip
     chain = ended(instantiate, FinetuneWorkChain, builder, comparison=compared, offsets=offsets)
     result = finetune.finetune_of(chain)
@@ -172,7 +173,11 @@ def test_what_is_said_of_a_finetuning(
     assert finetune.finetune_line(result).endswith('meV/Å, forgets')
     finetune.print_finetune(result)
     said = capsys.readouterr()
-    assert 'Force error fine-tuned / as it was: 0.500 [0.500, 0.500]' in said.out and 'Forgets: yes' in said.out
+    assert 'Force error fine-tuned / parent: 0.500 [0.500, 0.500], better' in said.out and 'Forgets: yes' in said.out
+    assert 'mean of 2 seeds' in said.out and '95 % interval over 6 materials' in said.out
+    rows = [line.split()[0] for line in said.out.splitlines() if line.strip().startswith(('parent (', 'seed_', 'mean'))]
+    assert rows == ['parent', 'seed_2', 'seed_10', 'mean', 'parent', 'seed_2', 'seed_10', 'mean']
+    assert 'fitted to the 6 configurations learnt' in said.out
     assert 'it forgets' in said.err
     assert finetune.save_picture(chain, tmp_path / 'a.png').stat().st_size > 10_000
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from aiida_litraj.analysis.parity import Parity
+from aiida_litraj.report import finetune_words as words
 from aiida_litraj.report.energy_profile import Caption
 from aiida_litraj.report.finetune import draw_finetune
 from aiida_litraj.report.size_curve import draw_size_curve
@@ -78,7 +79,7 @@ def test_finetune_has_every_potential_before_and_after() -> None:
     assert len(figure.axes) == 6
     assert sorted(markers(figure.axes[0])) == [61.0, 63.5, 66.0, 120.0, 135.0, 182.0]
     assert sorted(markers(figure.axes[4])) == [0.9, 0.93, 0.94]
-    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ['as it was', 'fine-tuned', 'from scratch']
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ['parent', 'fine-tuned', 'from scratch']
     assert len(draw_finetune(finetuned(False), Caption('Li')).axes) == 3
     with pytest.raises(ValueError, match='nothing to draw'):
         draw_finetune({'test': None, 'elsewhere': None}, Caption('Li'))
@@ -97,7 +98,8 @@ def test_predictions_before_and_after_share_their_limits() -> None:
     said = [[text.get_text() for text in axes.texts] for axes in (first, second, energy)]
     assert 'RMSE 182 meV/Å' in said[0][0] and 'slope 0.76' in said[0][0] and 'slope 0.96' in said[1][0]
     assert 'no labels' in said[2]
-    assert [axes.get_title(loc='left') for axes in (first, second)] == ['As it was', 'Fine-tuned (seed_0)']
+    assert [axes.get_title(loc='left') for axes in (first, second)] == ['Parent', 'Fine-tuned (seed_0)']
+    assert [axes.get_ylabel() for axes in (first, energy)] == ['Potential (eV/Å)', 'Potential (eV/atom)']
 
 
 def test_barriers_have_the_reference_and_each_potential() -> None:
@@ -111,6 +113,53 @@ def test_barriers_have_the_reference_and_each_potential() -> None:
     assert sorted(value for value in markers(axes) if value) == [0.4, 0.4, 0.45]
     assert [list(line.get_ydata()) for line in axes.lines if len(line.get_xdata()) == 2] == [[0.5, 0.5]]
     assert [text.get_text() for text in axes.texts] == ['1 without a path']
+
+
+def test_the_parent_comes_first_and_seeds_by_their_numbers() -> None:
+    names = ['scratch_seed_2', 'seed_10', 'seed_2', 'zero_shot', 'scratch_seed_1']
+    assert words.ordered(names) == ['zero_shot', 'seed_2', 'seed_10', 'scratch_seed_1', 'scratch_seed_2']
+    assert (words.called('zero_shot', '7net-0'), words.called('seed_2', '7net-0')) == ('parent (7net-0)', 'seed_2')
+
+
+def test_the_repeat_that_is_drawn_is_the_one_nearest_to_the_mean() -> None:
+    """Of 1, 2 and 9 the mean is 4, and so nearest to 2; of two both are as near, and it is said that they are two."""
+    assert words.middle_of({'seed_0': 9.0, 'seed_1': 1.0, 'seed_2': 2.0}) == (
+        'seed_2', 'seed_2, of 3 the nearest to their mean'
+    )  # fmt: skip
+    assert words.middle_of({'seed_7': 9.0, 'seed_1': 1.0}) == ('seed_1', 'seed_1, one of two')
+
+
+def improved(ends: list[float] | None, unit: str, n_groups: int) -> dict[str, Any]:
+    better, worse = (None, None) if ends is None else (ends[1] < 1.0, ends[0] > 1.0)
+    force = {'ratio': 0.7, 'ratio_interval': ends, 'n_groups': n_groups, 'better': better, 'worse': worse}
+    block = {'unit': unit, 'n_groups': n_groups, 'improvement': {'fine_tuned': {'force': force, 'energy': None}}}
+    return finetuned()['test'] | block
+
+
+def test_the_answer_says_ratio_interval_seeds_and_over_what() -> None:
+    start = 'Force error fine-tuned / parent: 0.700'
+    cases = [
+        (([0.5, 0.9], 'frame', 5), 1, '[0.500, 0.900], better (3 seeds; {} 5 configurations of 1 material)'),
+        (([1.5, 1.9], 'material', 8), 8, '[1.500, 1.900], worse (3 seeds; {} 8 materials)'),
+        (([0.5, 1.1], 'frame', 5), None, '[0.500, 1.100], no difference shown (3 seeds; {} 5 configurations)'),
+    ]  # fmt: skip
+    for given, materials, told in cases:
+        assert words.answer(improved(*given), materials, 0.95) == f'{start} {told.format("95 % interval over")}'
+    few = words.answer(improved(None, 'material', 3), 3, 0.95)
+    assert few == f'{start}, not known whether better (3 seeds; 3 materials: too few for an interval)'
+    figure = draw_finetune(finetuned(), Caption('Li', 'detail'), answer=few)
+    assert [text.get_text() for text in figure.texts][-2:] == [few, 'detail']
+
+
+def test_what_energies_count_from_is_said() -> None:
+    fitted = {'method': 'ridge', 'rank': 2, 'n_frames': 26}
+    assert 'after offsets of the elements (ridge, fitted to the 26 configurations learnt)' in words.energies_text(
+        fitted
+    )
+    for none in ({'method': 'none', 'rank': 0, 'n_frames': 26}, fitted | {'rank': 0}):
+        assert 'without offsets' in words.energies_text(none)
+    assert 'fitted (least squares) to the test set' in words.energies_of_test_text('least_squares')
+    assert 'without offsets' in words.energies_of_test_text('none')
 
 
 def test_front_goes_through_its_points() -> None:

@@ -18,10 +18,11 @@ from ...analysis.offset_transfer import transfer
 from ...analysis.stage_errors import spread
 from ...contract.base import Model
 from ...contract.evaluate import ComparisonSettings
+from ...contract.frames import Frames
 from ...data.frames import FramesData
 from ..validation import validated
 from .compare_hop import describe_barriers
-from .compare_labels import groups_of, read_comparison
+from .compare_labels import groups_of, names_of, read_comparison
 from .fit_offsets import read_offsets
 
 MEV = 1000.0
@@ -109,12 +110,34 @@ def describe(
         'n_frames': frames.n_frames,
         'not_evaluated': lost(predicted),
         'unit': unit,
+        'n_materials': materials_of(labels, frames),
         'n_groups': max((one.force.n_groups for one in judged.values()), default=0),
         'potentials': blocks,
         'repeats': {kind: spreads([blocks[name] for name in names]) for kind, names in kinds.items()},
         'improvement': {kind: compared(side, before, groups, bootstrap) for kind, side in sides.items()},
         'fine_tuned_over_scratch': compared(sides['fine_tuned'], sides['from_scratch'], groups, bootstrap),
     }
+
+
+def materials_of(labels: FramesData, frames: Frames) -> int | None:
+    """Return how many materials there are among configurations; ``None`` if it is not known of all."""
+    names = names_of(labels, frames, 'material')
+    return None if names is None or None in names else len(set(names))
+
+
+def over_single(n_frames: int, n_materials: int | None) -> str:
+    """Return what intervals over single configurations leave out, as far as their materials are known."""
+    if n_materials is None:
+        return (
+            'the intervals are over single configurations: if some are of one trajectory or material, the truth is '
+            'less sure than they say'
+        )
+    if n_materials == 1:
+        return f'all {n_frames} configurations are of one material: the intervals say nothing of others'
+    return (
+        f'the intervals are over {n_frames} single configurations of {n_materials} materials: for others the truth is '
+        'less sure than they say'
+    )
 
 
 def lost(predicted: Mapping[str, FramesData]) -> dict[str, int]:
@@ -200,11 +223,8 @@ def warnings(found: Mapping[str, Any], forgets: bool | None) -> list[str]:
         force = None if improvement is None else improvement['force']
         if force is not None and force['ratio_interval'] is None:
             said.append(f'{where}: {one["n_groups"]} groups ({one["unit"]}s) are too few to say how sure that is')
-        elif one['unit'] == 'frame':
-            said.append(
-                f'{where}: the intervals are over single configurations: if some are of one trajectory or material, '
-                'the truth is less sure than they say'
-            )
+        elif one['unit'] == 'frame' and one['n_materials'] != one['n_frames']:
+            said.append(f'{where}: {over_single(one["n_frames"], one["n_materials"])}')
     if forgets:
         said.append(
             'it forgets: the force error elsewhere has grown; learn configurations from there too, or fewer epochs'
