@@ -195,8 +195,14 @@ def test_what_is_said_of_a_learning_curve(
     assert learning_curve.curve_line(result).startswith('RMSE of forces by configurations learnt: 6: ')
     learning_curve.print_curve(result)
     said = capsys.readouterr().out
-    assert 'toy, from scratch' in said and 'to the power of -0.40 ± 0.02' in said and 'as it was' in said
+    assert 'toy, from scratch' in said and 'to the power of -0.40 ± 0.02 (standard error of the fit)' in said
+    assert 'parent' in said and 'to the test set' in said and 'up to 4 epochs of each size' in said
     assert learning_curve.save_picture(chain, tmp_path / 'a.png').stat().st_size > 10_000
+    for one in result['sizes']:
+        one['trainings'] = dict(list(one['trainings'].items())[:1])
+    learning_curve.print_curve(result)
+    said = capsys.readouterr().out
+    assert 'to the power' not in said and 'One seed' in said
 
 
 def test_what_is_said_of_a_sweep(
@@ -216,4 +222,10 @@ def test_what_is_said_of_a_sweep(
     sweep.print_sweep(result)
     said = capsys.readouterr()
     assert 'channels 16' in said.out and said.out.count('*') == 8 and 'point_9' in said.err
+    assert 'to the test set' in said.out and 'no front' not in said.out
+    for one in result['points'].values():
+        one['seconds_per_evaluation'] = {'mean': 0.01, 'std': 0.001, 'n': 3}
+    sweep.print_sweep(result)
+    said = capsys.readouterr()
+    assert said.out.count('*') == 4 and 'Of use: costs within 1 % of each other: no front' in said.out
     assert sweep.save_picture(chain, tmp_path / 'a.png').stat().st_size > 10_000
