@@ -13,16 +13,16 @@ from pydantic import NonNegativeFloat
 from ...analysis.bootstrap import Bootstrap
 from ...analysis.deviations import Sums
 from ...analysis.energy_offsets import OffsetFit
+from ...analysis.force_errors import over_single
 from ...analysis.improvement import Judged, Ratio, judge, ratio
 from ...analysis.offset_transfer import transfer
 from ...analysis.stage_errors import spread
 from ...contract.base import Model
 from ...contract.evaluate import ComparisonSettings
-from ...contract.frames import Frames
 from ...data.frames import FramesData
 from ..validation import validated
 from .compare_hop import describe_barriers
-from .compare_labels import groups_of, names_of, read_comparison
+from .compare_labels import groups_of, materials_of, read_comparison
 from .fit_offsets import read_offsets
 
 MEV = 1000.0
@@ -117,27 +117,6 @@ def describe(
         'improvement': {kind: compared(side, before, groups, bootstrap) for kind, side in sides.items()},
         'fine_tuned_over_scratch': compared(sides['fine_tuned'], sides['from_scratch'], groups, bootstrap),
     }
-
-
-def materials_of(labels: FramesData, frames: Frames) -> int | None:
-    """Return how many materials there are among configurations; ``None`` if it is not known of all."""
-    names = names_of(labels, frames, 'material')
-    return None if names is None or None in names else len(set(names))
-
-
-def over_single(n_frames: int, n_materials: int | None) -> str:
-    """Return what intervals over single configurations leave out, as far as their materials are known."""
-    if n_materials is None:
-        return (
-            'the intervals are over single configurations: if some are of one trajectory or material, the truth is '
-            'less sure than they say'
-        )
-    if n_materials == 1:
-        return f'all {n_frames} configurations are of one material: the intervals say nothing of others'
-    return (
-        f'the intervals are over {n_frames} single configurations of {n_materials} materials: for others the truth is '
-        'less sure than they say'
-    )
 
 
 def lost(predicted: Mapping[str, FramesData]) -> dict[str, int]:
