@@ -166,7 +166,8 @@ def print_finetune(result: dict[str, Any]) -> None:
         if block is not None:
             click.echo(title)
             print_table(None, columns, [*_rows(block, result['parent'])])
-            click.echo(_note(result, where))
+            for text in _notes(result, where):
+                click.echo(text)
             click.echo(f'RMSE(E): {energies_text(result["offsets"]).removeprefix("energies: ")}')
             for text in _improvements(block):
                 click.echo(text)
@@ -200,13 +201,14 @@ def _row(name: str, one: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(parts)
 
 
-def _note(result: dict[str, Any], where: str) -> str:
-    """Return what the numbers beside those of a table are."""
+def _notes(result: dict[str, Any], where: str) -> Iterator[str]:
+    """Yield what the numbers beside those of a table are, as far as there are any."""
     block = result[where]
-    over = over_text(block, result['n_materials'].get(where))
-    known = any(one['rmse_force_mev_per_ang_interval'] for one in block['potentials'].values())
-    intervals = f'[ ]: {100 * result["confidence"]:g} % interval over {over}; ' if known else ''
-    return f'{intervals}±: standard deviation over seeds'
+    if any(one['rmse_force_mev_per_ang_interval'] for one in block['potentials'].values()):
+        over = over_text(block, result['n_materials'].get(where))
+        yield f'[ ]: {100 * result["confidence"]:g} % interval over {over}'
+    if sum(kind_of(name) != 'before' for name in block['potentials']) > 1:
+        yield '±: standard deviation over seeds'
 
 
 def _improvements(one: dict[str, Any]) -> list[str]:
@@ -230,10 +232,11 @@ def _print_made(result: dict[str, Any]) -> None:
     rows = []
     for name in ordered(made):
         one = made[name]
-        rows.append((name, one['label'], one['pk'], one['n_epochs'], one['best_epoch']))
+        ended = 'did not come to its end' if name in result['failed'] else None
+        rows.append((name, one['label'], one['pk'], one['n_epochs'], one['best_epoch'], ended))
     if rows:
         click.echo('made, to be named with --potential')
-        print_table(None, ('training', 'potential', '>pk', '>epochs', '>best'), rows)
+        print_table(None, ('training', 'potential', '>pk', '>epochs', '>best', ''), rows)
 
 
 def save_picture(chain: WorkChainNode, output: Path) -> Path:

@@ -76,7 +76,12 @@ def _draw_parity(part: Any, points: Mapping[str, Parity], errors: Mapping[str, M
         slope = errors[name]['slope_force']
         if slope is not None:
             forces[place].axline((0.0, 0.0), slope=slope, color=GREY, linewidth=0.9, linestyle='--', gid='slope')
-        draw_pairs(energies[place], one.energies, BLUE)
+        if len(one.energies):
+            draw_pairs(energies[place], one.energies, BLUE)
+        else:  # without labels, or where the offsets do not hold
+            energies[place].text(
+                0.25, 0.65, 'not compared', transform=energies[place].transAxes, color=GREY, ha='center'
+            )
         write_numbers(forces[place], numbers_of(errors[name], 'force', 'mev_per_ang', 'meV/Å'))
         write_numbers(energies[place], numbers_of(errors[name], 'energy', 'mev_per_atom', 'meV/atom'))
         above = ' above lowest' if one.above else ''  # of its composition
@@ -141,10 +146,12 @@ def _draw(axes: Axes, content: Mapping[str, Any], key: str, ideal: float) -> Non
             mean = sum(potentials[name][key] for name in names) / len(names)
             axes.plot([place - 0.5 * _SPREAD, place + 0.5 * _SPREAD], [mean, mean], color=colour, linewidth=0.8)
         if not names:
-            axes.annotate('not known', (place, 0.5), xycoords=('data', 'axes fraction'), color=GREY, ha='center')
+            axes.annotate('not compared', (place, 0.5), xycoords=('data', 'axes fraction'), color=GREY, ha='center')
     axes.set_xticks(range(len(kinds)), [KINDS[kind] for kind in kinds])
     axes.tick_params(axis='x', length=0, labelsize=8)
     axes.set_xlim(-0.5, len(kinds) - 0.5)
     axes.margins(y=0.12)
+    if all(one[key] is None for one in potentials.values()):
+        axes.set_yticks([])
     if not ideal:
         axes.set_ylim(bottom=0.0)
