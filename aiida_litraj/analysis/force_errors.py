@@ -70,6 +70,7 @@ def energy_forces_errors(
     groups: Sequence[str] | None = None,
     families: Sequence[str | None] | None = None,
     bootstrap: Bootstrap | None = None,
+    n_materials: int | None = None,
 ) -> Errors:
     """Return the errors of predictions on labelled configurations, with intervals and warnings.
 
@@ -80,10 +81,27 @@ def energy_forces_errors(
     :param groups: of each configuration to what it belongs, a material or a trajectory. These are drawn, whole, for the
         intervals; without them single configurations are, with a warning.
     :param families: of each configuration its family.
+    :param n_materials: how many there are, if it is known of all configurations; for the warning.
     :raises ValueError: if the two are not of the same atoms, or groups or families are of another number.
     """
     _check_alike(reference, predicted, groups, families)
-    return _Comparison(reference, predicted, offsets, ridge_alpha, groups, bootstrap or Bootstrap()).errors(families)
+    compared = _Comparison(reference, predicted, offsets, ridge_alpha, groups, bootstrap or Bootstrap(), n_materials)
+    return compared.errors(families)
+
+
+def over_single(n_frames: int, n_materials: int | None) -> str:
+    """Return what intervals over single configurations leave out, as far as their materials are known."""
+    if n_materials is None:
+        return (
+            'the intervals are over single configurations: if some are of one trajectory or material, the truth is '
+            'less sure than they say'
+        )
+    if n_materials == 1:
+        return f'all {n_frames} configurations are of one material: the intervals say nothing of others'
+    return (
+        f'the intervals are over {n_frames} single configurations of {n_materials} materials: for others the truth is '
+        'less sure than they say'
+    )
 
 
 class _Comparison:
@@ -91,10 +109,10 @@ class _Comparison:
 
     def __init__(
         self, reference: Frames, predicted: Frames, method: Method, alpha: float, groups: Sequence[str] | None,
-        bootstrap: Bootstrap,
+        bootstrap: Bootstrap, n_materials: int | None,
     ) -> None:  # fmt: skip
         self.reference, self.predicted, self.bootstrap = reference, predicted, bootstrap
-        self.n_frames = reference.n_frames
+        self.n_frames, self.n_materials = reference.n_frames, n_materials
         self.by_frame = groups is None
         self.groups: Integers = np.arange(self.n_frames)
         if groups is not None:
@@ -196,11 +214,8 @@ class _Comparison:
         if n_groups < FEWEST_GROUPS:
             yield f'no intervals: {n_groups} group(s) are labelled, at least {FEWEST_GROUPS} are needed'
             return
-        if self.by_frame:
-            yield (
-                'the intervals are over single configurations: if some are of one trajectory or material, the truth is '
-                'less sure than they say'
-            )
+        if self.by_frame and self.n_materials != self.n_frames:
+            yield over_single(self.n_frames, self.n_materials)
         if n_groups < FEW_GROUPS:
             yield f'the intervals are of {n_groups} groups only, and rather too narrow'
 

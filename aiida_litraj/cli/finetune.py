@@ -7,6 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..report.finetune_words import (
+    PARENT,
+    answer,
+    called,
+    energies_text,
+    kind_of,
+    middle_of,
+    ordered,
+    over_text,
+    ratio_text,
+)
 from ..report.words import counted
 from .console import print_pairs, print_table
 from .errors import refusals
@@ -14,15 +25,21 @@ from .finetune_hops import barriers_line, load_hops, print_barriers
 from .finetune_hops import plan_text as hops_text
 from .launching import launch_options, require_caching, run_or_submit
 from .train import labelled_source, number_overrides, say_plan
-from .training_sets import build_with_sets, common, number_text, sets_of, sets_options, sets_text, warn
+from .training_sets import build_with_sets, common, number_text, sets_of, sets_options, sets_text, spread_text, warn
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
+
     from aiida.engine import ProcessBuilder
     from aiida.orm import WorkChainNode
+
+    from ..data.frames import FramesData
 
 FINETUNE = 'litraj.finetune'
 TITLE = 'Fine-tuning'
 SETS = {'test': 'held-out test set', 'elsewhere': 'elsewhere'}
+NUMBERS = (('rmse_force_mev_per_ang', '.1f'), ('slope_force', '.3f'), ('rmse_energy_mev_per_atom', '.2f'))
+REPEATS = {'fine_tuned': 'mean of {}', 'from_scratch': 'mean of {} from scratch'}
 
 
 @click.command(short_help='A potential before and after training, on what it has not seen.')
@@ -99,13 +116,29 @@ def finetune_of(chain: WorkChainNode) -> dict[str, Any] | None:
     if 'comparison' not in chain.outputs:
         return None
     offsets = {key: value for key, value in chain.outputs.offsets.get_dict().items() if key != 'warnings'}
-    return {**sets_of(chain), **chain.outputs.comparison.get_dict(), 'offsets': offsets}
+    sets = {name: chain.inputs[name] for name in SETS if name in chain.inputs}
+    said = sets_of(chain)
+    for name, one in said['potentials'].items():
+        item = next(iter(chain.outputs.trained[name]['items'].values()))
+        one |= {key: item.get(key) for key in ('n_epochs', 'best_epoch')}
+    return {
+        **said,
+        **chain.outputs.comparison.get_dict(),
+        'n_materials': {name: materials_of(node) for name, node in sets.items()},
+        'offsets': offsets,
+    }
+
+
+def materials_of(frames: FramesData) -> int | None:
+    """Return how many materials there are among configurations, ``None`` if it is not known of all."""
+    names = frames.base.attributes.get('material_ids', None)
+    return len(set(names)) if isinstance(names, list) and names and all(name is not None for name in names) else None
 
 
 def finetune_line(result: dict[str, Any]) -> str:
     """Return a result in one line."""
     test = result['test']
-    before = test['potentials'].get('zero_shot', {}).get('rmse_force_mev_per_ang')
+    before = test['potentials'].get(PARENT, {}).get('rmse_force_mev_per_ang')
     after = test['repeats']['fine_tuned']['rmse_force_mev_per_ang']
     told = f'{number_text(before) or "–"} → {"–" if after is None else format(after["mean"], ".4g")} meV/Å'
     forgets = ', forgets' if result['forgets'] else ''
@@ -124,12 +157,16 @@ def print_finetune(result: dict[str, Any]) -> None:
     )
     columns = ('potential', '>RMSE(F) / meV/Å', '', '>slope', '', '>RMSE(E) / meV/atom', '')
     for where, title in SETS.items():
-        if result[where] is not None:
+        block = result[where]
+        if block is not None:
             click.echo(title)
-            rows = [_row(name, one) for name, one in result[where]['potentials'].items()]
-            print_table(None, columns, rows)
-            for text in _improvements(result[where]):
+            print_table(None, columns, [*_rows(block, result['parent'])])
+            for text in _notes(result, where):
                 click.echo(text)
+            click.echo(f'RMSE(E): {energies_text(result["offsets"]).removeprefix("energies: ")}')
+            for text in _improvements(block):
+                click.echo(text)
+    _print_made(result)
     verdict = {True: 'yes', False: 'no', None: 'not known'}[result['forgets']]
     if result['elsewhere'] is not None:
         click.echo(f'Forgets: {verdict}')
@@ -138,29 +175,63 @@ def print_finetune(result: dict[str, Any]) -> None:
     warn(result)
 
 
+def _rows(block: dict[str, Any], parent: str) -> Iterator[tuple[Any, ...]]:
+    """Yield the numbers of each potential, the parent's first, and after repeats their mean and spread."""
+    for kind in ('before', *REPEATS):
+        names = [name for name in ordered(block['potentials']) if kind_of(name) == kind]
+        for name in names:
+            yield _row(called(name, parent), block['potentials'][name])
+        if len(names) > 1:
+            row: list[Any] = [REPEATS[kind].format(counted(len(names), 'seed'))]
+            for key, form in NUMBERS:
+                row += [spread_text(block['repeats'][kind][key], form), None]
+            yield tuple(row)
+
+
 def _row(name: str, one: dict[str, Any]) -> tuple[Any, ...]:
     parts: list[Any] = [name]
-    for key, form in (('rmse_force_mev_per_ang', '.1f'), ('slope_force', '.3f'), ('rmse_energy_mev_per_atom', '.2f')):
+    for key, form in NUMBERS:
         ends = one[f'{key}_interval']
         parts += [number_text(one[key], form), None if ends is None else f'[{ends[0]:{form}}, {ends[1]:{form}}]']
     return tuple(parts)
 
 
+def _notes(result: dict[str, Any], where: str) -> Iterator[str]:
+    """Yield what the numbers beside those of a table are, as far as there are any."""
+    block = result[where]
+    if any(one['rmse_force_mev_per_ang_interval'] for one in block['potentials'].values()):
+        over = over_text(block, result['n_materials'].get(where))
+        yield f'[ ]: {100 * result["confidence"]:g} % interval over {over}'
+    if sum(kind_of(name) != 'before' for name in block['potentials']) > 1:
+        yield '±: standard deviation over seeds'
+
+
 def _improvements(one: dict[str, Any]) -> list[str]:
-    """Return in words how the errors of forces compare, with their intervals."""
+    """Return in words how errors compare, with their paired intervals and what these say."""
     told = []
     pairs = {
-        'fine-tuned / as it was': one['improvement']['fine_tuned'],
-        'from scratch / as it was': one['improvement']['from_scratch'],
+        'fine-tuned / parent': one['improvement']['fine_tuned'],
+        'from scratch / parent': one['improvement']['from_scratch'],
         'fine-tuned / from scratch': one['fine_tuned_over_scratch'],
     }
     for words, found in pairs.items():
-        force = None if found is None else found['force']
-        if force is not None:
-            ends = force['ratio_interval']
-            sure = '' if ends is None else f' [{ends[0]:.3f}, {ends[1]:.3f}]'
-            told.append(f'Force error {words}: {force["ratio"]:.3f}{sure}')
+        for key, what in (('force', 'Force'), ('energy', 'Energy')):
+            if found is not None and found[key] is not None:
+                told.append(f'{what} error {words}: {ratio_text(found[key])}')
     return told
+
+
+def _print_made(result: dict[str, Any]) -> None:
+    """Print what was made and can be gone on with, by ``--potential``."""
+    made = result['potentials']
+    rows = []
+    for name in ordered(made):
+        one = made[name]
+        ended = 'did not come to its end' if name in result['failed'] else None
+        rows.append((name, one['label'], one['pk'], one['n_epochs'], one['best_epoch'], ended))
+    if rows:
+        click.echo('made, to be named with --potential')
+        print_table(None, ('training', 'potential', '>pk', '>epochs', '>best', ''), rows)
 
 
 def save_picture(chain: WorkChainNode, output: Path) -> Path:
@@ -176,17 +247,28 @@ def save_picture(chain: WorkChainNode, output: Path) -> Path:
 
     check_format(output)
     result = finished_result(chain)
+    points = parities(chain, result)
+    drawn = f' · beside the labels: {_middle(result, dict(chain.outputs.predictions))[1]}' if points else ''
     caption = Caption(
         f'{"-".join(result["elements"])}: {result["parent"]} fine-tuned',
         f'{counted(result["n_train"], "configuration")} learnt, {result["n_test"]} held out (new {result["held_out"]}) '
-        f'· protocol {result["protocol"]}',
+        f'· protocol {result["protocol"]}{drawn} · {energies_text(result["offsets"])}',
         'it forgets: the force error elsewhere has grown' if result['forgets'] else '',
     )
-    return save_figure(draw_finetune(result, caption, parities(chain, result)), output)
+    test = result['test']
+    told = answer(test, result['n_materials'].get('test'), result['confidence']) if test else ''
+    return save_figure(draw_finetune(result, caption, points, told), output)
+
+
+def _middle(result: dict[str, Any], known: Container[str]) -> tuple[str, str]:
+    """Return the repeat that is drawn, and in words which one: of those that are known and were compared."""
+    potentials = result['test']['potentials']
+    errors = {name: potentials[name]['rmse_force_mev_per_ang'] for name in potentials if kind_of(name) == 'fine_tuned'}
+    return middle_of({name: error or 0.0 for name, error in errors.items() if name in known})
 
 
 def parities(chain: WorkChainNode, result: dict[str, Any]) -> dict[str, Any]:
-    """Return predictions beside labels on the test set, of the parent and of the seed in the middle.
+    """Return predictions beside labels on the test set, of the parent and of the seed nearest to the mean of all.
 
     Energies are those that are compared: the parent's after the offsets, and none of compositions for which these do
     not hold. Empty unless there are predictions of both.
@@ -201,15 +283,15 @@ def parities(chain: WorkChainNode, result: dict[str, Any]) -> dict[str, Any]:
 
     predictions = dict(chain.outputs.predictions) if 'predictions' in chain.outputs else {}
     potentials = result['test']['potentials'] if result['test'] else {}
-    names = [name for name in potentials if name.startswith('seed_') and name in predictions]
-    if not names or 'zero_shot' not in predictions:
+    if PARENT not in predictions or not any(
+        kind_of(name) == 'fine_tuned' and name in predictions for name in potentials
+    ):
         return {}
-    middle = sorted(names, key=lambda name: potentials[name]['rmse_force_mev_per_ang'] or 0.0)[(len(names) - 1) // 2]
+    middle, _ = _middle(result, predictions)
     fit, labels = read_offsets(chain.outputs.offsets.get_dict()), chain.inputs.test.frames
     if labels.energies is not None:
         labels = replace(labels, energies=np.where(transfer(fit, labels).determined, labels.energies, np.nan))
     offsets = dict(zip(fit.elements, fit.offsets_ev.tolist(), strict=True))
     return {
-        name: parity(labels, predictions[name].frames, offsets if name == 'zero_shot' else {})
-        for name in ('zero_shot', middle)
+        name: parity(labels, predictions[name].frames, offsets if name == PARENT else {}) for name in (PARENT, middle)
     }

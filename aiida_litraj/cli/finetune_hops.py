@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..report.finetune_words import called, ordered
 from ..report.words import counted
 from .console import print_table
 from .errors import Refusal
@@ -138,8 +139,8 @@ def print_barriers(barriers: Mapping[str, Any]) -> None:
         if one['reference'] is not None:
             kind = 'single points' if one['reference']['kind'] == 'single_points' else 'reference'
             rows.append((name, kind, f'{one["reference"]["barrier_ev"]:.3f}', '', '', ''))
-        for potential, own in one['potentials'].items():
-            rows.append((name, potential, *_cells(own)))
+        for potential in ordered(one['potentials']):
+            rows.append((name, called(potential), *_cells(one['potentials'][potential])))
     click.echo('barriers')
     print_table(None, ('hop', 'potential', '>barrier / eV', '>error', '>path error / Å', ''), rows)
     mae, away = barriers['mae_barrier_ev'], barriers['path_error_ang']
@@ -147,7 +148,7 @@ def print_barriers(barriers: Mapping[str, Any]) -> None:
         if one['zero_shot'] is not None and one['fine_tuned'] is not None:
             tuned = spread_text(one['fine_tuned'], '.3f')
             hops = counted(barriers['n_compared'], 'hop')
-            click.echo(f'{words}: {one["zero_shot"]:.3f} {unit} as it was, {tuned} {unit} fine-tuned, over {hops}')
+            click.echo(f'{words}: {one["zero_shot"]:.3f} {unit} of the parent, {tuned} {unit} fine-tuned, over {hops}')
 
 
 def _cells(own: Mapping[str, Any]) -> tuple[str | None, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..report.finetune_words import energies_of_test_text
 from ..report.words import counted
 from .console import print_pairs, print_table
 from .errors import refusals
@@ -120,9 +121,14 @@ def curve_of(chain: WorkChainNode) -> dict[str, Any] | None:
     """Return a learning curve as ``--json`` prints it, or ``None`` if the chain has none."""
     if 'comparison' not in chain.outputs:
         return None
+    parameters = chain.inputs.parameters
     return {
-        **sets_of(chain), 'trainer': chain.inputs.parameters['trainer'], **chain.outputs.comparison.get_dict()
-    }  # fmt: skip
+        **sets_of(chain),
+        'trainer': parameters['trainer'],
+        'epochs': parameters['epochs'],
+        'offsets': chain.inputs.comparison['offsets'],
+        **chain.outputs.comparison.get_dict(),
+    }
 
 
 def curve_line(result: dict[str, Any]) -> str:
@@ -134,7 +140,9 @@ def curve_line(result: dict[str, Any]) -> str:
 
 
 def print_curve(result: dict[str, Any]) -> None:
-    """Print the errors of each size."""
+    """Print the errors of each size, and what they say together."""
+    from ..report.size_curve import power_law_of
+
     start = f'on from {result["parent"]}' if result['parent'] else 'from scratch'
     print_pairs(
         [
@@ -149,7 +157,7 @@ def print_curve(result: dict[str, Any]) -> None:
     if result['zero_shot'] is not None:
         one = result['zero_shot']
         keys = ('rmse_force_mev_per_ang', 'slope_force', 'rmse_energy_mev_per_atom')
-        rows.append(('as it was', *(number_text(one[key]) for key in keys)))
+        rows.append(('parent', *(number_text(one[key]) for key in keys)))
     for one in result['sizes']:
         rows.append(
             (
@@ -158,10 +166,24 @@ def print_curve(result: dict[str, Any]) -> None:
             )
         )  # fmt: skip
     print_table(None, ('>learnt', '>RMSE(F) / meV/Å', '>slope', '>RMSE(E) / meV/atom'), rows)
-    law = result['power_law']
+    if any(len(one['trainings']) > 1 for one in result['sizes']):
+        click.echo('±: standard deviation over seeds, each of which draws its own configurations')
+    click.echo(f'RMSE(E): {energies_of_test_text(result["offsets"]).removeprefix("energies ")}')
+    law = power_law_of(result)
     if law is not None:
-        click.echo(f'Falls with the number to the power of -{law["exponent"]:.2f} ± {law["exponent_error"]:.2f}')
+        click.echo(
+            f'Force error falls with the number to the power of -{law["exponent"]:.2f} ± {law["exponent_error"]:.2f} '
+            '(standard error of the fit)'
+        )
+    elif result['power_law'] is not None:
+        click.echo('One seed: what of the fall is chance is not known, and no power of the number is said')
+    click.echo(f'Steps: {_steps_text(result)}')
     warn(result)
+
+
+def _steps_text(result: dict[str, Any]) -> str:
+    """Return what else grows with the number of configurations."""
+    return f'up to {counted(result["epochs"], "epoch")} of each size, so more configurations are also more steps'
 
 
 def save_picture(chain: WorkChainNode, output: Path) -> Path:
@@ -171,16 +193,19 @@ def save_picture(chain: WorkChainNode, output: Path) -> Path:
     :raises ValueError: if the format of the picture is not known.
     """
     from ..report.energy_profile import Caption
-    from ..report.size_curve import draw_size_curve
+    from ..report.size_curve import draw_size_curve, power_law_of
     from ..report.style import check_format, save_figure
     from .processes import finished_result
 
     check_format(output)
     result = finished_result(chain)
     start = f'on from {result["parent"]}' if result['parent'] else 'from scratch'
+    bars = 'bars: standard deviation over seeds · ' if any(len(one['trainings']) > 1 for one in result['sizes']) else ''
+    if power_law_of(result) is not None:
+        bars += '± of the power: standard error of the fit · '
     caption = Caption(
         f'{"-".join(result["elements"])}: {result["trainer"]} {start}',
         f'{counted(result["n_test"], "configuration")} held out (new {result["held_out"]}) · protocol '
-        f'{result["protocol"]}',
+        f'{result["protocol"]} · {bars}{energies_of_test_text(result["offsets"])} · {_steps_text(result)}',
     )
     return save_figure(draw_size_curve(result, caption), output)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..report.finetune_words import energies_of_test_text
 from ..report.words import counted
 from .console import print_pairs, print_table
 from .errors import refusals
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 SWEEP = 'litraj.sweep'
 TITLE = 'Sweep'
-COSTS = ('seconds_per_evaluation', 'seconds_of_training')
+COSTS = {'seconds_per_evaluation': 'Of use', 'seconds_of_training': 'Of training'}
 
 
 @click.command(short_help='Options of trainings tried side by side: error against cost.')
@@ -103,7 +104,10 @@ def sweep_of(chain: WorkChainNode) -> dict[str, Any] | None:
     if 'comparison' not in chain.outputs:
         return None
     trainers = {node['trainer'] for node in chain.inputs.parameters.values()}
-    return {**sets_of(chain), 'trainers': sorted(trainers), **chain.outputs.comparison.get_dict()}
+    offsets = chain.inputs.comparison['offsets']
+    return {
+        **sets_of(chain), 'trainers': sorted(trainers), 'offsets': offsets, **chain.outputs.comparison.get_dict()
+    }  # fmt: skip
 
 
 def sweep_line(result: dict[str, Any]) -> str:
@@ -119,7 +123,7 @@ def sweep_line(result: dict[str, Any]) -> str:
 
 def print_sweep(result: dict[str, Any]) -> None:
     """Print error and cost of each point; those on a front have a mark."""
-    from ..report.sweep import named
+    from ..report.sweep import front_of, named
 
     start = f'on from {result["parent"]}' if result['parent'] else 'from scratch'
     print_pairs(
@@ -131,21 +135,27 @@ def print_sweep(result: dict[str, Any]) -> None:
             ('chain', f'pk {result["pk"]}, uuid {result["uuid"]}'),
         ]
     )
-    rows = []
-    for name, one in result['points'].items():
-        marks = [spread_text(one[cost], '.3g') for cost in COSTS]
-        stars = ['*' if name in result['fronts'][cost] else '' for cost in COSTS]
+    rows, fronts = [], {cost: front_of(result, cost) for cost in COSTS}
+    for number, (name, one) in enumerate(result['points'].items(), start=1):
+        marks = [spread_text(one.get(cost), '.3g') for cost in COSTS]
+        stars = ['*' if name in fronts[cost][0] else '' for cost in COSTS]
         rows.append(
             (
-                named(one['changes']), spread_text(one['rmse_force_mev_per_ang']), spread_text(one['slope_force']),
-                spread_text(one['rmse_energy_mev_per_atom']), marks[0], stars[0], marks[1], stars[1],
+                number, named(one['changes']), spread_text(one['rmse_force_mev_per_ang']),
+                spread_text(one['slope_force']), spread_text(one['rmse_energy_mev_per_atom']), marks[0], stars[0],
+                marks[1], stars[1],
             )
         )  # fmt: skip
     columns = (
-        'point', '>RMSE(F) / meV/Å', '>slope', '>RMSE(E) / meV/atom', '>s an evaluation', '', '>s of training', '',
+        '>#', 'point', '>RMSE(F) / meV/Å', '>slope', '>RMSE(E) / meV/atom', '>s an evaluation', '',
+        '>s of training', '',
     )  # fmt: skip
     print_table(None, columns, rows)
-    click.echo('* on the Pareto front of force error and that cost')
+    click.echo('*: on the Pareto front of force error and that cost; ±: standard deviation over seeds')
+    for cost, words in COSTS.items():
+        if fronts[cost][1]:
+            click.echo(f'{words}: {fronts[cost][1]}')
+    click.echo(f'RMSE(E): {energies_of_test_text(result["offsets"]).removeprefix("energies ")}')
     warn(result)
 
 
@@ -163,9 +173,11 @@ def save_picture(chain: WorkChainNode, output: Path) -> Path:
     check_format(output)
     result = finished_result(chain)
     start = f'on from {result["parent"]}' if result['parent'] else 'from scratch'
+    repeated = any(len(one['trainings']) > 1 for one in result['points'].values())
+    bars = ' · bars: standard deviation over seeds' if repeated else ' · one seed: errors may be chance'
     caption = Caption(
         f'{"-".join(result["elements"])}: {", ".join(result["trainers"])} {start}',
         f'{counted(result["n_train"], "configuration")} learnt, {result["n_test"]} held out (new {result["held_out"]}) '
-        f'· protocol {result["protocol"]}',
+        f'· protocol {result["protocol"]}{bars}',
     )
     return save_figure(draw_sweep(result, caption), output)

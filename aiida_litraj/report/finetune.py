@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..analysis.parity import Parity
 from .energy_profile import Caption
+from .finetune_words import KINDS, PARENT, kind_of, ordered
 from .parity import draw_forces, draw_pairs, numbers_of, share_limits, write_numbers
 from .series import COLOURS, draw_point
 from .style import BLUE, GREY, INK, PALE, SETTINGS
@@ -21,7 +22,6 @@ _WIDTH, _HEIGHT, _TITLE = 9.6, 2.6, 0.7
 _PARITY, _BARRIERS = 2.95, 2.5
 """Heights of rows in inches."""
 SETS = {'test': 'Held-out test set', 'elsewhere': 'Elsewhere'}
-KINDS = {'before': 'as it was', 'fine_tuned': 'fine-tuned', 'from_scratch': 'from scratch'}
 PANELS = (
     ('rmse_force_mev_per_ang', 'RMSE of forces (meV/Å)', 0.0),
     ('slope_force', 'Slope of forces', 1.0),
@@ -32,20 +32,16 @@ _SPREAD = 0.5
 """Part of the distance of two kinds over which their repeats stand side by side."""
 
 
-def kind_of(name: str) -> str:
-    """Return what kind of potential a name of the comparison is of."""
-    if name == 'zero_shot':
-        return 'before'
-    return 'from_scratch' if name.startswith('scratch_') else 'fine_tuned'
-
-
-def draw_finetune(content: Mapping[str, Any], caption: Caption, points: Mapping[str, Parity] | None = None) -> Figure:
+def draw_finetune(
+    content: Mapping[str, Any], caption: Caption, points: Mapping[str, Parity] | None = None, answer: str = ''
+) -> Figure:
     """Return the figure of the output ``comparison`` of ``litraj.finetune``.
 
     Above are predictions of the test set beside its labels, the parent's and those of one that was fine-tuned; below
     errors and slopes, a row for each set and a point for each seed; then the barriers, if there are any.
 
     :param points: of the parent and of one that was fine-tuned, by the names of the comparison, in this order.
+    :param answer: whether it was worth it, in words, which stand under the title.
     :raises ValueError: if there is nothing to draw.
     """
     rows = [name for name in SETS if content.get(name)]
@@ -67,7 +63,7 @@ def draw_finetune(content: Mapping[str, Any], caption: Caption, points: Mapping[
             grid[row, 0].set_ylabel(SETS[name], color=GREY, fontweight='bold')
         if hops:
             _draw_barriers(next(parts).subplots(), hops)
-        write_title(figure, caption)
+        write_title(figure, caption, answer)
     return figure
 
 
@@ -80,19 +76,24 @@ def _draw_parity(part: Any, points: Mapping[str, Parity], errors: Mapping[str, M
         slope = errors[name]['slope_force']
         if slope is not None:
             forces[place].axline((0.0, 0.0), slope=slope, color=GREY, linewidth=0.9, linestyle='--', gid='slope')
-        draw_pairs(energies[place], one.energies, BLUE)
+        if len(one.energies):
+            draw_pairs(energies[place], one.energies, BLUE)
+        else:  # without labels, or where the offsets do not hold
+            energies[place].text(
+                0.25, 0.65, 'not compared', transform=energies[place].transAxes, color=GREY, ha='center'
+            )
         write_numbers(forces[place], numbers_of(errors[name], 'force', 'mev_per_ang', 'meV/Å'))
         write_numbers(energies[place], numbers_of(errors[name], 'energy', 'mev_per_atom', 'meV/atom'))
         above = ' above lowest' if one.above else ''  # of its composition
-        words = KINDS[kind_of(name)] + ('' if kind_of(name) == 'before' else f' ({name})')
+        words = KINDS[kind_of(name)] + ('' if name == PARENT else f' ({name})')
         for axes, what in ((forces[place], 'Force component\n(eV/Å)'), (energies[place], f'Energy{above}\n(eV/atom)')):
             axes.set_title(words[0].upper() + words[1:], fontsize=9.5)
             axes.set_xlabel(f'Label: {what[0].lower()}{what[1:]}', fontsize=8.5)
             axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.yaxis.set_major_locator(MaxNLocator(4))
-    for panels in (forces, energies):
+    for panels, unit in ((forces, 'eV/Å'), (energies, 'eV/atom')):
         share_limits(panels[:, None])
-        panels[0].set_ylabel('Potential')
+        panels[0].set_ylabel(f'Potential ({unit})')
 
 
 def _draw_barriers(axes: Axes, hops: Mapping[str, Mapping[str, Any]]) -> None:
@@ -103,7 +104,7 @@ def _draw_barriers(axes: Axes, hops: Mapping[str, Mapping[str, Any]]) -> None:
             dashes = '-' if one['reference']['kind'] == 'path' else '--'
             axes.plot([place - 0.4, place + 0.4], [height] * 2, color=INK, linewidth=1.2, linestyle=dashes, zorder=1)
         found = {name: own for name, own in one['potentials'].items() if own['barrier_ev'] is not None}
-        names = [name for name in one['potentials'] if name != 'zero_shot']
+        names = [name for name in ordered(one['potentials']) if name != PARENT]
         for name, own in found.items():
             kind = kind_of(name)
             at = place - 0.22 if kind == 'before' else place + 0.22 + _aside(names.index(name), len(names))
@@ -135,7 +136,7 @@ def _draw(axes: Axes, content: Mapping[str, Any], key: str, ideal: float) -> Non
     axes.axhline(ideal, color=GREY if ideal else PALE, linewidth=0.8, zorder=0)
     for place, kind in enumerate(kinds):
         colour = COLOURS[list(KINDS).index(kind)]
-        names = [name for name in potentials if kind_of(name) == kind and potentials[name][key] is not None]
+        names = [name for name in ordered(potentials) if kind_of(name) == kind and potentials[name][key] is not None]
         step = _SPREAD / max(len(names), 1)
         for number, name in enumerate(names):
             one = potentials[name]
@@ -145,10 +146,12 @@ def _draw(axes: Axes, content: Mapping[str, Any], key: str, ideal: float) -> Non
             mean = sum(potentials[name][key] for name in names) / len(names)
             axes.plot([place - 0.5 * _SPREAD, place + 0.5 * _SPREAD], [mean, mean], color=colour, linewidth=0.8)
         if not names:
-            axes.annotate('not known', (place, 0.5), xycoords=('data', 'axes fraction'), color=GREY, ha='center')
+            axes.annotate('not compared', (place, 0.5), xycoords=('data', 'axes fraction'), color=GREY, ha='center')
     axes.set_xticks(range(len(kinds)), [KINDS[kind] for kind in kinds])
     axes.tick_params(axis='x', length=0, labelsize=8)
     axes.set_xlim(-0.5, len(kinds) - 0.5)
     axes.margins(y=0.12)
+    if all(one[key] is None for one in potentials.values()):
+        axes.set_yticks([])
     if not ideal:
         axes.set_ylim(bottom=0.0)

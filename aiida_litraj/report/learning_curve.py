@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ..contract.arrays import Array
 from .energy_profile import Caption
+from .log_axis import label_readably
 from .style import GREY, INK, SETTINGS
 from .titles import write_title
 
@@ -81,10 +81,8 @@ def _draw(axes: Axes, courses: Mapping[str, Course], quantity: str, title: str, 
     axes.set_yscale('log')
     axes.set_xlabel('Epoch')
     axes.set_title(title, fontsize=9.0)
-    for axis in (axes.xaxis, axes.yaxis):  # a curve may well stay within a decade
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
-        axis.set_minor_formatter(NullFormatter())
+    label_readably(axes.xaxis, whole=True)
+    label_readably(axes.yaxis)
     if legend:
         axes.plot([], [], 'o', color='white', markeredgecolor=INK, markersize=5, label='best epoch')
         if len(courses) > 1:

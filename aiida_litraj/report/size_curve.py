@@ -9,9 +9,11 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from .energy_profile import Caption
+from .log_axis import label_readably
+from .parity import digits
 from .series import around
 from .style import BLUE, GREY, SETTINGS
 from .titles import write_title
@@ -22,6 +24,12 @@ PANELS = (
     ('slope_force', 'Slope of forces'),
     ('rmse_energy_mev_per_atom', 'RMSE of energies (meV/atom)'),
 )
+
+
+def power_law_of(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the power law, ``None`` if a single seed was trained: what of the fall is chance is not known then."""
+    alone = all(len(one['trainings']) < 2 for one in content['sizes'])
+    return None if alone else content['power_law']
 
 
 def draw_size_curve(content: Mapping[str, Any], caption: Caption) -> Figure:
@@ -55,7 +63,12 @@ def _draw(axes: Axes, content: Mapping[str, Any], key: str, title: str) -> None:
     )
     before = content['zero_shot']
     if before is not None and before[key] is not None:
-        axes.axhline(before[key], color=GREY, linewidth=1.0, linestyle='--', label='as it was', zorder=1)
+        axes.axhline(before[key], color=GREY, linewidth=1.0, linestyle='--', zorder=1)
+        said = f'parent {before[key]:.2f}' if key == 'slope_force' else f'parent {digits(before[key])}'
+        axes.annotate(
+            said, (0.99, before[key]), xycoords=('axes fraction', 'data'), xytext=(0, 2), textcoords='offset points',
+            color=GREY, fontsize=7.5, ha='right', va='bottom',
+        )  # fmt: skip
     axes.set_xscale('log')
     if key == 'slope_force':
         axes.axhline(1.0, color=GREY, linewidth=0.8, zorder=0)
@@ -72,7 +85,7 @@ def _draw(axes: Axes, content: Mapping[str, Any], key: str, title: str) -> None:
 
 def _logarithmic(axes: Axes, content: Mapping[str, Any], sizes: list[int], key: str) -> None:
     """Draw errors on a logarithmic axis, and of those of forces the power law."""
-    law = content['power_law']
+    law = power_law_of(content)
     if law is not None and key == 'rmse_force_mev_per_ang':
         n = np.geomspace(min(sizes), max(sizes), 50)
         said = f'n^{{-{law["exponent"]:.2f} \\pm {law["exponent_error"]:.2f}}}'
@@ -81,6 +94,4 @@ def _logarithmic(axes: Axes, content: Mapping[str, Any], sizes: list[int], key: 
             zorder=1,
         )  # fmt: skip
     axes.set_yscale('log')
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    label_readably(axes.yaxis)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aiida_litraj.analysis.pareto import pareto_front
+from aiida_litraj.analysis.pareto import alike, beyond_noise, pareto_front
 
 CASES = {
     'stairs': ([1, 2, 3, 4], [9, 5, 6, 1], [0, 1, 3]),
@@ -37,3 +37,12 @@ def test_front_beats_all_else() -> None:
 def test_as_many_of_both() -> None:
     with pytest.raises(ValueError, match='2 costs and 1 errors'):
         pareto_front([1, 2], [1])
+
+
+def test_costs_are_told_apart_beyond_spread_and_a_tenth() -> None:
+    assert alike([1.0, 1.09], [None, None]) == pytest.approx(0.09)
+    assert alike([1.0, 1.11], [None, None]) is None
+    assert alike([1.0, 1.4, 1.2], [0.5, None, 0.1]) == pytest.approx(0.4)
+    assert alike([1.0], [None]) is None and alike([], []) is None
+    assert beyond_noise([1.0, 1.05, 2.0, 2.5], [None, None, 0.6, None]) == [1, 3]
+    assert beyond_noise([1.0, 1.2, 2.0], [None] * 3) == [0, 1, 2]

@@ -51,6 +51,23 @@ def test_units() -> None:
     assert (found['offsets'], found['offset_rank'], found['n_atoms']) == ({}, 0, 24)
 
 
+@pytest.mark.parametrize(
+    ('names', 'told'),
+    [
+        (['a'] * 6, 'all 6 configurations are of one material: the intervals say nothing of others'),
+        (['a', 'b'] * 3, 'the intervals are over 6 single configurations of 2 materials'),
+        (['a', None] * 3, 'if some are of one trajectory or material'),
+        (list('abcdef'), None),
+    ],
+)
+def test_over_what_intervals_go_is_told_as_far_as_it_is_known(names: list[str | None], told: str | None) -> None:
+    reference = FramesData.from_frames(some_labelled(6).frames, {'material_ids': names})
+    predicted = FramesData.from_frames(replace(reference.frames, forces=reference.frames.forces + 0.1))
+    found = describe_errors(reference, predicted, read_comparison(SETTINGS | {'unit': 'frame'}))
+    said = [text for text in found['warnings'] if 'material' in text]
+    assert said == [] if told is None else told in said[0]
+
+
 def test_offsets_are_in_ev() -> None:
     reference = some_labelled(6)
     predicted = replace(reference.frames, energies=reference.frames.energies - 4 * 0.2)

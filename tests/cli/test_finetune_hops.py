@@ -86,6 +86,6 @@ def test_what_is_printed_of_barriers(capsys: Any) -> None:
     print_barriers(barriers)
     said = capsys.readouterr().out
     assert 'single points' in said and '-0.100' in said and 'no path' in said
-    assert 'Error of barriers (MAE): 0.100 eV as it was, 0.020 eV fine-tuned, over 3 hops' in said
+    assert 'Error of barriers (MAE): 0.100 eV of the parent, 0.020 eV fine-tuned, over 3 hops' in said
     assert barriers_line({'barriers': barriers}) == '; MAE of 3 barriers: 0.100 → 0.020 eV'
     assert barriers_line({}) == ''

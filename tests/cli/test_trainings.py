@@ -162,8 +162,9 @@ def test_what_is_said_of_a_finetuning(
     offsets = fit_parent_offsets(sets['train'], sets['train'], settings['comparison'], test=sets['test'])
     compared = compare_finetuned(
         test=sets['test'], elsewhere=elsewhere, offsets=offsets, **settings,
-        test_zero_shot=softer(sets['test'], 0.8), test_seed_0=softer(sets['test'], 0.9),
-        elsewhere_zero_shot=softer(elsewhere, 0.9), elsewhere_seed_0=softer(elsewhere, 0.7),
+        test_seed_10=softer(sets['test'], 0.9), test_zero_shot=softer(sets['test'], 0.8),
+        test_seed_2=softer(sets['test'], 0.9), elsewhere_seed_10=softer(elsewhere, 0.7),
+        elsewhere_zero_shot=softer(elsewhere, 0.9), elsewhere_seed_2=softer(elsewhere, 0.7),
     )  # fmt: skip
     chain = ended(instantiate, FinetuneWorkChain, builder, comparison=compared, offsets=offsets)
     result = finetune.finetune_of(chain)
@@ -173,7 +174,11 @@ def test_what_is_said_of_a_finetuning(
     assert finetune.finetune_line(result).endswith('meV/Å, forgets')
     finetune.print_finetune(result)
     said = capsys.readouterr()
-    assert 'Force error fine-tuned / as it was: 0.500 [0.500, 0.500]' in said.out and 'Forgets: yes' in said.out
+    assert 'Force error fine-tuned / parent: 0.500 [0.500, 0.500], better' in said.out and 'Forgets: yes' in said.out
+    assert 'mean of 2 seeds' in said.out and '95 % interval over 6 materials' in said.out
+    rows = [line.split()[0] for line in said.out.splitlines() if line.strip().startswith(('parent (', 'seed_', 'mean'))]
+    assert rows == ['parent', 'seed_2', 'seed_10', 'mean', 'parent', 'seed_2', 'seed_10', 'mean']
+    assert 'fitted to the 6 configurations learnt' in said.out
     assert 'it forgets' in said.err
     assert finetune.save_picture(chain, tmp_path / 'a.png').stat().st_size > 10_000
 
@@ -191,8 +196,14 @@ def test_what_is_said_of_a_learning_curve(
     assert learning_curve.curve_line(result).startswith('RMSE of forces by configurations learnt: 6: ')
     learning_curve.print_curve(result)
     said = capsys.readouterr().out
-    assert 'toy, from scratch' in said and 'to the power of -0.40 ± 0.02' in said and 'as it was' in said
+    assert 'toy, from scratch' in said and 'to the power of -0.40 ± 0.02 (standard error of the fit)' in said
+    assert 'parent' in said and 'to the test set' in said and 'up to 4 epochs of each size' in said
     assert learning_curve.save_picture(chain, tmp_path / 'a.png').stat().st_size > 10_000
+    for one in result['sizes']:
+        one['trainings'] = dict(list(one['trainings'].items())[:1])
+    learning_curve.print_curve(result)
+    said = capsys.readouterr().out
+    assert 'to the power' not in said and 'One seed' in said
 
 
 def test_what_is_said_of_a_sweep(
@@ -212,4 +223,10 @@ def test_what_is_said_of_a_sweep(
     sweep.print_sweep(result)
     said = capsys.readouterr()
     assert 'channels 16' in said.out and said.out.count('*') == 8 and 'point_9' in said.err
+    assert 'to the test set' in said.out and 'no front' not in said.out
+    for one in result['points'].values():
+        one['seconds_per_evaluation'] = {'mean': 0.01, 'std': 0.001, 'n': 3}
+    sweep.print_sweep(result)
+    said = capsys.readouterr()
+    assert said.out.count('*') == 4 and 'Of use: costs within 1 % of each other: no front' in said.out
     assert sweep.save_picture(chain, tmp_path / 'a.png').stat().st_size > 10_000

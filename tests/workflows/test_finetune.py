@@ -224,6 +224,25 @@ def test_what_a_potential_has_not_evaluated_is_told() -> None:
     assert said[0] == 'test: scratch_seed_0 has not evaluated 3 of 8 configurations, left out for all'
 
 
+def test_over_what_intervals_go_is_told_as_far_as_it_is_known() -> None:
+    """Of one material they say nothing of others; where each configuration is one of its own there is no doubt."""
+    ones = [1.0] * 8
+    fit = read_offsets(describe_offsets(glass(ones), glass(ones), SETTINGS, {}))
+    before, after = (replace(glass(ones), forces=factor * glass(ones).forces) for factor in (0.7, 0.9))
+    by_frame = SETTINGS.model_copy(update={'unit': 'frame'})
+
+    def told(names: list[str | None] | None) -> list[str]:
+        labels = FramesData.from_frames(glass(ones), {} if names is None else {'material_ids': names})
+        found = describe(labels, nodes(zero_shot=before, seed_0=after), fit, by_frame)
+        return warnings({'test': found, 'elsewhere': None}, None)
+
+    assert told(['a'] * 8) == ['test: all 8 configurations are of one material: the intervals say nothing of others']
+    assert 'over 8 single configurations of 2 materials' in told(['a', 'b'] * 4)[0]
+    assert told([f'm{k}' for k in range(8)]) == []
+    for unknown in (None, ['a', None] * 4):
+        assert 'if some are of one trajectory or material' in told(unknown)[0]
+
+
 @pytest.mark.parametrize(('factor', 'forgets'), [(0.7, False), (0.69, False), (0.5, True), (0.9, False)])
 def test_forgetting_is_beyond_the_tolerance(factor: float, forgets: bool) -> None:
     """From 0.7 times the label: to 0.69 it is 3 % worse, to 0.5 two thirds."""

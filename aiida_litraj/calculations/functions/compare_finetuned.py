@@ -13,6 +13,7 @@ from pydantic import NonNegativeFloat
 from ...analysis.bootstrap import Bootstrap
 from ...analysis.deviations import Sums
 from ...analysis.energy_offsets import OffsetFit
+from ...analysis.force_errors import over_single
 from ...analysis.improvement import Judged, Ratio, judge, ratio
 from ...analysis.offset_transfer import transfer
 from ...analysis.stage_errors import spread
@@ -21,7 +22,7 @@ from ...contract.evaluate import ComparisonSettings
 from ...data.frames import FramesData
 from ..validation import validated
 from .compare_hop import describe_barriers
-from .compare_labels import groups_of, read_comparison
+from .compare_labels import groups_of, materials_of, read_comparison
 from .fit_offsets import read_offsets
 
 MEV = 1000.0
@@ -109,6 +110,7 @@ def describe(
         'n_frames': frames.n_frames,
         'not_evaluated': lost(predicted),
         'unit': unit,
+        'n_materials': materials_of(labels, frames),
         'n_groups': max((one.force.n_groups for one in judged.values()), default=0),
         'potentials': blocks,
         'repeats': {kind: spreads([blocks[name] for name in names]) for kind, names in kinds.items()},
@@ -200,11 +202,8 @@ def warnings(found: Mapping[str, Any], forgets: bool | None) -> list[str]:
         force = None if improvement is None else improvement['force']
         if force is not None and force['ratio_interval'] is None:
             said.append(f'{where}: {one["n_groups"]} groups ({one["unit"]}s) are too few to say how sure that is')
-        elif one['unit'] == 'frame':
-            said.append(
-                f'{where}: the intervals are over single configurations: if some are of one trajectory or material, '
-                'the truth is less sure than they say'
-            )
+        elif one['unit'] == 'frame' and one['n_materials'] != one['n_frames']:
+            said.append(f'{where}: {over_single(one["n_frames"], one["n_materials"])}')
     if forgets:
         said.append(
             'it forgets: the force error elsewhere has grown; learn configurations from there too, or fewer epochs'

@@ -69,6 +69,7 @@ def describe_errors(reference: FramesData, predicted: FramesData, settings: Comp
         groups,
         families,
         Bootstrap(settings.samples, settings.seed, settings.confidence),
+        materials_of(reference, frames),
     )
     said = {**as_dict(errors), 'family_key': key, 'unit': unit, 'settings': settings.model_dump(mode='json')}
     few = sorted({one.partition(' ')[2] for one in groups or ()})
@@ -179,6 +180,12 @@ def groups_of(node: FramesData, frames: Frames, wanted: str) -> tuple[str, list[
                     f'settings.unit = {wanted!r}: it is known of no configuration; auto takes what there is'
                 )
     return 'frame', None
+
+
+def materials_of(node: FramesData, frames: Frames) -> int | None:
+    """Return how many materials there are among configurations; ``None`` if it is not known of all."""
+    names = names_of(node, frames, 'material')
+    return None if names is None or None in names else len(set(names))
 
 
 def names_of(node: FramesData, frames: Frames, key: str) -> Names | None:
