@@ -48,6 +48,18 @@ def potential(model: Any) -> bytes:
     return stream.getvalue()
 
 
+def freeze_the_rest(model: Any, optimizer: Any) -> None:
+    """Take gradients only of what is learnt.
+
+    Of a parent the radial functions have some that nothing sets to zero: they grow from step to step, and would count
+    in the norm by which mace clips all gradients, which a run that goes on begins anew.
+    """
+    learnt = {id(values) for group in optimizer.param_groups for values in group['params']}
+    for values in model.parameters():
+        if id(values) not in learnt:
+            values.requires_grad_(False)
+
+
 class Watch:
     """Stands in for mace's loop over epochs, which it calls, and for what the loop tells of itself.
 
@@ -76,6 +88,7 @@ class Watch:
         if keywords['valid_loaders']:
             (loader,) = keywords['valid_loaders'].values()
             self._per_batch = len(loader.dataset) / len(loader)  # mace divides the sum over batches by the frames
+        freeze_the_rest(keywords['model'], keywords['optimizer'])
         if self._resume is not None:
             self._go_on(schedule)
         if schedule.scheduler == 'ReduceLROnPlateau':

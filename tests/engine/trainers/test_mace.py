@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,19 +106,24 @@ def test_the_loss_is_that_of_the_weights(sets: Any, unbroken: Trained) -> None:
     assert said == pytest.approx(np.mean(losses), rel=SAME)
 
 
+def stop_after(folder: Path, epochs: int) -> Callable[[Stop], bool]:
+    """Return what stops a training once there is a checkpoint of so many epochs."""
+
+    def keep_running(stop: Stop) -> bool:
+        if list((folder / files.CHECKPOINT).glob(f'a.training/{epochs}.epoch')):
+            stop.reason = 'SIGTERM'
+        return stop.reason is None
+
+    return keep_running
+
+
 def test_killed_and_resumed(
     sets: Any, unbroken: Trained, rerun: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """mace killed in the middle of an epoch: the same curve, the same bytes, with a moving average and a schedule."""
     folder = write_job(tmp_path / 'job', sets, None, SETTINGS)
-
-    def keep_running(stop: Stop) -> bool:
-        if list((folder / files.CHECKPOINT).glob('a.training/5.epoch')):
-            stop.reason = 'SIGTERM'
-        return stop.reason is None
-
     with monkeypatch.context() as patch:
-        patch.setattr(Stop, 'keep_running', keep_running)
+        patch.setattr(Stop, 'keep_running', stop_after(folder, 5))
         rerun.engine(folder)
     assert 5 <= Trained.read(folder)['a'].n_epochs < EPOCHS
     rerun.engine(folder)
@@ -134,7 +140,7 @@ def test_the_schedule_follows_the_loss_of_each_epoch(unbroken: Trained) -> None:
     assert unbroken.column('a', 'learning_rate')[-1] < 0.03  # there was such an epoch
 
 
-def test_fine_tunes(unbroken: Trained, rerun: Any, tmp_path: Path) -> None:
+def test_fine_tunes(unbroken: Trained, rerun: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Labels of bonds a quarter stronger, of other energies of the elements, without stresses."""
     shifted = labelled(8, 2, depth=0.375)
     shifted.energies[:] += 4 * 7.0
@@ -144,9 +150,9 @@ def test_fine_tunes(unbroken: Trained, rerun: Any, tmp_path: Path) -> None:
     spec = PotentialSpec(family='mace', file=parent.name, sha256=unbroken['a'].best_sha256)
     settings: dict[str, Any] = SETTINGS | {
         'architecture': None,
-        'epochs': 2,
+        'epochs': 3,
         'learning_rate': 0.005,
-        'native': {},
+        'native': {'clip_grad': 0.1},
         'ema_decay': None,
     }
     settings['loss'] = {'kind': 'huber', 'huber_delta': 0.1, 'force_weight': 10.0}
@@ -160,6 +166,18 @@ def test_fine_tunes(unbroken: Trained, rerun: Any, tmp_path: Path) -> None:
     assert before['energy'] > 6e3
     assert found.column('a', 'valid_energy_mev_per_atom')[0] < 1e2  # offset before the first epoch
     assert found['a'].elements == ['Li', 'P', 'S']
+
+    # Stopped after an epoch it ends with the same bytes: gradients are clipped all the time here.
+    broken = tmp_path / 'broken'
+    broken.mkdir()
+    (broken / parent.name).write_bytes(parent.read_bytes())
+    write_job(broken, {'train.a': bare, 'valid.a': bare}, None, settings, spec)
+    with monkeypatch.context() as patch:
+        patch.setattr(Stop, 'keep_running', stop_after(broken, 1))
+        rerun.engine(broken)
+    assert 1 <= Trained.read(broken)['a'].n_epochs < 3
+    rerun.engine(broken)
+    assert_same_training(Trained.read(broken), found)
 
 
 @pytest.mark.parametrize(
