@@ -12,7 +12,7 @@ from ..contract import files
 from ..contract.potential import PotentialSpec
 from ..contract.runtime import Runtime
 from ..contract.train import LOG, TrainingParameters, TrainItem, TrainJob
-from ..contract.trainers import TRAINERS, not_offered
+from ..contract.trainers import NO_REPLAY, TRAINERS, not_offered
 from ..data.frames import FramesData
 from ..data.potential import PotentialData
 from .base import LitrajCalcJob
@@ -157,10 +157,10 @@ def check_offered(parameters: TrainingParameters, inputs: Mapping[str, Any]) -> 
             + '; '.join(f'parameters.{said}' for said in lacking)
         )
     sets = inputs.get('replay_sets', None) or {}
-    if sets and trainer in TRAINERS:
+    if sets and trainer in NO_REPLAY:
         raise ValueError(
-            f'replay_sets.{next(iter(sets))}: the trainer {trainer!r} does not offer replay, only those of other '
-            'packages may; leave it out, and put configurations that the parent knew into the training set'
+            f'replay_sets.{next(iter(sets))}: the trainer {trainer!r} does not offer replay, mace does; leave it '
+            'out, and put configurations that the parent knew into the training set'
         )
 
 

@@ -109,6 +109,10 @@ def check_configurations(parameters: TrainingParameters, inputs: Mapping[str, An
                 check_learnt(node, judged, f'valid_sets.{other}', where)
             if held_out is not None:
                 check_held_out(node, judged, held_out.value, f'valid_sets.{other}', where)
+    for name, node in (inputs.get('replay_sets', None) or {}).items():  # which is learnt too
+        for other, judged in (inputs.get('valid_sets', None) or {}).items():
+            if inputs.get('held_out', None) is not None:
+                check_held_out(node, judged, inputs['held_out'].value, f'valid_sets.{other}', f'replay_sets.{name}')
 
 
 def check_learnt(learnt: FramesData, judged: FramesData, where: str, other: str) -> None:

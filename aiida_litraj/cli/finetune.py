@@ -24,6 +24,7 @@ from .errors import refusals
 from .finetune_hops import barriers_line, load_hops, print_barriers
 from .finetune_hops import plan_text as hops_text
 from .launching import launch_options, require_caching, run_or_submit
+from .replay import load_replay, replay_options, replay_text, set_replay
 from .train import labelled_source, number_overrides, say_plan
 from .training_sets import build_with_sets, common, number_text, sets_of, sets_options, sets_text, spread_text, warn
 
@@ -52,6 +53,7 @@ REPEATS = {'fine_tuned': 'mean of {}', 'from_scratch': 'mean of {} from scratch'
 )  # fmt: skip
 @click.option('--from-scratch/--not-from-scratch', default=None, help='Also train without a parent, to compare with.')
 @click.option('--protocol', metavar='NAME', help='balanced, litraj-2025, lips25-2025 or fast.  [default: balanced]')
+@replay_options
 @sets_options
 @launch_options
 def finetune(cache: bool | None, daemon: bool, as_json: bool, **request: Any) -> None:
@@ -69,8 +71,10 @@ def finetune(cache: bool | None, daemon: bool, as_json: bool, **request: Any) ->
       aiida-litraj launch finetune LiPS-25/train --valid LiPS-25/val --test LiPS-25/test --potential 7net-0 --number 25
       aiida-litraj launch finetune 123 --potential mace-small --from-scratch --elsewhere 145 --seeds 0,1,2
       aiida-litraj launch finetune labelled.extxyz --potential 7net-0 --neb 167 --neb nebDFT2k/mp-10042_0
+      aiida-litraj launch finetune 123 --potential mace-small --replay known.extxyz --replay-weight 0.5
     """
     overrides = number_overrides(request, 'train')
+    set_replay(overrides, 'train', request)
     if cache and daemon:
         require_caching('litraj.train')
     with refusals():
@@ -94,6 +98,7 @@ def prepare(request: dict[str, Any], overrides: dict[str, Any], cache: bool | No
     given = {**common(request, code, cache), 'overrides': overrides, 'from_scratch': request['from_scratch']}
     given['jobs']['neb'] = dict(given['jobs']['evaluate'])
     given['hops'] = load_hops(request['nebs'])
+    given['replay'] = load_replay(request)
     return build_with_sets(
         lambda sets: chain.get_builder_from_protocol(code, potential, **sets, elsewhere=elsewhere, **given),
         request,
@@ -105,7 +110,8 @@ def plan_text(builder: ProcessBuilder) -> str:
     """Return in a line what will be computed."""
     number = len(builder.trainings) * (2 if 'scratch_parameters' in builder else 1)
     return (
-        f'{builder.parameters["trainer"]} on from {builder.potential.label}: {sets_text(builder)}; '
+        f'{builder.parameters["trainer"]} on from {builder.potential.label}: {sets_text(builder)}'
+        f'{replay_text([builder.replay] if "replay" in builder else [])}; '
         f'{counted(number, "training")} of up to {counted(builder.parameters["epochs"], "epoch")}, protocol '
         f'{builder.settings.label}{hops_text(builder)}'
     )

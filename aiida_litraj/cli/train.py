@@ -13,6 +13,7 @@ from .dataset.options import criteria_options
 from .errors import refusals
 from .launching import job_options, launch_options, require_caching, run_or_submit
 from .options import parse_overrides, set_override
+from .replay import load_replay, replay_options, replay_text, set_replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,6 +69,7 @@ def number_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option('--potential', metavar='NAME', help='What is gone on from; from scratch without.')
 @click.option('--trainer', metavar='NAME', help='sevennet, mace, ...  [default: by the potential, or the protocol]')
 @click.option('--protocol', metavar='NAME', help='balanced, litraj-2025, scratch-mace, ...  [default: as it begins]')
+@replay_options
 @click.option('--seeds', metavar='N,N,...', help='A training for each.  [default: those of the protocol]')
 @number_options
 @click.option('--code', metavar='NAME', help='Code to run.  [default: the one with the family]')
@@ -84,6 +86,7 @@ def train(cache: bool | None, daemon: bool, as_json: bool, **request: Any) -> No
       aiida-litraj launch train LiPS-25/train --valid LiPS-25/val --potential 7net-0 --daemon
       aiida-litraj launch train labelled.extxyz --potential 7net-0 --protocol litraj-2025
       aiida-litraj launch train 123 --trainer mace --valid-fraction 0.2 --held-out frames --seeds 0,1,2
+      aiida-litraj launch train 123 --potential mace-small --replay known.extxyz --replay-weight 0.5
     """
     overrides = collect_overrides(request)
     if cache and daemon:
@@ -109,7 +112,9 @@ def collect_overrides(request: dict[str, Any]) -> dict[str, Any]:
             if request[name] is not None:
                 option = f'--{name.replace("_", "-")}'
                 raise click.UsageError(f'{option} parts SOURCE, but --valid is given: leave out one of both')
-    return number_overrides(request, 'parameters')
+    overrides = number_overrides(request, 'parameters')
+    set_replay(overrides, 'parameters', request)
+    return overrides
 
 
 def number_overrides(request: Mapping[str, Any], section: str) -> dict[str, Any]:
@@ -158,6 +163,7 @@ def prepare(request: dict[str, Any], overrides: dict[str, Any]) -> ProcessBuilde
     given = {
         'potential': potential, 'trainer': trainer, 'protocol': protocol, 'overrides': overrides,
         'seeds': parse_seeds(request['seeds']), 'held_out': request['held_out'],
+        'replay': load_replay(request),
         'options': job_options(code, request), 'computer': computer_of(code),
     }  # fmt: skip
     if request['valid'] is not None:
@@ -243,10 +249,11 @@ def plan_text(builder: ProcessBuilder) -> str:
     job = builder.train
     (learnt,), (judging,) = job.train_sets.values(), job.valid_sets.values()
     start = f'on from {job.potential.label}' if 'potential' in job else 'from scratch'
+    replay = list((job.get('replay_sets', None) or {}).values())
     return (
         f'{job.parameters["trainer"]} {start}: {counted(learnt.n_frames, "configuration")} of '
         f'{"-".join(learnt.base.attributes.get("elements"))} to learn, {judging.n_frames} to judge by (new '
-        f'{job.held_out.value}); {counted(len(job.trainings), "training")} of up to '
+        f'{job.held_out.value}){replay_text(replay)}; {counted(len(job.trainings), "training")} of up to '
         f'{counted(job.parameters["epochs"], "epoch")}, protocol {job.parameters.label}'
     )
 

@@ -7,7 +7,8 @@ Arrays of a job, in ``arrays.npz``: for each set of configurations ``<set>``, wh
 arrays of ``contract.frames``: ``<set>/offsets`` (F + 1,), ``<set>/numbers`` (N,), ``<set>/positions`` (N, 3) in Ang,
 ``<set>/cells`` (F, 3, 3) in Ang, ``<set>/pbc`` (F, 3) bool, ``<set>/energies`` (F,) in eV, ``<set>/forces`` (N, 3) in
 eV/Ang, and where stresses are learnt ``<set>/stresses`` (F, 6) in eV/Ang^3, xx yy zz yz xz xy, positive under tension.
-A set is called ``train.<name>`` or ``valid.<name>`` by the names in the items.
+A set is called ``train.<name>`` or ``valid.<name>`` by the names in the items, or ``replay.<name>`` by that in the
+parameters.
 
 A training has the files ``items/<id>.best`` and ``items/<id>.last``, potentials that the engine loads, where it got as
 far as that, and ``items/<id>.log``, the end of what its trainer has printed. Arrays of a result, in ``result.npz``, per
@@ -106,6 +107,7 @@ class Replay(Model):
     set: str = Field(pattern=ITEM_ID)
     """Name of a set ``replay.<set>`` of the job."""
     weight: PositiveFloat
+    """Of each of them in the loss, beside 1 of what is learnt."""
 
 
 class TrainingParameters(Parameters):

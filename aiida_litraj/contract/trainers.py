@@ -16,6 +16,8 @@ TRAINERS = ('sevennet', 'mace', 'graph_pes', 'toy')
 GRAPH_PES_LMAX = {'SchNet': 0, 'PaiNN': 1, 'TensorNet': 2}
 """Models of graph-pes whose messages are of one degree, and no other."""
 GRAPH_PES_MODELS = (*GRAPH_PES_LMAX, 'MACE', 'NequIP')
+NO_REPLAY = ('sevennet', 'graph_pes', 'toy')
+"""Trainers that have no multi-head fine-tuning."""
 
 
 class Lack(NamedTuple):
@@ -38,8 +40,9 @@ LACKS = (
         'it has no moving average of the weights; set it to null',
     ),
     Lack(
-        ('sevennet', 'mace', 'graph_pes', 'toy'), 'replay', _given,
-        'it does not offer that; leave it out, and put configurations that the parent knew into the training set',
+        NO_REPLAY, 'replay', _given,
+        'it does not offer that, mace does; leave it out, and put configurations that the parent knew into the '
+        'training set',
     ),
     Lack(
         ('sevennet',), 'loss.energy_weight', lambda weight: weight == 0.0,
@@ -75,6 +78,12 @@ def not_offered(parameters: TrainingParameters) -> list[str]:
                 f'architecture.lmax = {architecture.lmax}: its {architecture.model} has {only} only; take that, or '
                 'another architecture.model'
             )
+    replay = parameters.replay
+    if parameters.trainer == 'mace' and parameters.loss.kind == 'huber' and replay is not None and replay.weight != 1.0:
+        found.append(
+            f'replay.weight = {replay.weight!r}: its huber loss counts all configurations alike; take 1.0, or '
+            'loss.kind mse'
+        )
     return found
 
 

@@ -41,7 +41,7 @@ from .finetune_hops import (
 )  # fmt: skip
 from .potentials import job_inputs, jobs_of
 from .submission import made_before, submitted_before
-from .train import TrainBaseWorkChain, Trainings, scratch_protocol, trainings_of
+from .train import REPLAY, TrainBaseWorkChain, Trainings, scratch_protocol, trainings_of
 from .trainings import JOBS, TrainingsWorkChain, check_test, check_trainings, first_repeat, training_job
 
 KINDS = {**JOBS, NEB: NebCalculation}
@@ -73,6 +73,10 @@ class FinetuneWorkChain(TrainingsWorkChain):
             ELSEWHERE, valid_type=FramesData, required=False,
             help='Labelled configurations that the potential should not forget; the parent knows their elements.',
         )  # fmt: skip
+        spec.input(
+            REPLAY, valid_type=FramesData, required=False,
+            help='Labelled configurations that the potential knew, learnt beside: ``parameters.replay`` says how.',
+        )  # fmt: skip
         define_hops(spec)
         spec.inputs.validator = refuse(check_finetune_inputs)
         spec.outline(cls.train, cls.fit_offsets, cls.evaluate, cls.compare)
@@ -101,6 +105,7 @@ class FinetuneWorkChain(TrainingsWorkChain):
         computer: Computer | None = None,
         jobs: Mapping[str, Mapping[str, Any]] | None = None,
         hops: Mapping[str, Mapping[str, Any]] | None = None,
+        replay: FramesData | None = None,
     ) -> Any:
         """Return a builder with every number of a protocol filled in.
 
@@ -117,6 +122,8 @@ class FinetuneWorkChain(TrainingsWorkChain):
             for all.
         :param hops: whose barriers are computed before and after, by name: ``path``, and if there is a reference its
             ``reference``, a path, or ``reference_barrier``.
+        :param replay: labelled configurations that the parent knew, learnt beside where it is gone on from; with the
+            override ``{'train': {'replay': {'set': 'replay', 'weight': 1.0}}}``.
         :raises ValueError: if protocol, override or an input cannot be used, naming it.
         """
         inputs = cls.get_protocol_inputs(protocol, overrides)
@@ -145,6 +152,8 @@ class FinetuneWorkChain(TrainingsWorkChain):
             )
         if elsewhere is not None:
             given[ELSEWHERE] = elsewhere
+        if replay is not None:
+            given[REPLAY] = replay
         check_finetune_inputs(given)
         return filled(cls, given)
 

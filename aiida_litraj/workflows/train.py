@@ -69,7 +69,8 @@ class TrainBaseWorkChain(EngineBaseWorkChain):
         :param overrides: what to change, like ``{'parameters': {'epochs': 10}}``, or a YAML file.
         :param seeds: one for each training, which is called ``seed_<number>``; without, those of the protocol.
         :param held_out: what ``valid`` has that is not learnt; without, as the protocol says.
-        :param replay: configurations that the potential knew, to be learnt beside (``parameters.replay``).
+        :param replay: configurations that the potential knew, to be learnt beside; with the override
+            ``{'parameters': {'replay': {'set': 'replay', 'weight': 1.0}}}``.
         :param options: ``metadata.options`` of the jobs.
         :param computer: where to run a code that is not bound to a computer.
         :raises ValueError: if protocol, override or an input cannot be used, naming it.
@@ -98,7 +99,8 @@ class TrainBaseWorkChain(EngineBaseWorkChain):
 
     def largest(self) -> int:
         """Return the number of atoms of the largest configuration of the next job."""
-        return max(int(node.base.attributes.get('n_atoms')) for node in self.ctx.inputs.train_sets.values())
+        learnt = [*self.ctx.inputs.train_sets.values(), *self.ctx.inputs.get('replay_sets', {}).values()]
+        return max(int(node.base.attributes.get('n_atoms')) for node in learnt)
 
     @process_handler(priority=600, exit_codes=[_code('ERROR_OUT_OF_TIME')])
     def handle_out_of_time(self, node: CalcJobNode) -> ProcessHandlerReport:

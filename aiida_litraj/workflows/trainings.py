@@ -26,7 +26,7 @@ from .evaluate import EvaluateBaseWorkChain, EvaluateWorkChain, check_labels
 from .potentials import check_jobs, job_metadata
 from .protocols import ProtocolMixin
 from .submission import submitted_before
-from .train import TRAIN, VALID, TrainBaseWorkChain
+from .train import REPLAY, TRAIN, VALID, TrainBaseWorkChain
 
 TEST = 'test'
 JOBS: dict[str, type[LitrajCalcJob]] = {'train': TrainCalculation, 'evaluate': EvaluateCalculation}
@@ -173,10 +173,11 @@ class TrainingsWorkChain(ProtocolMixin, WorkChain):
 def training_job(
     inputs: Mapping[str, Any], name: str, parameters: Dict, train: FramesData, potential: PotentialData | None
 ) -> AttributeDict:
-    """Return the inputs of the job of one training.
+    """Return the inputs of the job of one training; what the potential knew is learnt beside where it is gone on from.
 
     :param name: of the repeat among the ``trainings``.
     """
+    replay = None if potential is None else inputs.get(REPLAY, None)
     job = AttributeDict(
         {
             'code': inputs['code'],
@@ -186,6 +187,7 @@ def training_job(
             'valid_sets': {VALID: inputs['valid']},
             'held_out': inputs['held_out'],
             **({} if potential is None else {'potential': potential}),
+            **({} if replay is None else {'replay_sets': {REPLAY: replay}}),
         }
     )
     job.metadata = AttributeDict(job_metadata((inputs.get('jobs', None) or {}).get('train', {})))
@@ -246,8 +248,9 @@ def check_test(inputs: Mapping[str, Any], judged: FramesData, where: str, held_o
         check_labels(judged)
     except ValueError as error:
         raise ValueError(f'{where}: {error}') from error
-    for name in ('train', 'valid'):
-        check_held_out(inputs[name], judged, held_out, where, name)
+    for name in ('train', 'valid', REPLAY):
+        if inputs.get(name, None) is not None:
+            check_held_out(inputs[name], judged, held_out, where, name)
 
 
 def check_job_settings(jobs: Mapping[str, Any], kinds: Mapping[str, type[LitrajCalcJob]]) -> None:

@@ -289,7 +289,14 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     'set of what was known for a trainer of the engine': (
         lambda: {'replay_sets': {'known': labelled(2, 5)}},
-        r"replay_sets\.known: the trainer 'toy' does not offer replay, only those of other packages may; leave it out",
+        r"replay_sets\.known: the trainer 'toy' does not offer replay, mace does; leave it out",
+    ),
+    'judged by what was known': (
+        lambda: {
+            'potential': potential(), 'parameters': train_parameters('fast-finetune', trainer=PACKAGED, replay=REPLAY),
+            'replay_sets': {'known': labelled(3, seed=1)},
+        },
+        r'valid_sets\.valid and replay_sets\.known share 3 configurations',
     ),
     'parameter missing': (
         lambda: {'parameters': Dict({k: v for k, v in train_parameters().get_dict().items() if k != 'loss'})},

@@ -36,7 +36,11 @@ def code(aiida_profile_clean: Any, aiida_localhost: Any) -> Any:
 
     PotentialData.packaged('toy', 'morse').store()
     PotentialData.packaged('toy', 'morse', elements=['O'], label='oxides').store()
-    families = [FamilyReport(family='toy', available=True, package='numpy')]
+    PotentialData.packaged('mace', 'small').store()
+    families = [
+        FamilyReport(family=name, available=True, package=package)
+        for name, package in {'toy': 'numpy', 'mace': 'mace-torch'}.items()
+    ]
     report = ProbeReport(engine_version='0', python_version='3', python='p', platform='l', families=families)
     return register(Environment('toy', aiida_localhost.label, sys.executable), report).code
 
@@ -93,6 +97,21 @@ def test_going_on_from_a_potential(launch: Any) -> None:
     assert job.potential.label == 'morse' and job.parameters['architecture'] is None
 
 
+def test_what_the_potential_knew_is_learnt_beside(launch: Any, tmp_path: Path) -> None:
+    path, known = tmp_path / 'known.extxyz', labelled(5, seed=9)
+    ase.io.write(path, known.to_ase())
+    told = (str(labelled(6).store().pk), '--potential', 'small', '--protocol', 'fast-finetune', '--held-out', 'frames')
+    done, job = launch(*told, '--replay', str(path), '--replay-weight', '0.25')
+    assert done.exit_code == 0, done.output
+    assert '(new frames), 5 that it knew beside; ' in done.output
+    np.testing.assert_allclose(job.replay_sets['replay'].frames.positions, known.frames.positions, atol=1e-7)
+    assert job.parameters['replay'] == {'set': 'replay', 'weight': 0.25}
+    done, job = launch(*told, '--replay', str(known.store().pk))
+    assert job.replay_sets['replay'].uuid == known.uuid and job.parameters['replay']['weight'] == 1.0, done.output
+    done, job = launch(*told)
+    assert not len(job.replay_sets) and 'beside' not in done.output, done.output
+
+
 def test_compositions_whose_energies_are_not_fixed_are_told(launch: Any) -> None:
     """Of one composition the sum of the offsets is known, and no other; of two elements alone both are."""
     one = labelled(4, seed=2)
@@ -113,6 +132,11 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     'nothing to begin with': (('{good}',), 'potential, trainer and protocol: none given'),
     'no labels': (('{bare}', *FAST), 'configurations have no energy to learn from'),
     'valid and a part': (('{good}', *FAST, '--valid', '{good}', '--split-seed', '1'), '--split-seed parts SOURCE'),
+    'weight of nothing': (('{good}', *FAST, '--replay-weight', '2'), '--replay-weight 2 is of --replay, which is not'),
+    'replay by a toy': (
+        ('{good}', '--potential', 'morse', '--protocol', 'fast-finetune', '--replay', '{good}'),
+        "parameters.trainer = 'toy' does not do what these ask for: parameters.replay",
+    ),
     'judged by what is learnt': (('{good}', *FAST, '--valid', '{good}'), 'share 4 configurations'),
     'one material': (('{same}', *FAST, '--held-out', 'materials'), 'of one material or chemical system (x) cannot'),
     'element that the parent does not know': (
@@ -134,7 +158,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     'one configuration': (('{one}', *FAST), 'there is one configuration only, and nothing to be held back'),
     'no rate': (('{good}', *FAST, '--learning-rate', '0'), '--learning-rate'),
-    'family that no code has': (('{good}', '--trainer', 'mace'), 'mace'),
+    'family that no code has': (('{good}', '--trainer', 'graph_pes'), "family 'graph_pes'"),
 }  # fmt: skip
 
 

@@ -37,7 +37,11 @@ def code(aiida_profile_clean: Any, aiida_localhost: Any) -> Any:
     from aiida_litraj.contract.potential import FamilyReport, ProbeReport
 
     PotentialData.packaged('toy', 'morse').store()
-    families = [FamilyReport(family='toy', available=True, package='numpy')]
+    PotentialData.packaged('mace', 'small').store()
+    families = [
+        FamilyReport(family=name, available=True, package=package)
+        for name, package in {'toy': 'numpy', 'mace': 'mace-torch'}.items()
+    ]
     report = ProbeReport(engine_version='0', python_version='3', python='p', platform='l', families=families)
     return register(Environment('toy', aiida_localhost.label, sys.executable), report).code
 
@@ -75,6 +79,16 @@ def test_parts_are_held_back_and_it_is_stored_how(launch: Any) -> None:
     assert builder.jobs['train']['max_iterations'] == 40 and 'max_iterations' not in builder.jobs['evaluate']
 
 
+def test_what_the_parent_knew_is_learnt_beside(launch: Any) -> None:
+    source, known = labelled(10).store(), labelled(5, seed=9).store()
+    told = ('finetune', '--potential', 'small', '--protocol', 'fast', str(source.pk), '--replay', str(known.pk))
+    done, builder = launch(*told, '--replay-weight', '0.25')
+    assert done.exit_code == 0, done.output
+    assert 'to judge by (new frames), 5 that it knew beside; 2 trainings' in done.output
+    assert builder.replay.uuid == known.uuid
+    assert builder.parameters['replay'] == {'set': 'replay', 'weight': 0.25}
+
+
 def test_sets_of_a_data_set(launch: Any) -> None:
     store_set('made', 30)
     sets = ('made/train', '--valid', 'made/val', '--test', 'made/test', '--number', '6')
@@ -98,6 +112,10 @@ def test_values_are_numbers() -> None:
 REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     'judged on what is learnt': ((*TUNE, '{good}', '--test', '{good}'), 'share'),
     'test and a part': ((*TUNE, '{good}', '--test', '{other}', '--test-fraction', '0.3'), '--test-fraction parts'),
+    'replay is judged on': (
+        ('finetune', '--potential', 'small', '--protocol', 'fast', '{good}', '--replay', '{good}'),
+        'test and replay share',
+    ),
     'elsewhere is learnt': ((*TUNE, '{good}', '--elsewhere', '{good}'), 'elsewhere and train share'),
     'no labels': ((*TUNE, '{good}', '--test', '{bare}'), 'test: frames: none of the'),
     'one material': ((*TUNE, '{same}', '--held-out', 'materials'), 'cannot be parted without tearing it apart'),

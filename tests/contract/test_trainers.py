@@ -12,6 +12,7 @@ from tests.engine.tasks.trainings import ARCHITECTURE, parameters
 
 FOR = {'graph_pes': {'architecture': {**ARCHITECTURE, 'model': 'NequIP'}}}
 REPLAY = {'set': 'known', 'weight': 0.5}
+HUBER = {'kind': 'huber', 'huber_delta': 0.1}
 
 
 @pytest.mark.parametrize('trainer', [*_BUILTIN, 'of_a_package'])
@@ -25,7 +26,9 @@ def test_plain_trainings_are_offered(trainer: str) -> None:
     [
         ({'ema_decay': 0.99}, {'sevennet', 'graph_pes'}),
         ({'dtype': 'float64'}, {'sevennet'}),
-        ({'replay': REPLAY}, {'sevennet', 'mace', 'graph_pes', 'toy'}),
+        ({'replay': REPLAY}, {'sevennet', 'graph_pes', 'toy'}),
+        ({'replay': REPLAY, 'loss': HUBER}, {'sevennet', 'mace', 'graph_pes', 'toy'}),
+        ({'replay': {**REPLAY, 'weight': 1.0}, 'loss': HUBER}, {'sevennet', 'graph_pes', 'toy'}),
         ({'loss': {'energy_weight': 0.0}}, {'sevennet'}),
         ({'architecture': {**ARCHITECTURE, 'model': 'MACE'}}, {'sevennet', 'mace'}),
         ({'architecture': {**ARCHITECTURE, 'model': None}}, {'graph_pes'}),

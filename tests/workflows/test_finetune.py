@@ -147,6 +147,50 @@ def test_a_training_may_take_more_jobs(most: int | None, build: Any, instantiate
     assert [inputs.get('max_iterations') for _, inputs in submitted] == [most] * 2
 
 
+REPLAY = {'train': {'replay': {'set': 'replay', 'weight': 0.5}}}
+
+
+def test_what_the_parent_knew_is_learnt_beside_where_it_is_gone_on_from(
+    build: Any, instantiate: Any, monkeypatch: Any
+) -> None:
+    known = labelled(5, seed=9)
+    told = {'potential': PotentialData.packaged('mace', 'small'), 'overrides': REPLAY, 'replay': known}
+    builder = build(**told, from_scratch=True)
+    process = instantiate(FinetuneWorkChain, builder._inputs(prune=True))
+    submitted: dict[str, Any] = {}
+    monkeypatch.setattr(
+        process, 'submit', lambda _, **inputs: submitted.update({inputs['metadata']['call_link_label']: inputs})
+    )
+    TrainingsWorkChain.train(process)
+    jobs = {label: inputs['train'] for label, inputs in submitted.items()}
+    assert set(jobs) == {f'train_{kind}seed_{seed}' for kind in ('', 'scratch_') for seed in (0, 1)}
+    for label, job in jobs.items():
+        scratch = 'scratch' in label
+        assert [node.uuid for node in job.get('replay_sets', {}).values()] == ([] if scratch else [known.uuid])
+        assert job['parameters']['replay'] == (None if scratch else {'set': 'replay', 'weight': 0.5})
+
+
+def test_what_the_parent_knew_does_not_judge(build: Any, count_processes: Any) -> None:
+    before = count_processes()
+    told = {'potential': PotentialData.packaged('mace', 'small'), 'overrides': REPLAY}
+    known, ids = sets(), [f'new{k}' for k in range(6)]
+    cases: dict[str, Any] = {
+        'test and replay share 6 configurations': {'replay': known['test']},
+        'test and replay share 6 materials': {'replay': other(known['test'], entry_ids=ids), 'held_out': 'materials'},
+        'valid_sets.valid and replay_sets.replay share 3 configurations': {'replay': known['valid']},
+        'elsewhere and replay share 5 configurations': {
+            'replay': labelled(5, seed=9), 'elsewhere': labelled(5, seed=9),
+        },
+        'replay_sets has none': {},
+        "'toy' does not do what these ask for": {'replay': labelled(5, seed=9), 'potential': potential()},
+    }  # fmt: skip
+    for words, changes in cases.items():
+        with pytest.raises(ValueError, match=words):
+            build(**{**told, **changes})
+            pytest.fail(words)
+    assert count_processes() == before
+
+
 def test_inputs_of_a_chain_are_checked_too(build: Any, instantiate: Any) -> None:
     inputs = build()._inputs(prune=True)
     with pytest.raises(ValueError, match='test and train share'):

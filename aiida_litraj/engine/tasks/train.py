@@ -32,7 +32,7 @@ from ..trainers.references import offsets, references
 from ..trainers.state import State
 from ..trainers.training import DIVERGED, PHASE, Ended, Training
 from ..trainers.workshop import Workshop
-from .train_sets import Sets
+from .train_sets import Sets, symbols_of
 
 WORK = 'training'
 """Folder of the trainers' own files, of no use once a training has ended."""
@@ -199,7 +199,7 @@ class TrainRun(BatchRun[TrainJob, TrainItemResult]):
         parameters = self._job.parameters
         given = parameters.energy_references_ev
         if given is not None:
-            lacking = [symbol for symbol in sets.symbols if symbol not in given]
+            lacking = [symbol for symbol in symbols_of(sets.train, sets.valid) if symbol not in given]
             if lacking:
                 raise StageFailed(
                     'ERROR_ITEM_INVALID',

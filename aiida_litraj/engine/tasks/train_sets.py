@@ -44,8 +44,7 @@ class Sets:
     def symbols(self) -> tuple[str, ...]:
         """The elements of all sets, by their numbers."""
         parts = [self.train, self.valid, *([] if self.replay is None else [self.replay])]
-        numbers = np.unique(np.concatenate([part.numbers for part in parts]))
-        return tuple(SYMBOLS[number] for number in numbers)
+        return symbols_of(*parts)
 
     def arrays(self) -> list[AnyArray]:
         """Return all that a training can depend on, for its fingerprint."""
@@ -55,6 +54,11 @@ class Sets:
             known = (part.offsets, part.numbers, part.positions, part.cells, part.pbc, part.energies, part.forces)
             found.extend(values for values in (*known, part.stresses) if values is not None)
         return found
+
+
+def symbols_of(*parts: Frames) -> tuple[str, ...]:
+    """Return the elements of some sets, by their numbers."""
+    return tuple(SYMBOLS[number] for number in np.unique(np.concatenate([part.numbers for part in parts])))
 
 
 def read_set(name: str, arrays: Mapping[str, AnyArray], stress: bool, elements: list[str] | None) -> Frames:

@@ -1,4 +1,4 @@
-"""The trainer mace: ``mace_run_train``, from scratch or on from a model with one head.
+"""The trainer mace: ``mace_run_train``, from scratch, or on from a model, with replay in a head beside the new one.
 
 Native options: those of ``mace_run_train``, by their names without dashes.
 """
@@ -27,6 +27,7 @@ GPA = 1.0 / EV_PER_ANG3_OF_GPA
 INPUT, WATCH = 'input.yaml', 'watch.json'
 """Files of a training: options of mace; what its watch has to know."""
 _NAME, _PARENT = 'litraj', 'parent.model'
+_REPLAY, _REPLAY_VALID = 'replay.xyz', 'replay_valid.xyz'
 _NEUTRAL = {
     'E0s': 'energy_references',
     'batch_size': 'batch_size',
@@ -53,20 +54,23 @@ _NEUTRAL = {
     'stress_weight': 'loss.stress_weight',
     'valid_batch_size': 'batch_size',
     'weight_decay': 'weight_decay',
+    'weight_pt_head': 'replay.weight',
 }
 """Native options that say what another parameter says, and are refused for it: two answers would be one too many."""
 _OWN = {
     'checkpoints_dir', 'config', 'device', 'distributed', 'downloads_dir', 'dry_run', 'energy_key', 'error_table',
-    'eval_interval', 'forces_key', 'foundation_model', 'foundation_model_elements', 'help', 'keep_checkpoints',
-    'launcher', 'log_dir', 'model_dir', 'multiheads_finetuning', 'name', 'plot', 'restart_latest', 'results_dir',
-    'save_all_checkpoints', 'save_cpu', 'seed', 'stress_key', 'train_file', 'valid_file', 'wandb', 'work_dir',
+    'eval_interval', 'force_mh_ft_lr', 'forces_key', 'foundation_model', 'foundation_model_elements', 'help',
+    'keep_checkpoints', 'launcher', 'log_dir', 'model_dir', 'multiheads_finetuning', 'name', 'plot', 'pt_train_file',
+    'pt_valid_file', 'real_pt_data_ratio_threshold', 'restart_latest', 'results_dir', 'save_all_checkpoints',
+    'save_cpu', 'seed', 'stress_key', 'train_file', 'valid_file', 'wandb', 'work_dir',
 }  # fmt: skip
 """What the frame sets by itself: native options that it refuses."""
 _NOT_WATCHED = {
-    'atomic_numbers', 'compute_polarizability', 'enable_cueq', 'enable_oeq', 'foundation_head',
-    'foundation_model_kwargs', 'foundation_model_readout', 'head_key', 'heads', 'lbfgs', 'lora', 'lora_alpha',
-    'lora_rank', 'only_cueq', 'plot_frequency', 'plot_interaction_e', 'skip_evaluate_heads', 'start_swa',
-    'statistics_file', 'swa', 'test_dir', 'test_file', 'valid_fraction',
+    'allow_random_padding_pt', 'atomic_numbers', 'compute_polarizability', 'enable_cueq', 'enable_oeq',
+    'filter_type_pt', 'foundation_head', 'foundation_model_kwargs', 'foundation_model_readout', 'head_key', 'heads',
+    'lbfgs', 'lora', 'lora_alpha', 'lora_rank', 'num_samples_pt', 'only_cueq', 'plot_frequency', 'plot_interaction_e',
+    'skip_evaluate_heads', 'start_swa', 'statistics_file', 'subselect_pt', 'swa', 'test_dir', 'test_file',
+    'valid_fraction',
 }  # fmt: skip
 """What changes the course of a training in ways that are not followed here, or does nothing in it."""
 _MODELS = ('MACE', 'ScaleShiftMACE')
@@ -155,10 +159,23 @@ def _from_scratch(order: Order) -> dict[str, Any]:
     }
 
 
-def _from_parent(order: Order) -> dict[str, Any]:
-    """Return what is told of the parent, of which all elements stay; its file has the energies that are wanted.
+def _one_head(model: Any, asked: Any) -> Any:
+    """Return a model with one of its heads alone: the one of that name, of no name the one called default."""
+    from mace.tools.scripts_utils import remove_pt_head
+    from mace.tools.torch_tools import default_dtype
 
-    :raises LitrajError: ``ERROR_JOB_INVALID`` if it has several heads.
+    heads = list(getattr(model, 'heads', None) or ['Default'])
+    if len(heads) == 1:
+        return model
+    head = asked or next(name for name in heads if name.lower() == 'default')
+    with default_dtype(next(model.parameters()).dtype):  # mace makes the new model in torch's default
+        return remove_pt_head(model, head)
+
+
+def _from_parent(order: Order) -> dict[str, Any]:
+    """Return what is told of the parent, of which all elements stay, and one head.
+
+    Its file has the energies that are wanted, but with replay: then they are of the new head alone.
     """
     import torch
     from mace.modules import ScaleShiftMACE
@@ -170,18 +187,23 @@ def _from_parent(order: Order) -> dict[str, Any]:
     path = order.parent_file or local_file(called)
     assert path is not None  # the engine has loaded it
     model = torch.load(path, map_location='cpu', weights_only=False)
-    heads = list(getattr(model, 'heads', None) or ['Default'])
-    if len(heads) > 1:
-        raise _refuse(f'goes on from models of one head, and {called} has several ({", ".join(heads)}): take another')
     if type(model) is not ScaleShiftMACE:
         raise _refuse(f'goes on from ScaleShiftMACE models, and {called} is a {type(model).__name__}: take another')
-    energies = model.atomic_energies_fn.atomic_energies  # mace goes on from these whatever E0s it is told
+    model = _one_head(model, order.parent.options.get('head'))
+    energies = model.atomic_energies_fn.atomic_energies
+    wanted = energies.clone()
     kinds = {SYMBOLS[int(number)]: kind for kind, number in enumerate(model.atomic_numbers)}
     for symbol, value in (order.references_ev or {}).items():
         if symbol in kinds:
-            energies[..., kinds[symbol]] = value
+            wanted[..., kinds[symbol]] = value
     for symbol, offset in (order.offsets_ev or {}).items():
-        energies[..., kinds[symbol]] += offset
+        wanted[..., kinds[symbol]] += offset
+    if order.replay is None:
+        energies.copy_(wanted)  # of one head mace goes on from these whatever E0s it is told
+        told = 'foundation'
+    else:
+        numbers = [int(number) for number in model.atomic_numbers]
+        told = repr(dict(zip(numbers, wanted.flatten().tolist(), strict=True)))
     torch.save(model, order.work / _PARENT)
     dtype = order.parameters.dtype
     native = str(next(model.parameters()).dtype).removeprefix('torch.')
@@ -189,7 +211,32 @@ def _from_parent(order: Order) -> dict[str, Any]:
         'foundation_model': _PARENT,
         'foundation_model_elements': True,
         'default_dtype': native if dtype == 'native' else dtype,
-        'E0s': 'foundation',
+        'E0s': told,
+        **_replay(order),
+    }
+
+
+def _replay(order: Order) -> dict[str, Any]:
+    """Return what is told of configurations that the parent knew, and write them for mace.
+
+    Their weight is that of each of them in the file: mace has ``weight_pt_head`` for sets that it fetches itself. It
+    wants some to validate their head too, else it takes a part of them away: one, which is not evaluated.
+    """
+    replay = order.parameters.replay
+    if order.replay is None or replay is None:
+        return {}
+    with order.replay.open(encoding='ascii') as given, (order.work / _REPLAY).open('w', encoding='ascii') as made:
+        for line in given:
+            made.write(f'config_weight={replay.weight!r} {line}' if line.startswith('Lattice=') else line)
+    with (order.work / _REPLAY).open(encoding='ascii') as given:
+        first = next(given)
+        (order.work / _REPLAY_VALID).write_text(first + ''.join(next(given) for _ in range(int(first) + 1)))
+    return {
+        'multiheads_finetuning': True,
+        'pt_train_file': _REPLAY,
+        'pt_valid_file': _REPLAY_VALID,
+        'force_mh_ft_lr': True,  # else mace has a learning rate and a moving average of its own
+        'real_pt_data_ratio_threshold': 0.0,  # else mace repeats what is new where that is little
     }
 
 

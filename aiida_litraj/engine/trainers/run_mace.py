@@ -3,7 +3,8 @@
 What is seen to that mace leaves open: random numbers start anew from a seed of their own in each epoch; going on starts
 with the epoch after the checkpoint, at the rate that the schedule has then, with weights and their moving average as
 they were (mace does the epoch again, at the rate before, with the average as the weights); the schedule on a plateau
-takes any lower loss for better; nothing is evaluated after the last epoch.
+takes any lower loss for better; nothing is evaluated after the last epoch. With replay the loss stays the one that is
+asked for, and the new head alone is evaluated.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import random
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Mapping
 from copy import deepcopy
 from numbers import Real
@@ -30,12 +32,22 @@ _COLUMNS = {
     'rmse_stress': ('valid_stress_gpa', GPA),
 }
 """What mace says of the validation set -> column of the curve, and its unit in that of the column."""
+_HEAD = 'Default'
+"""What mace calls the head that learns the training set."""
 _STATE = 'going_on'
 """Key of a checkpoint: what going on needs beside mace's own state."""
 
 
 class Trained(Exception):
     """The last epoch is over: what mace does then is of no use here."""
+
+
+class Asked(Namespace):
+    """Options of which the loss stays what it is: with replay mace takes one of its own."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != 'loss' or 'loss' not in vars(self):
+            super().__setattr__(name, value)
 
 
 def potential(model: Any) -> bytes:
@@ -85,9 +97,9 @@ class Watch:
         if keywords['start_epoch'] != self._done:
             raise RuntimeError(f'mace has not taken the checkpoint after epoch {self._done}')
         schedule, self._ema = keywords['lr_scheduler'], keywords['ema']
-        if keywords['valid_loaders']:
-            (loader,) = keywords['valid_loaders'].values()
-            self._per_batch = len(loader.dataset) / len(loader)  # mace divides the sum over batches by the frames
+        loader = keywords['valid_loaders'][_HEAD]
+        keywords['valid_loaders'] = {_HEAD: loader}
+        self._per_batch = len(loader.dataset) / len(loader)  # mace divides the sum over batches by the frames
         freeze_the_rest(keywords['model'], keywords['optimizer'])
         if self._resume is not None:
             self._go_on(schedule)
@@ -163,7 +175,7 @@ def main() -> int:
     watch = Watch(sys.modules['mace.tools.train'], known['seed'], known['done'], resume)
     tools.train = watch.train
     try:
-        run_train.run(arguments(options))
+        run_train.run(Asked(**vars(arguments(options))))
     except Trained:
         return 0
     return 1

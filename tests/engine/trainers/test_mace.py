@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 from aiida_litraj.contract import PotentialSpec, files
 from aiida_litraj.contract.frames import Frames
 from aiida_litraj.engine.folder import Stop
-from aiida_litraj.engine.models import Evaluator, load
+from aiida_litraj.engine.models import Configuration, Evaluator, load
+from aiida_litraj.engine.models.refusal import sha256_of
 from aiida_litraj.engine.trainers import mace
 from aiida_litraj.engine.trainers.mace import TRAINER, arguments
 from tests.engine.tasks.trainings import Trained, assert_same_training, write_job
@@ -180,6 +182,119 @@ def test_fine_tunes(unbroken: Trained, rerun: Any, tmp_path: Path, monkeypatch: 
     assert_same_training(Trained.read(broken), found)
 
 
+def shifted(n_frames: int, seed: int) -> Frames:
+    """Another truth: bonds three quarters stronger, other energies of the elements."""
+    frames = labelled(n_frames, seed, depth=0.525)
+    frames.energies[:] += 4 * 7.0
+    return frames
+
+
+REPLAYED: dict[str, Any] = SETTINGS | {
+    'architecture': None,
+    'epochs': 6,
+    'learning_rate': 0.01,
+    'native': {},
+    'replay': {'set': 'known', 'weight': 0.5},
+}
+
+
+@pytest.fixture(scope='module')
+def new_sets() -> dict[str, Frames]:
+    return {'train.a': shifted(8, 2), 'valid.a': shifted(5, 3), 'replay.known': labelled(12, 0)}
+
+
+def write_on(folder: Path, sets: Any, settings: Any, parent: Path, **options: str) -> Path:
+    """Write a job that goes on from a parent."""
+    folder.mkdir(parents=True)
+    shutil.copy(parent, folder / 'parent.model')
+    spec = PotentialSpec(family='mace', file='parent.model', sha256=sha256_of(parent), options=options)
+    known = sets if settings['replay'] else {name: sets[name] for name in ('train.a', 'valid.a')}
+    return write_job(folder, known, None, settings, spec)
+
+
+@pytest.fixture(scope='module')
+def replayed(new_sets: Any, unbroken: Trained, rerun: Any, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = write_on(tmp_path_factory.mktemp('replay') / 'job', new_sets, REPLAYED, unbroken.potential('a'))
+    rerun.engine(folder)
+    return Trained.read(folder)
+
+
+def asked(frame: Frames) -> Configuration:
+    return Configuration(frame.numbers.astype(np.int64), frame.positions, frame.cells[0], frame.pbc[0], stress=True)
+
+
+def head_of(trained: Trained, head: str) -> Evaluator:
+    spec = PotentialSpec(family='mace', file='a.best', sha256=trained['a'].best_sha256, options={'head': head})
+    return load(spec, trained.folder / files.ITEMS, 'cpu')
+
+
+def test_replay_forgets_less(
+    sets: Any, new_sets: Any, unbroken: Trained, replayed: Trained, rerun: Any, tmp_path: Path
+) -> None:
+    """On configurations that neither has learnt; the new is learnt by the head that is evaluated."""
+    plain = write_on(tmp_path / 'job', new_sets, REPLAYED | {'replay': None}, unbroken.potential('a'))
+    rerun.engine(plain)
+    naive, old, new = Trained.read(plain), sets['valid.a'], new_sets['valid.a']
+    assert replayed.result.exit.status == naive.result.exit.status == 0, replayed['a'].reason
+    assert errors(head_of(replayed, 'pt_head'), old)['force'] < errors(best_of(naive), old)['force']
+    assert errors(best_of(replayed), new)['force'] < errors(best_of(unbroken), new)['force']
+    row = replayed['a'].best_epoch - 1  # of the new head alone, by the labels of the new
+    for kind, column in (('energy', 'energy_mev_per_atom'), ('force', 'force_mev_per_ang'), ('stress', 'stress_gpa')):
+        assert errors(best_of(replayed), new)[kind] == pytest.approx(replayed.column('a', f'valid_{column}')[row], SAME)
+    losses = replayed.column('a', 'valid_loss')
+    assert losses[row] == min(losses)
+
+
+def test_replay_killed_and_resumed(
+    new_sets: Any, unbroken: Trained, replayed: Trained, rerun: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_on(tmp_path / 'job', new_sets, REPLAYED, unbroken.potential('a'))
+    with monkeypatch.context() as patch:
+        patch.setattr(Stop, 'keep_running', stop_after(folder, 3))
+        rerun.engine(folder)
+    assert 3 <= Trained.read(folder)['a'].n_epochs < REPLAYED['epochs']
+    rerun.engine(folder)
+    assert_same_training(Trained.read(folder), replayed)
+
+
+@pytest.mark.parametrize('head', ['Default', 'pt_head'])
+def test_one_of_several_heads_is_gone_on_from(head: str, new_sets: Any, replayed: Trained, tmp_path: Path) -> None:
+    """To the last bit but a few what that head says, of a model in double precision."""
+    import torch
+
+    model = torch.load(replayed.potential('a'), map_location='cpu', weights_only=False)
+    torch.save(mace._one_head(model, None if head == 'Default' else head), tmp_path / 'one.model')
+    spec = PotentialSpec(family='mace', file='one.model', sha256=sha256_of(tmp_path / 'one.model'))
+    found, whole = errors(load(spec, tmp_path, 'cpu'), new_sets['valid.a']), head_of(replayed, head)
+    assert found == pytest.approx(errors(whole, new_sets['valid.a']), rel=1e-10)
+
+
+def test_replay_is_as_it_is_asked_for(new_sets: Any, replayed: Trained, rerun: Any, tmp_path: Path) -> None:
+    """Going on from several heads at a rate of nearly nothing, the loss that is said is that of the parent's head.
+
+    All replay by its weight, with the parent's energies, and the new once, offset; by the loss that is asked for.
+    """
+    weight, rate = 0.25, 1e-12
+    changes = {'epochs': 1, 'learning_rate': rate, 'ema_decay': None, 'batch_size': 4}
+    settings = REPLAYED | changes | {'replay': {'set': 'known', 'weight': weight}}
+    replay = labelled(24, 5)  # thrice the new
+    folder = write_on(tmp_path / 'job', new_sets | {'replay.known': replay}, settings, replayed.potential('a'))
+    rerun.engine(folder)
+    found, parent, new = Trained.read(folder), best_of(replayed), new_sets['train.a']
+    assert found.result.exit.status == 0, found['a'].reason
+    wrong = [parent.evaluate([asked(frame)])[0].energy - frame.energies[0] for frame in new]
+    new = replace(new, energies=new.energies + np.mean(wrong))  # one composition: the offsets are that
+
+    def loss(frames: Frames) -> float:
+        of = errors(parent, frames)
+        return (1e-3 * of['energy']) ** 2 + 10.0 * (1e-3 * of['force']) ** 2 + 100.0 * (of['stress'] / GPA) ** 2
+
+    expected = (8 * loss(new) + weight * 24 * loss(replay)) / 32
+    assert found.column('a', 'train_loss')[0] == pytest.approx(expected, rel=SAME)
+    assert found.column('a', 'learning_rate')[0] == rate
+    assert head_of(found, 'pt_head').report.elements == ['Li', 'P', 'S']
+
+
 @pytest.mark.parametrize(
     ('changes', 'words'),
     [
@@ -191,6 +306,8 @@ def test_fine_tunes(unbroken: Trained, rerun: Any, tmp_path: Path, monkeypatch: 
         ({'native': {'lr_scheduler_gamma': 0.5}}, 'is told lr_scheduler_gamma by schedule.factor'),
         ({'native': {'seed': 5}}, 'is told seed by the engine'),
         ({'native': {'swa': True}}, 'native option swa'),
+        ({'native': {'num_samples_pt': 5}}, 'native option num_samples_pt'),
+        ({'native': {'weight_pt_head': 0.5}}, 'is told weight_pt_head by replay.weight'),
         ({'native': {'max_ell': 'many'}}, 'max_ell'),
         ({'native': {'model': 'PolarMACE'}}, 'PolarMACE'),
         ({'architecture': SETTINGS['architecture'] | {'model': 'PaiNN'}}, "architecture.model = 'PaiNN': it has one"),
