@@ -105,8 +105,6 @@ def test_families(wanted: str | None, infos: Any, attributes: Any, expected: Any
         ('auto', [{}] * 3, {'material_id': 'm'}, 'material', 1),
         ('auto', [{'material_id': 'm'}, {'material_id': 'n'}], {}, 'material', 2),
         ('auto', [{'trajectory': 1}, {'trajectory': 1}, {'trajectory': 2}], {}, 'trajectory', 2),
-        ('auto', [{'trajectory': 1}] * 3, {}, 'frame', None),
-        ('trajectory', [{'trajectory': 1}] * 3, {}, 'trajectory', 1),
         ('trajectory', [{'replica': 'a'}, {'replica': 'b'}], {'material_ids': ['m', 'm']}, 'trajectory', 2),
         ('frame', [{}] * 3, {'material_ids': ['m', 'm', 'n']}, 'frame', None),
     ],

@@ -166,16 +166,13 @@ def families_of(node: FramesData, frames: Frames, wanted: str | None) -> tuple[s
 def groups_of(node: FramesData, frames: Frames, wanted: str) -> tuple[str, list[str] | None]:
     """Return what is drawn for intervals, and to which of it each configuration belongs; none for single ones.
 
-    A configuration of unknown material or trajectory is a group of its own. ``auto`` takes single configurations where
-    all are of one trajectory: they say how sure it is for more of this one, and a warning says that.
+    A configuration of unknown material or trajectory is a group of its own.
 
     :raises ValueError: if what is asked for is known of none.
     """
     for unit in ('material', 'trajectory'):
         if wanted in (unit, 'auto'):
             names = names_of(node, frames, unit)
-            if names is not None and wanted == 'auto' and unit == 'trajectory' and len(set(names)) == 1:
-                continue
             if names is not None:
                 return unit, [f'frame {index}' if one is None else f'{unit} {one}' for index, one in enumerate(names)]
             if wanted == unit:
