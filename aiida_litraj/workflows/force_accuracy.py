@@ -14,6 +14,7 @@ from aiida.orm import AbstractCode, Computer, Dict, StructureData, to_aiida_type
 
 from ..analysis.frames import from_ase
 from ..calculations.base import register_exit_codes
+from ..calculations.functions.compare_labels import names_of
 from ..calculations.functions.compare_stages import ERRORS, PREDICTED, STAGE, compare_stages, read_ensembles
 from ..calculations.functions.thin_frames import chosen_frames, read_sample, thin_frames
 from ..calculations.validation import refuse
@@ -117,13 +118,13 @@ class ForceAccuracyWorkChain(ProtocolMixin, WorkChain):
             )  # fmt: skip
             fill_label(builder[MELT_QUENCH], melt)
             snapshots = stand_in(structure)
+        section = label_section(by_stage(inputs[EVALUATE], snapshots))
         if dft_code is not None:
             labels = LabelWorkChain.get_builder_from_protocol(
                 dft_code, snapshots, **label_section(inputs[LABEL]), **(label or {})
             )
             fill_label(builder[LABEL], labels)
             snapshots = with_zeros(snapshots)
-        section = label_section(by_stage(inputs[EVALUATE], snapshots))
         evaluation = EvaluateWorkChain.get_builder_from_protocol(
             potentials, snapshots, **section, options=options, computer=computer, jobs=jobs
         )
@@ -228,10 +229,16 @@ def check_source(
 
 
 def by_stage(section: Mapping[str, Any], frames: FramesData) -> dict[str, Any]:
-    """Return the section of the evaluation with the stages as families, where frames name them and nobody others."""
+    """Return the section of the evaluation with the stages as families, where frames name them and nobody others.
+
+    Of one melt alone there would be no interval over trajectories: single snapshots are drawn then, and a warning says
+    what that is worth.
+    """
     settings = dict(section.get('settings') or {})
     if any(info.get(STAGE) is not None for info in frames.frames.info):
         settings.setdefault('family', STAGE)
+    if all(len(set(names_of(frames, frames.frames, kind) or ())) < 2 for kind in ('material', 'trajectory')):
+        settings.setdefault('unit', 'frame')
     return {**section, 'settings': settings}
 
 

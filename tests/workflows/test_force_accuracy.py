@@ -85,6 +85,22 @@ def test_builder_with_a_melt_quench(build: Any, launcher_code: Any) -> None:
     assert builder.melt_quench.schedule['n_snapshots'] == 6
     assert builder.melt_quench.structure.get_formula() == 'Li4'
     assert builder.evaluate.settings['family'] == 'stage'
+    assert builder.evaluate.settings['unit'] == 'frame'  # one trajectory, over which there would be no interval
+
+
+@pytest.mark.parametrize(
+    ('attributes', 'unit'),
+    [
+        ({}, 'frame'),
+        ({'trajectory_ids': ['a'] * 6, 'material_id': 'm'}, 'frame'),
+        ({'trajectory_ids': ['a', 'a', 'b', 'b', 'c', 'c']}, 'auto'),
+        ({'material_ids': ['m', 'm', 'm', 'n', 'n', 'n']}, 'auto'),
+    ],
+)
+def test_intervals_are_over_what_there_are_several_of(attributes: Any, unit: str, build: Any) -> None:
+    assert build(frames=snapshots(attributes=attributes)).evaluate.settings['unit'] == unit
+    asked = {'evaluate': {'settings': {'unit': 'frame'}}}
+    assert build(frames=snapshots(attributes=attributes), overrides=asked).evaluate.settings['unit'] == 'frame'
 
 
 def test_bad_input_is_refused(build: Any, launcher_code: Any, count_processes: Any) -> None:
