@@ -22,7 +22,12 @@ from .validation import check_parameters, check_together, refuse, validated
 
 RUNTIME_OPTIONS: dict[str, tuple[Any, str]] = {
     'device': (str, 'Where the potential is evaluated: auto, cpu, cuda or cuda:N.'),
-    'processes': (int, 'Worker processes; by default one per available core on a CPU, one on a GPU.'),
+    'gpus': (
+        int,
+        'GPUs that the job uses, a process each; by default all that are visible to it, or the one of cuda:N. A '
+        'training uses one.',
+    ),
+    'processes': (int, 'Worker processes on a CPU; by default one per available core.'),
     'threads_per_process': (int, 'Threads of each worker process.'),
     'ranks_per_process': (int, 'MPI ranks that share an evaluation, of the family gpaw; by default one, without MPI.'),
     'batch_atoms': (int, 'Atoms per model call on a GPU; by default what fits into its memory.'),

@@ -237,11 +237,13 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
 
     def _halve(self, node: CalcJobNode) -> str | None:
         """Halve what fills the node's memory; return what the next job will have, ``None`` if there is no half."""
-        return self._halve_processes(node) or self._halve_batch(node)
+        return self._halve_processes(node) or self._halve_batch(node) or self._halve_gpus(node)
 
     def _halve_processes(self, node: CalcJobNode) -> str | None:
-        """Halve the worker processes, which each hold the potential."""
+        """Halve the worker processes of a CPU, which each hold the potential."""
         options, ran = self.ctx.inputs.metadata.options, _audit(node)
+        if ran is not None and ran.device != 'cpu':  # a GPU has one process, and a memory of its own
+            return None
         # Left to itself the engine starts one process per core; its last words say how many that were.
         now = options.get('processes', None) or (2 if ran is None else ran.processes)
         if now <= 1:
@@ -258,6 +260,14 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
             return None
         options.batch_atoms = max(smallest, now // 2)
         return f'{options.batch_atoms} atoms per model call'
+
+    def _halve_gpus(self, node: CalcJobNode) -> str | None:
+        """Halve the GPUs: the process of each holds the potential in the memory of the node, too."""
+        options, ran = self.ctx.inputs.metadata.options, _audit(node)
+        if ran is None or ran.device == 'cpu' or ran.processes <= 1:
+            return None
+        options.gpus = ran.processes // 2
+        return f'{options.gpus} GPU(s)'
 
     def get_outputs(self, node: CalcJobNode) -> Mapping[str, Any]:
         """Return all finished items, whichever job they are from, and one account of them.

@@ -19,7 +19,7 @@ _MAXRSS_MB = 1.0 / (1 << 20) if sys.platform == 'darwin' else 1.0 / (1 << 10)
 
 
 class Workshop:
-    """A context manager with what a run tells of a pool of evaluations.
+    """A context manager with what a run tells of a pool of evaluations. It has one device, however many there are.
 
     :ivar report: of the parent; from scratch it says nothing but the family.
     :raises LitrajError: if there is no such trainer or device, the parent cannot be loaded, or what is asked for does
@@ -37,6 +37,7 @@ class Workshop:
         self.dtype = job.parameters.dtype
         _check(job, self.trainer.family)
         self.device = resolve_device(job.runtime.device, get_family(self.trainer.family).devices)
+        self.devices = [self.device]
         self.report = PotentialReport(family=self.trainer.family) if self._spec is None else self.parent().report
 
     def parent(self) -> Evaluator:
@@ -77,7 +78,12 @@ def _check(job: TrainJob, family: str) -> None:
     """
     parameters, spec = job.parameters, job.potential
     wrong = None
-    if spec is None:
+    if (job.runtime.gpus or 1) > 1:
+        wrong = (
+            f'gpus is {job.runtime.gpus}, but a training uses one: leave it out, and give each training a job of its '
+            'own where they shall go on side by side'
+        )
+    elif spec is None:
         if parameters.architecture is None:
             wrong = 'architecture is needed where a training starts from scratch: give it, or a potential to go on from'
         elif parameters.energy_references == 'parent':
