@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from ase.geometry import find_mic
+from ase.geometry import find_mic, minkowski_reduce
 
 from ..contract.arrays import Array
 
@@ -52,7 +52,9 @@ def displacements(one: Array, other: Array, cell: Array, pbc: npt.ArrayLike) -> 
         )
     away = (one - other).reshape(-1, 3)
     if np.any(pbc):
-        away = find_mic(away, cell, pbc)[0]
+        # find_mic takes a way shorter than half the shortest edge for the shortest: of a reduced cell it is.
+        edges = minkowski_reduce(cell)[0] if np.all(pbc) and np.linalg.det(cell) else cell
+        away = find_mic(away, edges, pbc)[0]
     distances: Array = np.linalg.norm(away, axis=1).reshape(one.shape[:2])
     return distances
 
