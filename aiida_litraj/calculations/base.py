@@ -18,6 +18,7 @@ from ..contract.job import Job, Parameters
 from ..contract.result import ITEMS
 from ..contract.runtime import Runtime
 from ..data.potential import REPOSITORY_NAME, PotentialData
+from .secrets import refuse_secrets
 from .validation import check_parameters, check_together, refuse, validated
 
 RUNTIME_OPTIONS: dict[str, tuple[Any, str]] = {
@@ -73,6 +74,15 @@ def runtime_of(options: Any) -> Runtime:
     if 'max_seconds' not in values and wallclock:
         values['max_seconds'] = max(0.95 * wallclock - 60.0, 0.5 * wallclock)
     return validated(values, Runtime, 'metadata.options')
+
+
+def check_options(options: Any) -> None:
+    """Refuse options that the engine cannot take, or that must not be stored.
+
+    :raises ValueError: naming the first that is at fault.
+    """
+    refuse_secrets(options)
+    runtime_of(options)
 
 
 def own_packages(options: Mapping[str, Any], computer: Computer) -> dict[str, Any]:
@@ -168,7 +178,7 @@ class LitrajCalcJob(CalcJob):
         options['output_filename'].default = files.STDOUT
         for name, (valid_type, help_text) in RUNTIME_OPTIONS.items():
             spec.input(f'metadata.options.{name}', valid_type=valid_type, required=False, help=help_text)
-        options.validator = refuse(runtime_of, before=options.validator)
+        options.validator = refuse(check_options, before=options.validator)
         register_exit_codes(spec)
 
     def _setup_metadata(self, metadata: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .environment import require_no_secret
 from .problems import SetupProblem
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def ensure_computer(entry: Mapping[str, Any]) -> tuple[Computer, bool]:
     label = entry.get('label')
     if not label:
         raise SetupProblem('a computer has no label', 'Give each entry under "computers" a "label".')
+    require_no_secret(entry, f'the computer {label!r}')
     try:
         existing = load_computer(str(label))
     except NotExistent:

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..calculations.secrets import remedy, secret_in
 from .problems import SetupProblem
 
-_NAME = re.compile(r'^[A-Za-z0-9_][A-Za-z0-9_.-]*$')
+_NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]*')
 _NOT_A_VARIABLE = re.compile(r'\$(?![A-Za-z_]|\{[A-Za-z_][A-Za-z0-9_]*\})')
 _FIELDS = ('name', 'computer', 'engine_python', 'installed', 'prepend_text', 'families', 'options')
 
@@ -33,7 +34,7 @@ class Environment:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not _NAME.match(self.name):
+        if not _NAME.fullmatch(self.name):
             raise SetupProblem(
                 f'{self.name!r} cannot be the name of a code', 'Use letters, digits, dots, dashes and underscores.'
             )
@@ -43,6 +44,8 @@ class Environment:
                 f'engine_python={self.engine_python!r} and installed={self.installed!r}',
                 'Give the Python that has the potential (--engine-python), or the path of litraj-engine (--installed).',
             )
+
+        require_no_secret({'prepend_text': self.prepend_text, 'options': self.options}, f'the code {self.name!r}')
 
     @property
     def script(self) -> str:
@@ -75,6 +78,19 @@ class Environment:
             prepend_text=_text(entry, 'prepend_text') or '',
             families=(families,) if isinstance(families, str) else tuple(str(name) for name in families),
             options=dict(entry.get('options') or {}),
+        )
+
+
+def require_no_secret(fields: Mapping[str, Any], whose: str) -> None:
+    """Refuse fields with what looks like a secret.
+
+    :raises SetupProblem: naming it, without its value.
+    """
+    found = secret_in(fields)
+    if found is not None:
+        raise SetupProblem(
+            f'{found} of {whose} looks like a secret, which would be stored in the database and its archives',
+            f'{remedy(found)[0].upper()}{remedy(found)[1:]}',
         )
 
 

@@ -29,6 +29,8 @@ from aiida_litraj.engine.workers import peak_memory_mb
 from .tasks.replicas import Ran as MdRan
 from .tasks.replicas import Replica, assert_same, crystal, hold, parameters
 from .tasks.replicas import write_job as write_md
+from .tasks.trainings import clusters
+from .tasks.trainings import write_job as write_training
 
 PACKAGE = Path(__file__).parents[1] / 'fixtures' / 'fake_gpus'
 MORSE = PotentialSpec(family='toy', name='morse')
@@ -318,6 +320,15 @@ def test_replicas_are_those_of_one_gpu(gpus: Any, log: Any, tmp_path: Path, reru
     assert max(len(entry['sizes']) for entry in alone) == 6
     assert max(len(entry['sizes']) for entry in shared) == 2
     assert sum(len(entry['sizes']) for entry in shared) == ran[1].calls
+
+
+def test_training_has_one(rerun: Any, tmp_path: Path) -> None:
+    """Refused before its device is looked for."""
+    sets = {'train.a': clusters(2), 'valid.a': clusters(2)}
+    folder = write_training(tmp_path / 'job', sets, runtime={'device': 'cuda', 'gpus': 2})
+    ended = rerun.engine(folder).exit
+    assert ended.label == 'ERROR_JOB_INVALID'
+    assert 'gpus is 2, but a training uses one: leave it out' in ended.message
 
 
 @pytest.mark.gpu

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from ...contract.potential import PotentialReport
 from ...contract.train import TrainJob
 from ..models import Evaluator, get_family, load
 from ..models.devices import resolve_device
+from ..models.refusal import own_copy
 from ..workers import peak_memory_mb
 from .registry import get_trainer
 
@@ -38,18 +40,23 @@ class Workshop:
         _check(job, self.trainer.family)
         self.device = resolve_device(job.runtime.device, get_family(self.trainer.family).devices)
         self.devices = [self.device]
-        self.report = PotentialReport(family=self.trainer.family) if self._spec is None else self.parent().report
+        self._copies = contextlib.ExitStack()
+        self.parent_file: Path | None = None
+        """A copy of the file of the parent, its sha256 checked; ``None`` from scratch, or where its package knows it by
+        name."""
+        try:
+            if self._spec is not None and self._spec.file is not None:
+                self.parent_file = self._copies.enter_context(own_copy(self._spec, directory / self._spec.file))
+                self._directory = self.parent_file.parent
+            self.report = PotentialReport(family=self.trainer.family) if self._spec is None else self.parent().report
+        except BaseException:
+            self._copies.close()
+            raise
 
     def parent(self) -> Evaluator:
         """Return the parent, loaded anew: it is not kept beside a training, which wants the memory."""
         assert self._spec is not None
         return load(self._spec, self._directory, self.device)
-
-    @property
-    def parent_file(self) -> Path | None:
-        """The file of the parent, ``None`` from scratch or where its package knows it by name."""
-        known = self._spec is not None and self._spec.file is not None
-        return self._directory / str(self._spec.file) if self._spec is not None and known else None
 
     @property
     def worker_cpu_seconds(self) -> float:
@@ -68,7 +75,8 @@ class Workshop:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing is open."""
+        """Remove the copy of the parent."""
+        self._copies.close()
 
 
 def _check(job: TrainJob, family: str) -> None:
