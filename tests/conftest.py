@@ -54,6 +54,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default='sqlite',
         help='database behind the AiiDA profile of the tests; postgresql starts a throw-away server',
     )
+    parser.addoption(
+        '--broker',
+        choices=('zeromq', 'rabbitmq'),
+        default='zeromq',
+        help='what brings tasks to the daemon of the tests; rabbitmq starts a throw-away server',
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
