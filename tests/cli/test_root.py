@@ -17,7 +17,7 @@ from aiida_litraj.cli.errors import Program, Refusal
 COMMANDS = [
     ('setup',), ('potential',), ('potential', 'import'), ('potential', 'list'), ('potential', 'show'),
     ('potential', 'lineage'), ('potential', 'export'), ('launch',),
-    ('hops',),
+    ('hops',), ('doctor',),
     ('launch', 'barrier'), ('launch', 'conductivity'), ('status',), ('show',), ('plot',), ('dataset',),
 ]  # fmt: skip
 HEAVY = ('aiida', 'ase', 'matplotlib', 'numpy', 'pydantic', 'rich', 'scipy', 'torch')
