@@ -65,7 +65,7 @@ def doctor(
       aiida-litraj doctor --code sevennet-gpu --wait 3600
       aiida-litraj doctor --computer cluster --quick --json
     """
-    with refusals(), _telling(as_json) as say:
+    with refusals(), _quietly(), _telling(as_json) as say:
         from ..codes.doctor import Limits, examine
 
         limits = Limits(answer_s=patience, task_s=max(1.5 * patience, 10.0), job_s=wait)
@@ -76,6 +76,25 @@ def doctor(
     else:
         _draw(findings)
     ctx.exit(0 if whole else 1)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Let AiiDA and what it stands on keep to themselves what fails: the findings say it."""
+    import logging
+    import warnings
+
+    loggers = [logging.getLogger(name) for name in ('aiida', 'asyncssh', 'asyncio')]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.CRITICAL)
+            yield
+        finally:
+            for logger, level in zip(loggers, levels):
+                logger.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -39,6 +38,8 @@ from .session import Session
 
 if TYPE_CHECKING:
     from aiida.orm import AbstractCode, Computer
+
+    from ..problems import SetupProblem
 
 Scope = Literal['profile', 'computer', 'code']
 
@@ -114,7 +115,6 @@ def examine(
     :param say: told which link is looked at now.
     :raises SetupProblem: if a code or a computer of that name is not there.
     """
-    warnings.simplefilter('ignore')  # SQLAlchemy's, of nodes that were deleted, and ssh's: the findings say it
     limits = limits or Limits()
     case = Case(name, limits, quick)
     found: dict[tuple[str, str], Finding] = {}
@@ -129,8 +129,10 @@ def examine(
 def _places(
     case: Case, names: Sequence[str], labels: Sequence[str], found: dict[tuple[str, str], Finding], say: Say
 ) -> Iterator[Finding]:
-    chosen, there = _choose(names, labels)
-    if not chosen:
+    chosen, there, lost = _choose(names, labels)
+    for code, problem in lost:
+        yield Finding('computer', code.label, broken(problem.message, problem.remedy or ''))
+    if not chosen and not lost:
         remedy = 'aiida-litraj setup --template slurm-gpu > cluster.yml; aiida-litraj setup --from cluster.yml'
         yield Finding('codes', '', warning('no code of an engine is set up' + (' there' if labels else ''), remedy))
     for computer in there:
@@ -145,18 +147,26 @@ def _places(
             session.close()
 
 
-def _choose(names: Sequence[str], labels: Sequence[str]) -> tuple[list[tuple[AbstractCode, Computer]], list[Computer]]:
-    """Return the codes with their computers, and all computers, each once."""
+def _choose(
+    names: Sequence[str], labels: Sequence[str]
+) -> tuple[list[tuple[AbstractCode, Computer]], list[Computer], list[tuple[AbstractCode, SetupProblem]]]:
+    """Return the codes with their computers, all computers, each once, and codes whose computer cannot be had."""
     from ..choose import choose_code, computer_of, list_codes
     from ..computers import find_computer
+    from ..problems import SetupProblem
 
     there = [find_computer(label) for label in labels]
     codes = [choose_code(name, None) for name in names] if names else list_codes()
-    chosen = [(code, computer_of(code)) for code in codes]
+    chosen, lost = [], []
+    for code in codes:
+        try:
+            chosen.append((code, computer_of(code)))
+        except SetupProblem as problem:
+            lost.append((code, problem))
     if labels and not names:
-        chosen = [(code, where) for code, where in chosen if where.pk in {computer.pk for computer in there}]
+        chosen, lost = [one for one in chosen if one[1].pk in {computer.pk for computer in there}], []
     there += [where for _, where in chosen]
-    return chosen, list({computer.pk: computer for computer in there}.values())
+    return chosen, list({computer.pk: computer for computer in there}.values()), lost
 
 
 def _walk(scope: Scope, case: Case, of: str, found: dict[tuple[str, str], Finding], say: Say) -> Iterator[Finding]:
@@ -185,8 +195,8 @@ def _in_the_way(link: Link, case: Case, found: dict[tuple[str, str], Finding]) -
                 continue
             if before.status == BROKEN:
                 return before.name
-            if before.status == UNCHECKED:
-                return before.waits_for or before.name
+            if before.status == UNCHECKED and before.waits_for is not None:
+                return before.waits_for
             break
     return None
 

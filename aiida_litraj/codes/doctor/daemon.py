@@ -10,11 +10,13 @@ from .broker import ZEROMQ, zeromq_process
 from .case import Case
 from .finding import Answer, broken, ok
 
+LEAD_S = 30.0
+"""The daemon starts its broker together with the workers; on a busy machine one of them is late."""
+
 
 def check(case: Case) -> Answer:
     """Look at the daemon and at each of its workers, as processes."""
     from aiida.engine.daemon.client import DaemonException, get_daemon_client
-    from aiida.manage.configuration import get_config
 
     name = str(case.profile)
     client = get_daemon_client(name)
@@ -36,13 +38,6 @@ def check(case: Case) -> Answer:
     if halted:
         who = 'a worker of the daemon is' if len(halted) == 1 else f'{len(halted)} workers of the daemon are'
         return broken(f'{who} halted (process {", ".join(halted)})', f'kill -CONT {" ".join(halted)}; or {restart}')
-    lost = _deaf(get_config().get_profile(name), workers)
-    if lost is not None:
-        return broken(
-            f'{lost}: workers that have lost their broker take no new tasks, which stay Created',
-            f'{restart}; what stays Created then: verdi -p {name} daemon stop; verdi -p {name} process repair; '
-            f'verdi -p {name} daemon start',
-        )
     return ok(f'process {pid} with {len(workers)} worker{"s" if len(workers) > 1 else ""}', workers=len(workers))
 
 
@@ -63,18 +58,19 @@ def workers_of(client: Any, seconds: float) -> list[psutil.Process]:
     return found
 
 
-def _deaf(profile: Any, workers: list[psutil.Process]) -> str | None:
-    """Return why workers do not hear their broker: one that was started after them is not the one they know."""
+def deaf(profile: Any, seconds: float) -> str | None:
+    """Return why workers may not hear their broker: one that was started after them is not the one they know."""
+    from aiida.engine.daemon.client import get_daemon_client
+
     if profile.process_control_backend != ZEROMQ:
         return None
     server = zeromq_process(profile)
     if server is None:
         return None
+    workers = workers_of(get_daemon_client(profile.name), seconds)
     earlier = [one for one in workers if one.create_time() < server.create_time() - LEAD_S]
     if not earlier:
         return None
-    return f'the broker, process {server.pid}, was started again after the workers'
-
-
-LEAD_S = 30.0
-"""The daemon starts its broker together with the workers; on a busy machine one of them is late."""
+    return (
+        f'the broker, process {server.pid}, was started again after the workers, which do not know that and stay deaf'
+    )

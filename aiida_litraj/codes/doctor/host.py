@@ -10,6 +10,10 @@ from .case import Case
 from .finding import Answer, broken, ok
 
 
+SPEAKS = ('Hostname', 'Port', 'User', 'IdentityFile', 'ProxyJump', 'ProxyCommand')
+"""Words of a ``Host`` block, one of which at least it has."""
+
+
 @dataclass(frozen=True)
 class Way:
     """Where a name leads, by the ssh configuration of this user.
@@ -33,9 +37,16 @@ def name_of(case: Case) -> str:
     return str(parameters.get('host') or case.there.hostname)
 
 
-def way_to(name: str) -> Way | None:
-    """Return where a name leads; ``None`` if the configuration of ssh cannot be read."""
+def way_of(case: Case) -> Way | None:
+    """Return where the name of the machine leads; ``None`` if the configuration of ssh cannot be read."""
     import asyncssh
+    from aiida.orm import User
+
+    name = name_of(case)
+    if case.there.transport_type == 'core.ssh':  # which goes by what it was configured with, not by ~/.ssh/config
+        known = case.there.get_authinfo(User.collection.get_default()).get_auth_params()
+        detour = bool(known.get('proxy_jump') or known.get('proxy_command'))
+        return Way(name, int(known.get('port') or 22), True, detour, str(known.get('username') or ''))
 
     try:
         options = asyncio.run(asyncssh.SSHClientConnectionOptions.construct(host=name, config=()))
@@ -43,13 +54,14 @@ def way_to(name: str) -> Way | None:
         # Whatever the reader makes of a configuration that is not one; the login says it.
         return None
     detour = bool(options.tunnel) or bool(options.proxy_command)
-    return Way(str(options.host), int(options.port or 22), bool(options.config.loaded), detour, str(options.username))
+    configured = any(options.config.get(word) for word in SPEAKS)
+    return Way(str(options.host), int(options.port or 22), configured, detour, str(options.username))
 
 
 def check(case: Case) -> Answer:
     """Resolve the name, open the port, and wait for the greeting of an ssh server."""
     name = name_of(case)
-    way = way_to(name)
+    way = way_of(case)
     if way is None:
         return broken(
             f'the ssh configuration has no readable entry for {name}', f'Correct ~/.ssh/config: ssh -v {name}'

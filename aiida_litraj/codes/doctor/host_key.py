@@ -6,7 +6,7 @@ import asyncio
 
 from .case import Case
 from .finding import Answer, broken, ok
-from .host import Way, name_of, way_to
+from .host import Way, name_of, way_of
 
 UNKNOWN = ('HostKeyNotVerifiable', 'BadHostKeyException')
 WORDS = ('host key', 'known_hosts')
@@ -19,7 +19,7 @@ def check(case: Case) -> Answer:
     if error is None or not is_host_key(error):
         return ok('the key of the host is known')
     name = name_of(case)
-    way = way_to(name)
+    way = way_of(case)
     by_hand = f'Log in once by hand, and compare the fingerprint with that of the site: ssh {name}'
     if way is not None and not way.detour and _has_another(name, way, case.limits.answer_s):
         entry = way.host if way.port == 22 else f'[{way.host}]:{way.port}'

@@ -7,7 +7,7 @@ import asyncio
 from .case import Case
 from .deadline import TooSlow
 from .finding import Answer, broken, ok, warning
-from .host import name_of, way_to
+from .host import name_of, way_of
 
 WORD = 'litraj-doctor'
 
@@ -44,7 +44,7 @@ def _explain(case: Case, error: BaseException) -> Answer:
         return broken(f'no command runs on this machine: {text}', f'verdi computer test {label}')
     name = name_of(case)
     if type(error).__name__ in ('PermissionDenied', 'AuthenticationException') or 'permission denied' in text.lower():
-        way = way_to(name)
+        way = way_of(case)
         user = f' as {way.user}' if way is not None else ''
         return broken(
             f'{name} does not let one in{user}: none of the keys is accepted ({text})',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .case import Case
 from .finding import Answer, ok, warning
+from .host import way_of
 
 LONG_POLL_S, LONG_LOGIN_S = 300.0, 60.0
 SHORT_POLL_S = 5.0
@@ -33,16 +34,14 @@ def check(case: Case) -> Answer:
     if poll == 0 and local:
         return warning(f'{text}: that takes half of a processor', poll_remedy.format(1), **facts)
     if not local and queued and poll < SHORT_POLL_S:
-        if _on_this_machine(computer.hostname):
+        if _on_this_machine(case):
             return ok(text, **facts)
         return warning(f'{text}: sites dislike to be asked so often', poll_remedy.format(30), **facts)
-    if not local and login == 0 and not _on_this_machine(computer.hostname):
+    if not local and login == 0 and not _on_this_machine(case):
         return warning(f'{text}: sites may take that for an attack', login_remedy.format(10), **facts)
     return ok(text, **facts)
 
 
-def _on_this_machine(host: str) -> bool:
-    from .host import way_to
-
-    way = way_to(host)
+def _on_this_machine(case: Case) -> bool:
+    way = way_of(case)
     return way is not None and way.host in ('127.0.0.1', '::1', 'localhost')

@@ -43,6 +43,5 @@ def check(case: Case) -> Answer:
 
 def _named(pks: list[int]) -> str:
     more = f' and {len(pks) - SHOWN} more' if len(pks) > SHOWN else ''
-    return f'{"process" if len(pks) == 1 else "processes"} {", ".join(map(str, pks[:SHOWN]))}{more}: '.rstrip(': ') + (
-        ' is' if len(pks) == 1 else ' are'
-    )
+    noun, verb = ('process', 'is') if len(pks) == 1 else ('processes', 'are')
+    return f'{noun} {", ".join(map(str, pks[:SHOWN]))}{more} {verb}'

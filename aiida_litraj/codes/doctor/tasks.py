@@ -9,17 +9,25 @@ from collections.abc import Iterator
 from typing import Any
 
 from .case import Case
-from .finding import Answer, broken, ok, unchecked
+from .daemon import deaf
+from .finding import Answer, broken, ok, unchecked, warning
 
 LOOK_S = 0.2
 
 
 def check(case: Case) -> Answer:
     """Submit the process, wait for its end, and delete it."""
-    if case.quick:
-        return unchecked('--quick submits nothing', 'aiida-litraj doctor')
     from aiida.engine import submit
+    from aiida.manage.configuration import get_config
 
+    profile, verdi = get_config().get_profile(case.profile), f'verdi -p {case.profile}'
+    again = f'{verdi} daemon restart'
+    repair = f'What stays Created then: {verdi} daemon stop; {verdi} process repair; {verdi} daemon start'
+    if case.quick:
+        lost = deaf(profile, case.limits.answer_s)
+        return (
+            warning(lost, f'{again}. {repair}') if lost else unchecked('--quick submits nothing', 'aiida-litraj doctor')
+        )
     from ...workflows.heartbeat import HeartbeatWorkChain
 
     begin = time.monotonic()
@@ -28,18 +36,18 @@ def check(case: Case) -> Answer:
     seconds, state = time.monotonic() - begin, str(node.process_state)
     said = node.exception if node.is_excepted else None
     forget([node.pk])
-    verdi = f'verdi -p {case.profile}'
     if not ended:
+        lost = deaf(profile, case.limits.answer_s)
+        slots = f'. Or are all slots in use? {verdi} process list; {verdi} daemon incr 1'
         return broken(
             f'a process that does nothing was still {state.rpartition(".")[2].capitalize()} after '
-            f'{case.limits.task_s:.0f} s: the workers take no tasks, or all their slots are in use',
-            f'{verdi} daemon restart; what stays Created then: {verdi} daemon stop; {verdi} process repair; '
-            f'{verdi} daemon start. Are there too many processes? {verdi} process list; {verdi} daemon incr 1',
+            f'{case.limits.task_s:.0f} s: {lost or "the workers take no tasks"}',
+            f'{again}. {repair}{"" if lost else slots}',
         )
     if not node_ok(state, said):
         return broken(
             f'a process that does nothing ended badly: {str(said or state).strip().splitlines()[-1]}',
-            f'{verdi} daemon restart; its log: {verdi} daemon logshow',
+            f'{again}; its log: {verdi} daemon logshow',
         )
     return ok(f'a process ended {seconds:.1f} s after it was submitted', seconds=round(seconds, 2))
 
