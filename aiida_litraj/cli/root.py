@@ -17,6 +17,7 @@ _COMMANDS = {
     'dataset': 'dataset:dataset',
     'hops': 'hops:hops',
     'launch': 'launch:launch',
+    'doctor': 'doctor:doctor',
     'status': 'status:status',
     'show': 'show:show',
     'plot': 'plot:plot',
