@@ -212,7 +212,7 @@ def _items(jobs: list[int] | None) -> dict[int, dict[str, Any]]:
 
 def _codes(jobs: list[int] | None) -> dict[int, str]:
     query = QueryBuilder().append(CalcJobNode, tag='job', filters=_among(jobs), project='id')
-    query.append(AbstractCode, with_outgoing='job', project='label')
+    query.append(AbstractCode, with_outgoing='job', edge_filters={'label': 'code'}, project='label')
     return dict(query.all())
 
 

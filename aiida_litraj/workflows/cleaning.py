@@ -8,9 +8,12 @@ from aiida.orm import CalcJobNode, Data, QueryBuilder
 
 from ..contract.result import ITEMS
 from ..usage.folders import Folder, clean, folders_of
+from ..usage.jobs import jobs_below
 
 PATIENCE_SECONDS = 120.0
 """A computer that takes longer is left: the chain has its results, and the worker of the daemon waits meanwhile."""
+MOST_TOLD = 20
+"""Jobs that a report names."""
 
 
 def clean_up(folders: Iterable[Folder]) -> str | None:
@@ -25,10 +28,29 @@ def clean_up(folders: Iterable[Folder]) -> str | None:
         problems = clean(chosen, seconds=PATIENCE_SECONDS)
     except Exception as error:
         return f'folders are left on the computer: {error or type(error).__name__}'
-    gone = ', '.join(str(folder.job) for folder in chosen if folder.pk not in problems)
-    said = [f'cleaned the folders of jobs {gone}'] if gone else []
-    said += [f'left that of job {folder.job}: {problems[folder.pk]}' for folder in chosen if folder.pk in problems]
+    gone = [folder.job for folder in chosen if folder.pk not in problems]
+    said = [f'cleaned {_counted(gone)}'] if gone else []
+    left = [folder for folder in chosen if folder.pk in problems]
+    said += [f'left that of job {folder.job}: {problems[folder.pk]}' for folder in left[:MOST_TOLD]]
+    if len(left) > MOST_TOLD:
+        said.append(f'and {len(left) - MOST_TOLD} more: aiida-litraj clean tries again')
     return '; '.join(said)
+
+
+def _counted(jobs: list[int]) -> str:
+    if len(jobs) > MOST_TOLD:
+        return f'the folders of {len(jobs)} jobs'
+    plural = '' if len(jobs) == 1 else 's'
+    return f'the folder{plural} of job{plural} {", ".join(map(str, jobs))}'
+
+
+def folders_of_successful(chain: int) -> list[Folder]:
+    """Return the folders of all jobs below a chain (its pk) that went well: their numbers have been fetched."""
+    jobs = jobs_below([chain])
+    if not jobs:
+        return []
+    well = {'id': {'in': jobs}, 'attributes.exit_status': 0}
+    return folders_of(QueryBuilder().append(CalcJobNode, filters=well, project='id').all(flat=True))
 
 
 def finished_folders(jobs: Iterable[CalcJobNode], task: str) -> list[Folder]:

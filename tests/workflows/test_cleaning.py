@@ -12,9 +12,9 @@ from aiida.engine import ProcessState
 from aiida.orm import Bool, CalcJobNode, Log
 
 from aiida_litraj.usage.folders import clean, folders_of, sizes_of
-from aiida_litraj.workflows.cleaning import finished_folders
+from aiida_litraj.workflows.cleaning import finished_folders, folders_of_successful
 from aiida_litraj.workflows.md import MdBaseWorkChain
-from tests.fixtures.nodes import Job, potential, replica
+from tests.fixtures.nodes import Job, chain, potential, replica
 
 pytestmark = pytest.mark.usefixtures('aiida_profile_clean')
 
@@ -140,7 +140,7 @@ def test_step_of_the_chain(
     process.clean_up()
     assert place_of(job).exists() == there
     said = [log.message for log in Log.collection.get_logs_for(process.node)]
-    assert [f'cleaned the folders of jobs {job.pk}' in line for line in said] == ([] if there else [True])
+    assert [line.endswith(f'cleaned the folder of job {job.pk}') for line in said] == ([] if there else [True])
 
 
 def test_chain_that_cannot_clean_has_finished_all_the_same(
@@ -154,3 +154,9 @@ def test_chain_that_cannot_clean_has_finished_all_the_same(
     process.clean_up()
     said = [log.message for log in Log.collection.get_logs_for(process.node)]
     assert 'folders are left on the computer: division by zero' in said[-1]
+
+
+def test_labels_leave_nothing_and_what_failed_can_be_looked_at(inputs: Any, worked: Any) -> None:
+    well, failed, below = worked(inputs), worked(inputs, 303), worked(inputs)
+    labels = chain('litraj.label', well, failed, chain('quantumespresso.pw.base', below))
+    assert jobs_with_folders(folders_of_successful(labels.pk)) == {well.pk, below.pk}
