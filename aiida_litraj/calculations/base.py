@@ -44,6 +44,8 @@ RUNTIME_OPTIONS: dict[str, tuple[Any, str]] = {
     ),
     'checkpoint_seconds': ((int, float), 'How often the state of a replica is put on disk, by default every 30 s.'),
 }
+KEEP_FOLDER = 'keep_folder'
+"""Name of an option that the engine is not told of, and which changes no answer either."""
 
 
 def register_exit_codes(spec: Any, beside: Mapping[str, Any] | None = None) -> None:
@@ -178,6 +180,12 @@ class LitrajCalcJob(CalcJob):
         options['output_filename'].default = files.STDOUT
         for name, (valid_type, help_text) in RUNTIME_OPTIONS.items():
             spec.input(f'metadata.options.{name}', valid_type=valid_type, required=False, help=help_text)
+        spec.input(
+            f'metadata.options.{KEEP_FOLDER}',
+            valid_type=bool,
+            required=False,
+            help='Leave the folder of the job on its computer also when its restarting chain has finished well.',
+        )
         options.validator = refuse(check_options, before=options.validator)
         register_exit_codes(spec)
 
@@ -188,7 +196,8 @@ class LitrajCalcJob(CalcJob):
         caching = self.node.base.caching
         caching._hash_ignored_inputs = [*caching._hash_ignored_inputs, 'parent_folder']
         options = own_packages(metadata.get('options', {}), metadata.get('computer') or self.inputs.code.computer)
-        metadata['options'] = {name: value for name, value in options.items() if name not in RUNTIME_OPTIONS}
+        unhashed = (*RUNTIME_OPTIONS, KEEP_FOLDER)
+        metadata['options'] = {name: value for name, value in options.items() if name not in unhashed}
         super()._setup_metadata(metadata)
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:

@@ -21,6 +21,8 @@ _COMMANDS = {
     'status': 'status:status',
     'show': 'show:show',
     'plot': 'plot:plot',
+    'usage': 'usage:usage',
+    'clean': 'clean:clean',
 }
 
 

@@ -17,10 +17,10 @@ from aiida.engine import (
     process_handler,
     while_,
 )
-from aiida.orm import CalcJobNode, Computer, Data, Dict, Int
+from aiida.orm import Bool, CalcJobNode, Computer, Data, Dict, Int
 from pydantic import ValidationError
 
-from ..calculations.base import LitrajCalcJob, register_exit_codes
+from ..calculations.base import KEEP_FOLDER, LitrajCalcJob, register_exit_codes
 from ..calculations.functions.merge_results import merge, merge_results
 from ..calculations.monitors import STALLED, STOPPED_EXTRA
 from ..contract import files
@@ -28,6 +28,7 @@ from ..contract.audit import Audit
 from ..contract.errors import BY_LABEL
 from ..contract.result import ITEMS, Progress
 from ..contract.runtime import LARGEST_BATCH_ATOMS
+from .cleaning import clean_up, finished_folders
 from .protocols import ProtocolMixin
 from .resume import stopped_job
 from .submission import submitted_before
@@ -66,10 +67,13 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         super().define(spec)
         spec.expose_inputs(cls._process_class, namespace=cls.task())
         spec.inputs['max_iterations'].default = lambda: Int(20)
+        spec.inputs['clean_workdir'].default = lambda: Bool(True)
+        spec.inputs['clean_workdir'].help = 'Whether folders are cleaned once every item has come to its end.'
         spec.outline(
             cls.setup,
             while_(cls.should_run_process)(cls.run_process, cls.inspect_process),
             cls.results,
+            cls.clean_up,
             cls.verdict,
         )
         spec.expose_outputs(cls._process_class, include=(cls.outputs_name, *cls.further_outputs, 'results'))
@@ -288,6 +292,18 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         numbered = {f'iteration_{number:02d}': account for number, (_, account) in enumerate(accounts, start=1)}
         merged = merge_results(**numbered, metadata={'call_link_label': 'merge_results'})
         return {**made, 'results': merged}
+
+    def clean_up(self) -> None:
+        """Clean the folders of a chain that has come here, and so has nothing left to do, unless they shall stay."""
+        if not self.inputs.clean_workdir.value or self.ctx.inputs.metadata.options.get(KEEP_FOLDER, False):
+            return
+        told = clean_up(finished_folders(self.jobs(), self.task()))
+        if told is not None:
+            self.report(told)
+
+    def on_terminated(self) -> None:
+        """Leave what is there: aiida-core would clean the folders of a chain that another launch may go on from."""
+        super(BaseRestartWorkChain, self).on_terminated()
 
     def verdict(self) -> ExitCode | None:
         """Return the exit code of the engine's table for all items together; ``None`` if all converged."""
