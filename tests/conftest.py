@@ -23,6 +23,7 @@ STORAGE = {
     'codes/test_locks.py': 'only SQLite needs help with locks',
     'codes/test_potentials.py': 'potentials are found again by queries',
     'codes/test_register.py': 'so are codes',
+    'workflows/test_packed.py': 'and items that jobs of before have finished',
     'workflows/test_resume.py': 'and jobs to go on from',
     'workflows/test_submission.py': 'and children that a killed worker has submitted',
     'e2e/test_daemon.py': 'several processes write at once',
