@@ -49,6 +49,13 @@ def arguments() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument('--faults', type=int, default=20, metavar='N', help='how many, by default 20')
+    parser.add_argument(
+        '--minutes',
+        type=float,
+        default=float('inf'),
+        metavar='M',
+        help='inject no more after so long; then it is not whole',
+    )
     parser.add_argument('--seed', type=int, help='of the random numbers; by default a new one, which is printed')
     parser.add_argument('--kinds', default='all', help=f'of chain: {", ".join(ALL)}')
     parser.add_argument('--faults-of', default='all', metavar='NAMES', help=f'which: {", ".join(FAULTS)}')
@@ -72,6 +79,8 @@ def main(given: list[str] | None = None) -> int:
     except benches.cluster.TestbedError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
+    if asked.json:
+        console.print(table)
     print(json.dumps(result, indent=1) if asked.json else table)
     held = not result['violations'] and result['injected'] >= asked.faults
     console.print(f'seed {seed}: {"everything held" if held else "VIOLATIONS, see above"}')
@@ -103,7 +112,7 @@ def campaign(
             made = Campaign(bench, make_kinds(bench, kinds), faults, seed, console.print, asked.in_flight)
             made.told = lambda: bar.update(task, completed=len(made.injections))
             made.undisturbed()
-            made.run(asked.faults)
+            made.run(asked.faults, asked.minutes)
         return as_dict(made, seed, time.monotonic() - began), markdown(rows(made))
 
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ PLACES = 12
 WORK_DISK_MB, REPOSITORY_DISK_MB = 48, 256
 RETRY_SECONDS, ATTEMPTS = 2, 3
 """How long AiiDA waits after the first failure of a transport task, and how often it tries, before it pauses."""
-COMMAND_S = 120
+COMMAND_S, STOP_S = 90, 12
 
 
 @dataclass
@@ -90,7 +91,7 @@ class Bench:
         for process in psutil.process_iter(['cmdline']):
             with contextlib.suppress(psutil.Error):
                 words = process.info['cmdline'] or []
-                if 'daemon' in words and process.environ().get('AIIDA_PATH') == str(self.aiida_path):
+                if 'daemon' in words and str(self.aiida_path) in process.environ().get('AIIDA_PATH', ''):
                     found.append(process)
         return found
 
@@ -114,12 +115,16 @@ class Bench:
     def slurm(self, *command: str) -> subprocess.CompletedProcess[str]:
         return cluster.call(self.bed, *command)
 
-    def verdi(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def verdi(self, *command: str, seconds: float = COMMAND_S) -> subprocess.CompletedProcess[str]:
         """Run ``verdi`` as a person does; what it was is noted as a remedy by who calls."""
-        verdi = [str(Path(sys.executable).with_name('verdi')), '-p', PROFILE, *command]
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return subprocess.run(verdi, capture_output=True, text=True, timeout=COMMAND_S, check=False)
-        return subprocess.CompletedProcess(verdi, 124, '', f'no answer within {COMMAND_S} s')
+        asked = [str(Path(sys.executable).with_name('verdi')), '-p', PROFILE, *command]
+        with tempfile.TemporaryFile('w+') as said:  # what it starts may hold on to a pipe
+            try:
+                code = subprocess.run(asked, stdout=said, stderr=said, timeout=seconds, check=False).returncode
+            except subprocess.TimeoutExpired:
+                code = 124
+            said.seek(0)
+            return subprocess.CompletedProcess(asked, code, said.read(), '')
 
     def start_daemon(self) -> None:
         """Start the daemon; a busy machine may be too slow for the first try."""
@@ -129,20 +134,19 @@ class Bench:
                 return
         raise RuntimeError(f'the daemon does not start: {done.stdout}\n{done.stderr}')
 
+    def stop_daemon(self) -> None:
+        """Stop the daemon; what does not want to end for long, as with a session of ssh that hangs, is killed."""
+        self.verdi('daemon', 'stop', seconds=STOP_S)
+        send(self.daemon_processes(), signal.SIGKILL)
+
     def restart_daemon(self) -> None:
         """What mends a dead broker: ``verdi daemon stop``, ``verdi daemon start``."""
-        self.verdi('daemon', 'stop')
-        for process in self.daemon_processes():
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        self.stop_daemon()
         self.start_daemon()
 
     def repair(self) -> None:
         """What mends processes that no worker has: ``verdi process repair``, while the daemon is stopped."""
-        self.verdi('daemon', 'stop')
-        for process in self.daemon_processes():
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        self.stop_daemon()
         self.verdi('process', 'repair', '--force')
         self.start_daemon()
 
@@ -260,8 +264,7 @@ def stop_daemon(made: Bench) -> None:
 
     with contextlib.suppress(Exception):
         get_manager().unload_profile()
-    made.verdi('daemon', 'stop')
-    send(made.daemon_processes(), signal.SIGKILL)
+    made.stop_daemon()
 
 
 @contextlib.contextmanager

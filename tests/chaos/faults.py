@@ -66,6 +66,8 @@ class Fault(ABC):
     :cvar kinds: of chain that it can hit.
     :cvar holds: for how many seconds it lasts, at least and at most.
     :cvar costs: how many interruptions of each chain it may cause.
+    :cvar codes: as what a chain of the engine may end, to be launched again; ``label_codes`` of a labelling.
+    :cvar excepts: whether a chain may end with an exception of AiiDA's, to be launched again too.
     """
 
     name: ClassVar[str]
@@ -74,6 +76,7 @@ class Fault(ABC):
     holds: ClassVar[tuple[float, float]] = (0.0, 0.0)
     costs: ClassVar[int] = 1
     codes: ClassVar[frozenset[int]] = frozenset()
+    excepts: ClassVar[bool] = False
     label_codes: ClassVar[frozenset[int]] = LABEL_CODES
 
     def missing(self, bench: Bench) -> str | None:
@@ -273,7 +276,7 @@ class NetworkCut(Fault):
     """Nothing comes and nothing goes, and nobody says so: sshd and its sessions are halted."""
 
     name = 'network cut'
-    holds = (4.0, 12.0)
+    holds = (3.0, 10.0)
     costs = 0
 
     def inject(self, bench: Bench, target: Target | None, chance: random.Random) -> str | None:
@@ -307,7 +310,7 @@ class EnvironmentBroken(Fault):
     """The interpreter of the code lacks its packages, or is gone, between two jobs."""
 
     name = 'code environment broken'
-    holds = (6.0, 15.0)
+    holds = (4.0, 10.0)
     costs = 1
     codes = frozenset({332})
 
@@ -370,7 +373,8 @@ class BrokerKilled(Fault):
     costs = 0
 
     def inject(self, bench: Bench, target: Target | None, chance: random.Random) -> str | None:
-        return f'killed {len(bench.brokers())} broker(s)' if send(bench.brokers(), signal.SIGKILL) else None
+        killed = send(bench.brokers(), signal.SIGKILL)
+        return f'killed {killed} broker' if killed else None
 
     def heal(self, bench: Bench) -> None:
         bench.restart_daemon()
@@ -388,15 +392,16 @@ class DaemonKilled(Fault):
         return f'killed {killed} processes' if killed else None
 
     def heal(self, bench: Bench) -> None:
-        bench.restart_daemon()
+        bench.start_daemon()
 
 
 class RepositoryDiskFull(Fault):
-    """Database (of SQLite), repository and queue of the broker have no room."""
+    """Database (of SQLite), repository and queue of the broker have no room; the broker dies of it."""
 
     name = 'AiiDA repository full'
     holds = (3.0, 8.0)
-    costs = 0
+    costs = 1
+    excepts = True
 
     def missing(self, bench: Bench) -> str | None:
         return None if bench.aiida_path in bench.mounted else 'no file system may be mounted here'
@@ -407,6 +412,7 @@ class RepositoryDiskFull(Fault):
 
     def heal(self, bench: Bench) -> None:
         bench.free(bench.aiida_path)
+        bench.restart_daemon()
 
 
 class PostgresqlRestarted(Fault):
