@@ -194,6 +194,11 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         """The engine was killed without a last word: go on from its checkpoint."""
         return self._resume(node)
 
+    @process_handler(priority=592, exit_codes=[_code('ERROR_RESULT_INVALID'), _code('ERROR_RESULT_ARRAYS')])
+    def handle_unreadable_result(self, node: CalcJobNode) -> ProcessHandlerReport:
+        """The result has lost its end, on a full disk or on the way here: go on from the checkpoint."""
+        return self._resume(node, patience=MAX_IDLE_CRASHES)
+
     @process_handler(priority=590, exit_codes=[_code('ERROR_ENGINE_CRASHED')])
     def handle_crash(self, node: CalcJobNode) -> ProcessHandlerReport:
         """The engine crashed, perhaps because a worker of it was killed: go on from its checkpoint.

@@ -35,6 +35,9 @@ from .protocols import ProtocolMixin
 from .submission import made_before, submitted_before
 from .waiting import WaitsForAny
 
+MOST_LOST = 2
+"""Attempts of one configuration that are made once more because the machine has failed them."""
+
 
 class LabelWorkChain(ProtocolMixin, WaitsForAny):
     """Has configurations labelled by a code, some at a time; tries again what may be mended, and reports the rest.
@@ -224,7 +227,7 @@ class LabelWorkChain(ProtocolMixin, WaitsForAny):
                 self.level(),
                 self.settings(),
                 job.get('options') or {},
-                item['attempts'],
+                item['attempts'] - item.get('lost', 0),
                 computer_of(job),
             )
             inputs.setdefault('metadata', {})['call_link_label'] = label
@@ -254,7 +257,13 @@ class LabelWorkChain(ProtocolMixin, WaitsForAny):
             return
         if status_of(outcome.label) < 500:  # no verdict on the configuration
             bar_from_cache(node)
-        if outcome.retry and item['attempts'] < self.backend.n_attempts:
+        lost = item.get('lost', 0)
+        if outcome.lost and lost < MOST_LOST:
+            self.report(f'{item["entry_id"]}: {outcome.reason}; once more as it was')
+            item.update(status=WAITING, lost=lost + 1)
+            self.ctx.again.append(key)
+            return
+        if outcome.retry and item['attempts'] - lost < self.backend.n_attempts:
             self.report(f'{item["entry_id"]}: {outcome.reason}; attempt {item["attempts"] + 1} with safer settings')
             item['status'] = WAITING
             self.ctx.again.append(key)
@@ -265,7 +274,7 @@ class LabelWorkChain(ProtocolMixin, WaitsForAny):
         """Return how an attempt ended; also a code that says it went well must have left a whole label."""
         if node.is_excepted or node.is_killed:
             how = 'was killed' if node.is_killed else f'ended with an exception: {node.exception}'
-            return Outcome('ERROR_DFT_CRASHED', f'{node.process_label}<{node.pk}> {how}')
+            return Outcome('ERROR_DFT_CRASHED', f'{node.process_label}<{node.pk}> {how}', lost=node.is_excepted)
         backend, outcome = self.backend, self.backend.outcome(node)
         if outcome.label is not None:
             return outcome

@@ -25,7 +25,14 @@ _FIRST_OF_OURS = 200
 """Exit codes below are those of schedulers and monitors."""
 _CUT_OFF = {
     BY_LABEL[label].status
-    for label in ('ERROR_OUT_OF_TIME', 'ERROR_DEVICE_MEMORY', 'ERROR_RESULT_MISSING', 'ERROR_ENGINE_CRASHED')
+    for label in (
+        'ERROR_OUT_OF_TIME',
+        'ERROR_DEVICE_MEMORY',
+        'ERROR_RESULT_MISSING',
+        'ERROR_RESULT_INVALID',
+        'ERROR_RESULT_ARRAYS',
+        'ERROR_ENGINE_CRASHED',
+    )
 }
 
 

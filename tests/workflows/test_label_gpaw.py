@@ -210,10 +210,20 @@ def test_scheduler_that_ended_the_job_is_heard_although_the_parser_says_300(tmp_
     assert GpawBackend().outcome(node).label == 'ERROR_SCHEDULER_OUT_OF_WALLTIME'
 
 
+def test_job_that_was_cancelled_is_lost_and_says_so(computer: Any) -> None:
+    """AiiDA has no exit code for that; GPAW's log alone would say no more than that it ends in the middle."""
+    words = 'slurmstepd: error: *** JOB 12 ON node1 CANCELLED AT 2026-11-22T10:00:00 ***'
+    node = ended(computer, 300, {'_scheduler-stderr.txt': f'{words}\n', 'aiida.out': 'iter:   3\n'})
+    outcome = GpawBackend().outcome(node)
+    assert (outcome.label, outcome.lost, outcome.retry) == ('ERROR_DFT_CRASHED', True, False)
+    assert outcome.reason == f'it was cancelled: {words}'
+
+
 def test_job_that_was_cut_off_by_the_scheduler_keeps_its_code(computer: Any) -> None:
     outcome = GpawBackend().outcome(ended(computer, 120, {}))
     assert (outcome.label, outcome.retry) == ('ERROR_SCHEDULER_OUT_OF_WALLTIME', False)
-    assert GpawBackend().outcome(ended(computer, 140, {})).retry
+    node_failed = GpawBackend().outcome(ended(computer, 140, {}))
+    assert (node_failed.lost, node_failed.retry) == (True, False)
 
 
 @pytest.mark.parametrize(

@@ -314,7 +314,7 @@ def test_verdict_is_over_all_jobs(chain: Any) -> None:
     assert made.process.verdict().status == 505
 
 
-FATAL = [code.status for code in TABLE if code.status < 400 and code.status not in (303, 310)]
+FATAL = [code.status for code in TABLE if code.status < 400 and code.status not in (303, 304, 306, 310)]
 
 
 @pytest.mark.parametrize('status', FATAL)
@@ -323,6 +323,18 @@ def test_what_a_restart_cannot_change_ends_the_chain(chain: Any, status: int) ->
     ended = made.job(status, HALF)
     assert (ended.status, ended.message) == (status, f'exit message {status}')
     assert any('a restart cannot change that' in report for report in made.reports)
+    assert set(made.process.outputs['paths']) == {'a'}
+
+
+@pytest.mark.parametrize('status', [304, 306])
+def test_result_that_lost_its_end_is_made_once_more(chain: Any, status: int) -> None:
+    """From what is on disk; a result that is not readable twice, without anything new, is of another cause."""
+    made = chain()
+    assert made.job(status, HALF, calls=3).status == 0
+    assert set(made.inputs.paths) == {'b'}
+    assert made.job(status, {'b': OPEN['b']}, calls=3).status == 0
+    ended = made.job(status, {'b': OPEN['b']}, calls=3)
+    assert (ended.status, ended.message) == (status, f'exit message {status}')
     assert set(made.process.outputs['paths']) == {'a'}
 
 

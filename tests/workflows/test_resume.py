@@ -64,7 +64,7 @@ def changed(inputs: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
     return {**inputs, **changes}
 
 
-@pytest.mark.parametrize('end', [KILLED, 'excepted', 400, 303, 310, 120])
+@pytest.mark.parametrize('end', [KILLED, 'excepted', 400, 303, 304, 306, 310, 120])
 def test_goes_on_from_a_job_that_was_cut_off(end: str | int, inputs: Any, job: Any, parent: Any) -> None:
     before = job(inputs, end)
     found = parent(inputs)

@@ -59,6 +59,7 @@ class Outcome:
         that every ``CalcJob`` has, such as ``ERROR_SCHEDULER_OUT_OF_WALLTIME``; None: a good label.
     :ivar reason: the same for a person, with the values.
     :ivar retry: whether safer numerical settings may help.
+    :ivar lost: whether the machine is to blame, so that the very same may go well.
     :ivar started: whether the code began to compute. Where it did not, as without one of its libraries, other
         configurations fare no better.
     """
@@ -67,6 +68,7 @@ class Outcome:
     reason: str = ''
     retry: bool = False
     started: bool = True
+    lost: bool = False
 
 
 class NoSettings(Model):

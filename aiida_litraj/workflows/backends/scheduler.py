@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from aiida.common.exceptions import AiidaException
@@ -16,6 +17,8 @@ OF_ALL_JOBS = {code.status: label for label, code in CalcJob.exit_codes.items() 
 """Exit codes that aiida-core itself gives a job, and their labels."""
 AGAIN = ('ERROR_SCHEDULER_NODE_FAILURE',)
 """No fault of the job."""
+CANCELLED = re.compile(r'slurmstepd: error: \*\*\* (?:JOB|STEP) .* CANCELLED AT .*')
+"""What Slurm writes where somebody, or a job of higher priority, has ended a job. AiiDA has no exit code for that."""
 
 
 def scheduler_verdict(node: ProcessNode) -> Outcome | None:
@@ -25,9 +28,18 @@ def scheduler_verdict(node: ProcessNode) -> Outcome | None:
     if label is None:
         code = _asked_again(node)
         if code is None:
-            return None
+            return _cancelled(node)
         label, message = OF_ALL_JOBS.get(code.status), code.message
-    return None if label is None else Outcome(label, f'{message} ({label})', retry=label in AGAIN)
+    return None if label is None else Outcome(label, f'{message} ({label})', lost=label in AGAIN)
+
+
+def _cancelled(node: ProcessNode) -> Outcome | None:
+    """Return that a job was cancelled, in Slurm's words, if it was."""
+    try:
+        said = CANCELLED.search(node.get_scheduler_stderr() or '')
+    except (AiidaException, AttributeError, OSError):
+        return None
+    return None if said is None else Outcome('ERROR_DFT_CRASHED', f'it was cancelled: {said[0]}', lost=True)
 
 
 def _asked_again(node: ProcessNode):  # type: ignore[no-untyped-def]

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from aiida.engine import run_get_node
 
-from aiida_litraj.workflows.label import LabelWorkChain
+from aiida_litraj.workflows.backends import Outcome
+from aiida_litraj.workflows.label import MOST_LOST, LabelWorkChain
 from tests.fixtures.label_backend import LABELS, SpringsBackend
 from tests.fixtures.labelling import children, configuration, frames_of, of_element
 
@@ -39,6 +40,39 @@ def test_what_may_be_mended_is_tried_again_and_the_rest_reported(inputs: Any) ->
     assert node.outputs.frames.base.attributes.get('indices') == [0, 1]
     assert sorted(node.outputs.labels) == ['c00000', 'c00001']
     assert len(children(node)) == 1 + 3 + 3 + 1
+
+
+def test_attempt_that_the_machine_has_failed_is_made_once_more_as_it_was(
+    inputs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its numbers shall be those of an undisturbed one, so its settings are; and no node fails it for ever."""
+    frames = frames_of(configuration(2), configuration(3))
+    fine, given, asked, lost = SpringsBackend.outcome, SpringsBackend.inputs, [], {2: 1, 3: MOST_LOST + 1}
+    attempts: dict[int, set[int]] = {2: set(), 3: set()}
+
+    def outcome(self: Any, node: Any) -> Outcome:
+        n_atoms = len(node.inputs.structure.sites)
+        attempts[n_atoms].add(node.pk)
+        if len(attempts[n_atoms]) <= lost[n_atoms]:
+            return Outcome('ERROR_SCHEDULER_NODE_FAILURE', 'its node went down', lost=True)
+        return fine(self, node)
+
+    def inputs_of(
+        self: Any, code: Any, structure: Any, level: Any, settings: Any, options: Any, attempt: int, *more: Any
+    ):
+        asked.append((len(structure.sites), attempt))
+        return given(self, code, structure, level, settings, options, attempt, *more)
+
+    monkeypatch.setattr(SpringsBackend, 'outcome', outcome)
+    monkeypatch.setattr(SpringsBackend, 'inputs', inputs_of)
+    _, node = run_get_node(LabelWorkChain, **inputs(frames, {}))
+    items = node.outputs.report['items']
+    assert [(items[key]['status'], items[key]['attempts']) for key in ('c00000', 'c00001')] == [
+        ('labelled', 2),
+        ('failed', MOST_LOST + 1),
+    ]
+    assert items['c00001']['reason'] == 'its node went down'
+    assert {attempt for _, attempt in asked} == {0}
 
 
 @pytest.mark.parametrize(('endings', 'status'), [([341, 341], 341), ([520, 520], 520), ([341, 520], 501)])
