@@ -4,8 +4,8 @@
     python -m tests.benchmarks.usage --jobs 1000 10000 --per-chain 20
 
 Jobs, chains, accounts, folders and links are written as rows into a profile of SQLite that is thrown away, and nothing
-runs. Each job has the text of a real ``sacct``. Prints by the number of jobs: nodes in the profile, seconds, seconds of a
-core and queries of the sums by chain and by potential, of the storage of all chains, and of a plan of what to clean.
+runs. Each job has the text of a real ``sacct``. Prints by the number of jobs: nodes in the profile; seconds, those of a
+core, and queries, of the sums by chain and by potential, of the storage of all chains, and of a plan of what to clean.
 """
 
 from __future__ import annotations
