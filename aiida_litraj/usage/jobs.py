@@ -25,11 +25,8 @@ CACHED_FROM = '_aiida_cached_from'
 _CALLS = {'type': {'in': [LinkType.CALL_CALC.value, LinkType.CALL_WORK.value]}}
 _ACCOUNTS = {'label': {'in': ['results', 'output_parameters']}}
 """Of the engine, and of the codes of other plugins that say there how long they took."""
-_COLUMNS = (
-    'id', 'uuid', 'process_type', 'ctime', 'attributes.process_state', 'attributes.exit_status', 'attributes.job_id',
-    'attributes.resources', 'attributes.custom_scheduler_commands', 'attributes.detailed_job_info.stdout',
-    'attributes.last_job_info', 'attributes.scheduler_lastchecktime', f'extras.{CACHED_FROM}',
-)  # fmt: skip
+# All attributes at once: each column of its own costs more than the few that are not needed.
+_COLUMNS = ('id', 'uuid', 'process_type', 'ctime', 'attributes', f'extras.{CACHED_FROM}')
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ class Found:
     """Jobs with all they need to be counted.
 
     :ivar lineage: further jobs, which took one of them up or were taken up.
-    :ivar chains: by pk, all processes that jobs may be counted under.
+    :ivar chains: by pk, the processes above them; a job that nothing has called stands for itself.
     """
 
     jobs: list[Job]
@@ -75,7 +72,7 @@ def find_jobs(pks: Iterable[int] = (), since: datetime | None = None) -> Found:
     chosen = jobs_below(pks) if pks else None
     fetched = None if chosen is None else sorted(_related(chosen, parents))
     made = list(_made(fetched, _callers(), parents))
-    chains = _chains({pk for job in made for pk in (*job.callers, job.pk)})
+    chains = _chains({pk for job in made for pk in job.callers or (job.pk,)})
     ours = {pk for pk, chain in chains.items() if chain.kind.startswith(OURS)}
     wanted = None if chosen is None else set(chosen)
     jobs, lineage = [], []
@@ -140,30 +137,30 @@ def _made(jobs: list[int] | None, callers: Mapping[int, int], parents: Mapping[i
     accounts, items, codes, potentials = _accounts(jobs), _items(jobs), _codes(jobs), _potentials(jobs)
     uploads = _uploads(jobs)
     rows = query.order_by({'job': 'id'}).all()
-    for pk, uuid, kind, ctime, state, status, job_id, asked, own, told, look, asked_at, *rest in rows:
-        cached, computer, scheduler = rest
+    for pk, uuid, kind, ctime, known, cached, computer, scheduler in rows:
         audit, clock = accounts.get(pk, (None, None))
+        polled = _between(uploads.get(pk), known.get('scheduler_lastchecktime')) if scheduler == DIRECT else None
         yield Job(
             pk=pk,
             uuid=uuid,
             kind=(kind or '').partition(':')[2] or str(kind),
             created=ctime,
-            state=state,
-            exit_status=status,
+            state=known.get('process_state'),
+            exit_status=known.get('exit_status'),
             computer=computer,
             scheduler=scheduler,
             code=codes.get(pk),
             potential=potentials.get(pk),
             cached_from=cached,
-            submitted=job_id is not None,
-            resources=asked or {},
-            directives=own or '',
-            accounting=told,
-            last_look=look,
+            submitted=known.get('job_id') is not None,
+            resources=known.get('resources') or {},
+            directives=known.get('custom_scheduler_commands') or '',
+            accounting=(known.get('detailed_job_info') or {}).get('stdout'),
+            last_look=known.get('last_job_info'),
             audit=audit,
             items=items.get(pk),
             own_clock_s=clock,
-            polled_s=_between(uploads.get(pk), asked_at) if scheduler == DIRECT else None,
+            polled_s=polled,
             goes_on_from=parents.get(pk),
             callers=tuple(_above(pk, callers)),
         )
@@ -218,14 +215,11 @@ def _codes(jobs: list[int] | None) -> dict[int, str]:
 
 def _potentials(jobs: list[int] | None) -> dict[int, str]:
     """Return what the potential of each job is called, with its checksum: a name may be given twice."""
+    columns = ['id', 'label', 'attributes.family', 'attributes.name', 'attributes.sha256']
+    names = {pk: _named(*rest) for pk, *rest in QueryBuilder().append(PotentialData, project=columns).all()}
     query = QueryBuilder().append(CalcJobNode, tag='job', filters=_among(jobs), project='id')
-    query.append(
-        PotentialData,
-        with_outgoing='job',
-        edge_filters={'label': 'potential'},
-        project=['label', 'attributes.family', 'attributes.name', 'attributes.sha256'],
-    )
-    return {pk: _named(*columns) for pk, *columns in query.all()}
+    query.append(PotentialData, with_outgoing='job', edge_filters={'label': 'potential'}, project='id')
+    return {job: names[pk] for job, pk in query.all()}
 
 
 def _named(label: str, family: str | None, name: str | None, sha256: str | None) -> str:

@@ -28,6 +28,7 @@ from ..contract.audit import Audit
 from ..contract.errors import BY_LABEL
 from ..contract.result import ITEMS, Progress
 from ..contract.runtime import LARGEST_BATCH_ATOMS
+from ..usage.cost import FIRST_VERDICT
 from .cleaning import clean_up, finished_folders
 from .protocols import ProtocolMixin
 from .resume import stopped_job
@@ -299,7 +300,10 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         return {**made, 'results': merged}
 
     def clean_up(self) -> None:
-        """Clean the folders of a chain that has come here, and so has nothing left to do, unless they shall stay."""
+        """Clean the folders, unless they shall stay, or another launch goes on: an item may have lost its trainer."""
+        ended = self.verdict()
+        if ended is not None and ended.status < FIRST_VERDICT:
+            return
         if not self.inputs.clean_workdir.value or self.ctx.inputs.metadata.options.get(KEEP_FOLDER, False):
             return
         told = clean_up(finished_folders(self.jobs(), self.task()))

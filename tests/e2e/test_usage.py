@@ -55,7 +55,7 @@ def test_chain_that_is_done_leaves_no_folder_and_costs_once(engine_code: Any, ne
 def test_chain_that_was_cut_off_keeps_its_checkpoint_and_the_next_cleans_it(
     engine_code: Any, relax_inputs: Any
 ) -> None:
-    """A clock too short for the work: nothing is cleaned; the same launch with time goes on from there, then all goes."""
+    """A clock too short: nothing is cleaned; the same launch with time goes on from there, and then all goes."""
     crystals = {f'crystal_{seed}': rattled(seed=seed, ang=0.3) for seed in range(3)}
     inputs = {**relax_inputs(crystals, relax_parameters(fmax_ev_per_ang=1e-9)), 'code': engine_code}
     short = {**inputs, 'metadata': {**inputs['metadata'], 'options': {'processes': 1, 'max_seconds': 0.001}}}

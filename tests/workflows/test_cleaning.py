@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiida.engine import ProcessState
+from aiida.engine import ExitCode, ProcessState
 from aiida.orm import Bool, CalcJobNode, Log
 
 from aiida_litraj.usage.folders import clean, folders_of, sizes_of
@@ -126,17 +126,21 @@ def test_job_that_had_all_items_leaves_nothing_also_of_launches_before(inputs: A
 
 
 @pytest.mark.parametrize(
-    ('asked', 'options', 'there'),
-    [(True, {}, False), (False, {}, True), (True, {'keep_folder': True}, True)],
-)
+    ('asked', 'options', 'status', 'there'),
+    [
+        (True, {}, 0, False), (True, {}, 510, False), (True, {}, 312, True), (True, {}, 410, True),
+        (False, {}, 0, True),        (True, {'keep_folder': True}, 0, True),
+    ],
+)  # fmt: skip
 def test_step_of_the_chain(
-    inputs: Any, worked: Any, instantiate: Any, asked: bool, options: dict[str, Any], there: bool
+    inputs: Any, worked: Any, instantiate: Any, asked: bool, options: dict[str, Any], status: int, there: bool
 ) -> None:
     inputs['metadata']['options'] |= options
     process = instantiate(MdBaseWorkChain, {'md': inputs, 'clean_workdir': Bool(asked)})
     process.setup()
     job = worked(inputs)
     process.ctx.children = [job]
+    process.verdict = lambda: ExitCode(status) if status else None
     process.clean_up()
     assert place_of(job).exists() == there
     said = [log.message for log in Log.collection.get_logs_for(process.node)]
@@ -150,6 +154,7 @@ def test_chain_that_cannot_clean_has_finished_all_the_same(
     process.setup()
     job = worked(inputs)
     process.ctx.children = [job]
+    process.verdict = lambda: None
     monkeypatch.setattr('aiida_litraj.workflows.cleaning.clean', lambda *_, **__: 1 / 0)
     process.clean_up()
     said = [log.message for log in Log.collection.get_logs_for(process.node)]
