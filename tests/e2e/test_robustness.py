@@ -56,7 +56,7 @@ def test_grid_in_several_jobs_is_the_grid_of_one(builder: Any) -> None:
     assert sorted(name for job in jobs for name in job.inputs.replicas) == sorted(outputs['results']['morse']['items'])
     whole, _ = run_get_node(builder())
     assert outputs['grids']['morse'].get_dict() == whole['grids']['morse'].get_dict()
-    packed.jobs = {'morse': {**packed.jobs['morse'], 'packing': {}}}
+    packed.jobs = {'morse': {**packed.jobs['morse'], 'packing': {'max_jobs': 2}}}
     again, node = run_get_node(packed)
     assert again['grids']['morse'].get_dict() == whole['grids']['morse'].get_dict()
     assert not [one for one in node.called_descendants if isinstance(one, CalcJobNode) and 'replicas' in one.inputs]
