@@ -201,8 +201,11 @@ class PackedWorkChain(WaitsForAny):
     def _content(self, job: Mapping[str, Any], name: str) -> dict[str, str]:
         """Return the hashes of an item and what it refers to, by the labels that their links to a job would have."""
         nodes = {f'{self.job_class().items_name()}__{name}': self.items[name], **self.beside(job, self.items[name])}
-        known = self.__dict__.setdefault('_hashes', {})  # of a structure that a thousand replicas share
-        return {label: known.setdefault(node.uuid, node_hash(node)) for label, node in nodes.items()}
+        known = self.__dict__.setdefault('_hashes', {})
+        for node in nodes.values():
+            if node.uuid not in known:  # a thousand replicas may share a structure
+                known[node.uuid] = node_hash(node)
+        return {label: known[node.uuid] for label, node in nodes.items()}
 
     def _known_rate(self, job: AttributeDict) -> dict[str, Any] | None:
         """Return what a unit of cost takes, as far as anybody knows before a job has run."""

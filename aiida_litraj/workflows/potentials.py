@@ -150,7 +150,7 @@ def check_packing(job: Mapping[str, Any], task: type[LitrajCalcJob], name: str) 
     given = job.get(PACKING)
     if given is None:
         return
-    if not isinstance(given, Mapping):
+    if not isinstance(given, Mapping) or not given:  # builders of AiiDA leave out what is empty, and so all in one job
         raise ValueError(f"{name}.{PACKING} = {given!r}; give a dictionary such as {{'max_jobs': 20}}")
     packing = read_packing(given, f'{name}.{PACKING}')
     settle_options(packing, job.get('options') or {}, task.spec().inputs['metadata']['options'], f'{name}.{PACKING}')

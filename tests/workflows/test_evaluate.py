@@ -55,6 +55,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {'jobs': {'morse': {'packing': {'walltime_seconds': 60}, 'options': {'max_wallclock_seconds': 90}}}},
         r'jobs\.morse\.packing\.walltime_seconds = 60, but metadata\.options\.max_wallclock_seconds = 90',
     ),
+    'empty packing': ({'jobs': {'morse': {'packing': {}}}}, r"packing = {}; give a dictionary such as {'max_jobs'"),
     'no packing': ({'jobs': {'morse': {'packing': 8}}}, r"packing = 8; give a dictionary such as {'max_jobs'"),
     'family': ({'overrides': {'settings': {'family': 'colour'}}}, r"settings\.family = 'colour'.*seed, stage"),
 }  # fmt: skip
