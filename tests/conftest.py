@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 
 HAVE_AIIDA = importlib.util.find_spec('aiida') is not None
-AIIDA_ROOMS = ('calculations', 'cli', 'codes', 'data', 'datasets', 'e2e', 'groups', 'parsers', 'report', 'workflows')
+AIIDA_ROOMS = (
+    'calculations',
+    'chaos',
+    'cli',
+    'codes',
+    'data',
+    'datasets',
+    'e2e',
+    'groups',
+    'parsers',
+    'report',
+    'workflows',
+)
 HERE = Path(__file__).parent
 STORAGE = {
     'data': 'nodes as they come back: attributes, arrays, hashes, queries, archives',
