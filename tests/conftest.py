@@ -11,7 +11,8 @@ import pytest
 
 HAVE_AIIDA = importlib.util.find_spec('aiida') is not None
 AIIDA_ROOMS = (
-    'calculations', 'cli', 'codes', 'data', 'datasets', 'e2e', 'groups', 'parsers', 'report', 'usage', 'workflows',
+    'calculations', 'chaos', 'cli', 'codes', 'data', 'datasets', 'e2e', 'groups', 'parsers', 'report', 'usage',
+    'workflows',
 )  # fmt: skip
 HERE = Path(__file__).parent
 STORAGE = {

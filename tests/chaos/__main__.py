@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tests.chaos import bench as benches
 from tests.chaos.faults import ALL, FAULTS, Fault
+from tests.chaos.table import LEGEND, markdown
 
 EXAMPLES = """examples, as root:
   python -m tests.chaos --faults 100 --seed 7
@@ -75,13 +76,11 @@ def main(given: list[str] | None = None) -> int:
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     console.print(f'seed {seed}, in {folder}')
     try:
-        result, table = campaign(asked, folder, seed, kinds, names, console)
+        result = campaign(asked, folder, seed, kinds, names, console)
     except benches.cluster.TestbedError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    if asked.json:
-        console.print(table)
-    print(json.dumps(result, indent=1) if asked.json else table)
+    print(json.dumps(result, indent=1) if asked.json else f'{markdown(result)}\n\n{LEGEND}')
     held = not result['violations'] and result['injected'] >= asked.faults
     console.print(f'seed {seed}: {"everything held" if held else "VIOLATIONS, see above"}')
     return 0 if held else 1
@@ -89,14 +88,14 @@ def main(given: list[str] | None = None) -> int:
 
 def campaign(
     asked: Any, folder: Path, seed: int, kinds: list[str], names: list[str], console: Console
-) -> tuple[dict[str, Any], str]:
-    """Return the result of a campaign, and its table."""
+) -> dict[str, Any]:
+    """Return the result of a campaign."""
     began = time.monotonic()
     with benches.bench(folder, asked.storage) as bench:
         # AiiDA reads where its files are when it is imported.
         from tests.chaos.campaign import Campaign
         from tests.chaos.chains import make_kinds
-        from tests.chaos.table import as_dict, markdown, rows
+        from tests.chaos.table import as_dict
 
         faults: list[Fault] = []
         for name in names:
@@ -113,7 +112,7 @@ def campaign(
             made.told = lambda: bar.update(task, completed=len(made.injections))
             made.undisturbed()
             made.run(asked.faults, asked.minutes)
-        return as_dict(made, seed, time.monotonic() - began), markdown(rows(made))
+        return as_dict(made, seed, time.monotonic() - began)
 
 
 if __name__ == '__main__':

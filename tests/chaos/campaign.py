@@ -30,6 +30,7 @@ TARGET_S = 60.0
 STALE_S, HOPELESS_S = 45.0, 240.0
 """After so long without any sign of life the daemon is restarted, then processes are repaired; then it hangs."""
 REFERENCE_S = 400.0
+HURRIED = 'scontrol update StartTime=now'
 EXCEPTED = -1
 """For the exit code of a chain that has none."""
 LOOK_S = 1.0
@@ -193,6 +194,7 @@ class Campaign:
                     self._end(flight)
                 else:
                     self._play(flight)
+                    self._hurry(flight)
         except Exception as error:
             self.tell(f'          asked in vain: {type(error).__name__}: {str(error)[:100]}')
             begin_anew()
@@ -233,6 +235,15 @@ class Campaign:
                 except Exception as error:
                     self.tell(f'          not played: {type(error).__name__}: {error}')
                     begin_anew()
+
+    def _hurry(self, flight: Flight) -> None:
+        """Let begin what Slurm has queued again: that waits for two minutes, and AiiDA calls it held."""
+        for state in flight.pulse:
+            if 'QUEUED_HELD' in state.status and not state.is_terminated and state.job_id:
+                self.bench.slurm('scontrol', 'release', state.job_id)
+                self.bench.slurm('scontrol', 'update', f'JobId={state.job_id}', 'StartTime=now')
+                if HURRIED not in flight.remedies:
+                    flight.remedies.append(HURRIED)
 
     def _mend(self) -> None:
         now = time.monotonic()

@@ -1,15 +1,26 @@
-"""The summary of a campaign: a row for each fault and kind of chain that it met."""
+"""The summary of a campaign: a row for each fault, a column for each kind of chain.
+
+``python -m tests.chaos.table campaign.json`` prints that of a campaign that was run with ``--json``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING, Any
 
-from tests.chaos.campaign import Campaign
-from tests.chaos.flights import Flight
+if TYPE_CHECKING:
+    from tests.chaos.campaign import Campaign
+    from tests.chaos.flights import Flight
 
-COLUMNS = ('fault', 'chain', 'met', 'went on', 'paused, played', 'code, launched again', 'more work', 'violations')
+LEGEND = (
+    'Cells: chains that met the fault = went on by themselves + paused and played + launched again after an exit code; '
+    'then work beyond that of the undisturbed chain, median and most. A chain that met several faults is in each row.'
+)
 
 
 @dataclass(frozen=True)
@@ -28,11 +39,6 @@ class Row:
     coded: int
     more: tuple[float, int]
     violations: int
-
-    def cells(self) -> tuple[str, ...]:
-        more = f'{self.more[0]:g} / {self.more[1]}'
-        numbers = (self.met, self.went_on, self.played, self.coded, more, self.violations)
-        return (self.fault, self.kind, *map(str, numbers))
 
 
 def rows(campaign: Campaign) -> list[Row]:
@@ -57,17 +63,31 @@ def row_of(fault: str, kind: str, met: Sequence[Flight], reference: int) -> Row:
         kind=kind,
         met=len(met),
         went_on=sum(not flight.codes and not flight.paused for flight in met),
-        played=sum(bool(flight.paused) for flight in met),
+        played=sum(bool(flight.paused) and not flight.codes for flight in met),
         coded=sum(bool(flight.codes) for flight in met),
         more=(median(more), max(more)),
         violations=sum(bool(flight.violations) for flight in met),
     )
 
 
-def markdown(lines: Iterable[Row]) -> str:
-    """Return the table as Markdown."""
-    cells = [COLUMNS, tuple('---' for _ in COLUMNS), *(row.cells() for row in lines)]
-    return '\n'.join(f'| {" | ".join(line)} |' for line in cells)
+def markdown(result: Mapping[str, Any]) -> str:
+    """Return the table of a result as Markdown."""
+    kinds = list(result['undisturbed'])
+    lines = [['fault', 'injected', *kinds, 'violations'], ['---'] * (len(kinds) + 3)]
+    for fault, injected in result['by_fault'].items():
+        met = {row['kind']: row for row in result['rows'] if row['fault'] == fault}
+        violations = sum(row['violations'] for row in met.values())
+        lines.append([fault, str(injected), *(cell(met.get(kind)) for kind in kinds), str(violations)])
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def cell(row: Mapping[str, Any] | None) -> str:
+    """Return what chains of one kind did that met a fault."""
+    if row is None:
+        return '–'
+    # a chain that was paused and launched again is counted with those
+    played = row['met'] - row['went_on'] - row['coded']
+    return f'{row["met"]} = {row["went_on"]} + {played} + {row["coded"]}; {row["more"][0]:g}, {row["more"][1]}'
 
 
 def as_dict(campaign: Campaign, seed: int, seconds: float) -> dict[str, object]:
@@ -92,3 +112,7 @@ def by_fault(campaign: Campaign) -> dict[str, int]:
     """Return how often each fault was injected."""
     names = [injection.name for injection in campaign.injections]
     return {fault.name: names.count(fault.name) for fault in campaign.faults}
+
+
+if __name__ == '__main__':
+    print(f'{markdown(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))}\n\n{LEGEND}')

@@ -20,7 +20,7 @@ from tests.testbed import cluster
 ROOT = Path(__file__).resolve().parents[2]
 SEED = int(os.environ.get('LITRAJ_SEED', str(time.time_ns() % 1_000_000)))
 PATIENCE_S = 1500
-pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(PATIENCE_S + 60)]
+pytestmark = [pytest.mark.slurm, pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(PATIENCE_S + 60)]
 
 
 @pytest.fixture
