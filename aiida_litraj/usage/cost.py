@@ -171,9 +171,11 @@ def _gpus(job: Job) -> int | None:
     asked = gpus_asked(job.directives, job.resources)
     if asked is not None:
         return asked
-    device = (job.audit or {}).get('device')
-    if device is not None:
-        return str(device).count('cuda')
+    audit = job.audit or {}
+    # The list is younger than the single name; of a job on the CPU it is that.
+    devices = audit.get('devices') or [audit.get('device')]
+    if devices[0] is not None:
+        return sum(str(device).startswith('cuda') for device in devices)
     return None if job.is_ours else 0
 
 

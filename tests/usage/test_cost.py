@@ -48,6 +48,12 @@ def test_without_accounting_the_longer_of_two_clocks_and_what_was_asked_for() ->
     assert (total.gpu_hours, total.core_hours, total.sources) == (hours(5.0), hours(5.0), {'engine': 1})
 
 
+def test_without_accounting_each_gpu_of_the_engine_counts() -> None:
+    several = {**audit(), 'devices': ['cuda:0', 'cuda:1', 'cuda:2']}
+    _, total = add_up([job(audit=several)], lambda _: [])
+    assert (total.gpu_hours, total.wall_hours) == (hours(15.0), hours(5.0))
+
+
 def test_accounting_of_a_site_that_does_not_count_its_gpus() -> None:
     told = 'JobID|Elapsed|AllocTRES|\n7|00:10|cpu=2,node=1|\n'
     _, total = add_up([job(audit=audit(), accounting=told)], lambda _: [])

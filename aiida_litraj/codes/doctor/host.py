@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from .case import Case
 from .finding import Answer, broken, ok
 
-
 SPEAKS = ('Hostname', 'Port', 'User', 'IdentityFile', 'ProxyJump', 'ProxyCommand')
 """Words of a ``Host`` block, one of which at least it has."""
 
