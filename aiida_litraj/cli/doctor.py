@@ -56,8 +56,8 @@ def doctor(
 
     Profile, storage, broker, daemon, whether its workers take tasks, ssh, scheduler, accounting, and with the options
     of each code a small job on a compute node, which says what is there and whether torch sees the GPU. What cannot be
-    checked because something before it is broken says which. Nothing that it submits is left behind. The exit status
-    is 1 if a link is broken.
+    checked because something before it is broken says which. What it has submitted is deleted by its next run. The
+    exit status is 1 if a link is broken.
 
     \b
     Examples:

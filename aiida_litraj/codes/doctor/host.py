@@ -50,7 +50,7 @@ def way_of(case: Case) -> Way | None:
     try:
         options = asyncio.run(asyncssh.SSHClientConnectionOptions.construct(host=name, config=()))
     except Exception:
-        # Whatever the reader makes of a configuration that is not one; the login says it.
+        # Whatever the reader makes of a configuration or a key that is none; ssh itself says it better.
         return None
     detour = bool(options.tunnel) or bool(options.proxy_command)
     configured = any(options.config.get(word) for word in SPEAKS)

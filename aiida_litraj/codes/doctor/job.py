@@ -10,7 +10,7 @@ from typing import Any
 
 from .case import Case
 from .finding import Answer, broken, ok, unchecked, warning
-from .tasks import forget, wait_for_end
+from .tasks import LABEL, wait_for_end
 
 WALLTIME_S = 600
 KILL_S = 20.0
@@ -28,7 +28,7 @@ class Ended:
 
 
 def check(case: Case) -> Answer:
-    """Submit the job with the options of the code, wait for its end, keep what it said, and delete it."""
+    """Submit the job with the options of the code, wait for its end, and keep what it said."""
     if case.quick:
         return unchecked('--quick submits nothing', 'aiida-litraj doctor')
     from aiida.engine import submit
@@ -40,7 +40,7 @@ def check(case: Case) -> Answer:
     node = submit(
         ProbeCalculation,
         code=case.code,
-        metadata={'computer': case.there, 'options': options, 'disable_cache': True, 'label': 'aiida-litraj doctor'},
+        metadata={'computer': case.there, 'options': options, 'disable_cache': True, 'label': LABEL},
     )
     if not wait_for_end(node, case.limits.job_s):
         return _unfinished(case, node)
@@ -77,18 +77,17 @@ def _machines(node: Any) -> str:
 
 
 def _clean(case: Case, node: Any) -> None:
-    """Remove the folder of the job there, and its nodes here."""
+    """Remove the folder of the job there; its nodes are deleted by the next run."""
     import shlex
 
     folder = node.get_remote_workdir()
     if folder and folder.startswith('/') and node.uuid[4:] in folder:
         with contextlib.suppress(Exception):
             case.login.run(f'rm -rf {shlex.quote(folder)}')
-    forget([node.pk])
 
 
 def _unfinished(case: Case, node: Any) -> Answer:
-    """Return why a job has not ended in time; it is cancelled, and deleted where that is known to be done."""
+    """Return why a job has not ended in time; it is cancelled."""
     info, state = node.get_last_job_info(), node.get_state()
     reason = str(getattr(info, 'annotation', None) or '') if info is not None else ''
     scheduler_state = node.get_scheduler_state()
@@ -129,17 +128,14 @@ def _last_words(node: Any) -> str:
 
 
 def _kill(node: Any) -> bool:
-    """Return whether the job was cancelled and its process has ended and is deleted."""
+    """Return whether the job was cancelled and its process has ended."""
     from aiida.engine.processes.control import kill_processes
 
     from .tasks import quiet
 
     with contextlib.suppress(Exception), quiet():
         kill_processes([node], msg_text='the doctor has waited long enough', timeout=KILL_S)
-    if not wait_for_end(node, KILL_S):
-        return False
-    forget([node.pk])
-    return True
+    return wait_for_end(node, KILL_S)
 
 
 def gpu_lines(options: Mapping[str, Any]) -> list[str]:

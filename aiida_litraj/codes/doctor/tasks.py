@@ -13,10 +13,12 @@ from .daemon import deaf
 from .finding import Answer, broken, ok, unchecked, warning
 
 LOOK_S = 0.2
+LABEL = 'aiida-litraj doctor'
+"""Of the nodes of processes that are submitted for a check."""
 
 
 def check(case: Case) -> Answer:
-    """Submit the process, wait for its end, and delete it."""
+    """Submit the process, wait for its end, and delete those of earlier runs."""
     from aiida.engine import submit
     from aiida.manage.configuration import get_config
 
@@ -31,11 +33,11 @@ def check(case: Case) -> Answer:
     from ...workflows.heartbeat import HeartbeatWorkChain
 
     begin = time.monotonic()
-    node = submit(HeartbeatWorkChain)
+    node = submit(HeartbeatWorkChain, metadata={'label': LABEL})
     ended = wait_for_end(node, case.limits.task_s)
     seconds, state = time.monotonic() - begin, str(node.process_state)
     said = node.exception if node.is_excepted else None
-    forget([node.pk])
+    forget_earlier(node.pk)
     if not ended:
         lost = deaf(profile, case.limits.answer_s)
         slots = f'. Or are all slots in use? {verdi} process list; {verdi} daemon incr 1'
@@ -49,7 +51,7 @@ def check(case: Case) -> Answer:
             f'a process that does nothing ended badly: {str(said or state).strip().splitlines()[-1]}',
             f'{again}; its log: {verdi} daemon logshow',
         )
-    return ok(f'a process ended {seconds:.1f} s after it was submitted', seconds=round(seconds, 2))
+    return ok(f'a process ended {seconds:.1f} s after it was submitted', seconds=round(seconds, 2), pk=node.pk)
 
 
 def node_ok(state: str, exception: str | None) -> bool:
@@ -67,12 +69,22 @@ def wait_for_end(node: Any, seconds: float) -> bool:
     return True
 
 
-def forget(pks: list[int]) -> None:
-    """Delete what was submitted for a check; a task that is still in a queue is dropped by the worker that gets it."""
+def forget_earlier(newest: int) -> None:
+    """Delete what earlier runs of the doctor have submitted and has ended; that of the last run stays.
+
+    SQLite gives the number of a node that was the last one to the next node, and a worker that still has the deleted
+    one in mind takes a new process for that: it drops its task, and the process stays Created. So nothing is ever
+    deleted but what has a newer node after it.
+    """
+    from aiida.orm import ProcessNode, QueryBuilder
     from aiida.tools import delete_nodes
 
-    with quiet():
-        delete_nodes(pks, dry_run=False)
+    ended = {'attributes.process_state': {'in': ['finished', 'excepted', 'killed']}}
+    filters = {'label': LABEL, 'id': {'<': newest}, **ended}
+    pks = QueryBuilder().append(ProcessNode, filters=filters, project='id').all(flat=True)
+    if pks:
+        with quiet():
+            delete_nodes(pks, dry_run=False)
 
 
 @contextlib.contextmanager
