@@ -18,6 +18,9 @@ from ..contract.errors import BY_LABEL, SUCCESS, LitrajError
 from ..contract.result import ITEMS, ExitReport, ItemResult, JobResult, Progress
 from .base import LitrajParser
 
+SCHEDULERS = range(100, 200)
+"""Exit codes that aiida-core gives a job before it is parsed."""
+
 
 class BatchParser(LitrajParser):
     """Turns result file and arrays into nodes; without them, the items that were finished before the job was lost.
@@ -59,14 +62,22 @@ class BatchParser(LitrajParser):
             self._attach(result, arrays)
         except LitrajError as error:
             exit_code = self.exit_code(error)
-            if self.node.exit_status is None:
+            if not self._scheduler_said():
                 ended = ExitReport(status=error.code.status, label=error.code.label, message=str(error))
             else:
                 ended = self._scheduler_report()
             self._attach_finished(ended)
         else:
             exit_code = self.exit_code(result.exit)
-        return exit_code if self.node.exit_status is None else None
+        return None if self._scheduler_said() else exit_code
+
+    def _scheduler_said(self) -> bool:
+        """Return whether the scheduler has said why the job ended.
+
+        Any other exit status is our own: of a worker that was killed before it had put the job's end on disk, which is
+        therefore parsed once more. Taken for the scheduler's, it would let AiiDA end a job that failed with 0.
+        """
+        return self.node.exit_status in SCHEDULERS
 
     def _given(self) -> dict[str, Any]:
         return self.node.base.links.get_incoming(link_type=LinkType.INPUT_CALC).nested()[ITEMS[self.task]]

@@ -138,17 +138,23 @@ class Bench:
         """Stop the daemon; what does not want to end for long, as with a session of ssh that hangs, is killed."""
         self.verdi('daemon', 'stop', seconds=STOP_S)
         send(self.daemon_processes(), signal.SIGKILL)
+        wait_until(lambda: not self.daemon_processes(), STOP_S)
 
-    def restart_daemon(self) -> None:
+    def restart_daemon(self) -> str:
         """What mends a dead broker: ``verdi daemon stop``, ``verdi daemon start``."""
         self.stop_daemon()
         self.start_daemon()
+        return ''
 
-    def repair(self) -> None:
-        """What mends processes that no worker has: ``verdi process repair``, while the daemon is stopped."""
+    def repair(self) -> str:
+        """What mends processes that no worker has: ``verdi process repair``, while the daemon is stopped.
+
+        Return what it said.
+        """
         self.stop_daemon()
-        self.verdi('process', 'repair', '--force')
+        said = self.verdi('process', 'repair', '--force').stdout
         self.start_daemon()
+        return said
 
     def restart_postgresql(self, mode: str) -> bool:
         """Restart the server of the profile; return whether it is back."""

@@ -188,6 +188,16 @@ def test_word_of_the_scheduler_stands(status: int, parse: Any, two: Any, good: P
     assert found.results['items']['second']['reason'] == 'the scheduler said so'
 
 
+@pytest.mark.parametrize('earlier', [303, 332, 400, 501])
+def test_word_of_a_worker_that_was_killed_after_it_does_not_stand(
+    earlier: int, parse: Any, two: Any, good: Path
+) -> None:
+    """The next worker parses once more; were it silent, AiiDA would take the job for one that went well."""
+    lose_result(good)
+    found = parse(two, good, exit_status=earlier)
+    assert found.status == found.results['exit']['status'] == 303
+
+
 def test_result_that_was_written_in_time_is_read_all_the_same(parse: Any, two: Any, good: Path) -> None:
     found = parse(two, good, exit_status=120)
     assert found.status is None
