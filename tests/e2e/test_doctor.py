@@ -93,6 +93,7 @@ def test_daemon_that_does_not_run(own: Installation) -> None:
 def test_broker_that_was_killed_leaves_new_processes_created(own: Installation) -> None:
     """The daemon brings up another broker, and its workers do not notice; what the doctor prescribes helps."""
     daemon(own, 'start')
+    assert cluster.wait_for(lambda: any((own.folder / 'aiida').rglob('broker.pid')), 60)
     (pid_file,) = (own.folder / 'aiida').rglob('broker.pid')
     before = int(pid_file.read_text().split()[-1])
     os.kill(before, signal.SIGKILL)
