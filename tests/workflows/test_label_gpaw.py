@@ -219,6 +219,16 @@ def test_job_that_was_cancelled_is_lost_and_says_so(computer: Any) -> None:
     assert outcome.reason == f'it was cancelled: {words}'
 
 
+@pytest.mark.parametrize('what', ['JOB 12', 'STEP 12.0'])
+def test_walltime_without_accounting_is_not_lost(what: str, computer: Any) -> None:
+    """Slurm's words alone tell: the same job again would run out of time again."""
+    words = f'slurmstepd: error: *** {what} ON c1 CANCELLED AT 2026-11-22T10:00:00 DUE TO TIME LIMIT ***'
+    outcome = GpawBackend().outcome(
+        ended(computer, 300, {'_scheduler-stderr.txt': f'{words}\n', 'aiida.out': 'iter: 3\n'})
+    )
+    assert (outcome.label, outcome.lost, outcome.retry) == ('ERROR_SCHEDULER_OUT_OF_WALLTIME', False, False)
+
+
 def test_job_that_was_cut_off_by_the_scheduler_keeps_its_code(computer: Any) -> None:
     outcome = GpawBackend().outcome(ended(computer, 120, {}))
     assert (outcome.label, outcome.retry) == ('ERROR_SCHEDULER_OUT_OF_WALLTIME', False)

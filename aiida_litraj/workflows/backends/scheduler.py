@@ -19,6 +19,8 @@ AGAIN = ('ERROR_SCHEDULER_NODE_FAILURE',)
 """No fault of the job."""
 CANCELLED = re.compile(r'slurmstepd: error: \*\*\* (?:JOB|STEP) .* CANCELLED AT .*')
 """What Slurm writes where somebody, or a job of higher priority, has ended a job. AiiDA has no exit code for that."""
+TIME_LIMIT = 'DUE TO TIME LIMIT'
+"""What it adds where the walltime was over: the next job of the same would not come further."""
 
 
 def scheduler_verdict(node: ProcessNode) -> Outcome | None:
@@ -34,12 +36,18 @@ def scheduler_verdict(node: ProcessNode) -> Outcome | None:
 
 
 def _cancelled(node: ProcessNode) -> Outcome | None:
-    """Return that a job was cancelled, in Slurm's words, if it was."""
+    """Return that a job was cancelled, in Slurm's words, or ran out of its walltime where nothing else tells."""
     try:
-        said = CANCELLED.search(node.get_scheduler_stderr() or '')
+        said = CANCELLED.findall(node.get_scheduler_stderr() or '')
     except (AiidaException, AttributeError, OSError):
         return None
-    return None if said is None else Outcome('ERROR_DFT_CRASHED', f'it was cancelled: {said[0]}', lost=True)
+    if not said:
+        return None
+    if any(TIME_LIMIT in line for line in said):
+        code = CalcJob.exit_codes.ERROR_SCHEDULER_OUT_OF_WALLTIME
+        label = OF_ALL_JOBS[code.status]
+        return Outcome(label, f'{code.message} ({label})')
+    return Outcome('ERROR_DFT_CRASHED', f'it was cancelled: {said[0]}', lost=True)
 
 
 def _asked_again(node: ProcessNode):  # type: ignore[no-untyped-def]
