@@ -27,6 +27,7 @@ MOST_ROWS = 20
     '--older-than', type=Age(), metavar='AGE', help='Only what has ended before: 14d, 2w, or a day: 2026-11-01.'
 )
 @click.option('--failed', is_flag=True, help='Also of what was cut off or failed, which then begins anew.')
+@click.option('--kept', is_flag=True, help='Also what was launched to keep its folder: keep_folder, clean_workdir.')
 @click.option('--dry-run', is_flag=True, help='Say what would go, and take nothing away.')
 @click.option(
     '--sizes/--no-sizes', default=True, show_default=True, help='Ask the computers how large the folders are.'
@@ -38,6 +39,7 @@ def clean(
     pks: tuple[str, ...],
     older_than: datetime | None,
     failed: bool,
+    kept: bool,
     dry_run: bool,
     sizes: bool,
     yes: bool,
@@ -46,7 +48,8 @@ def clean(
     """Take the folders of the chains or jobs PK, or of all, away from their computers, where they have finished well.
 
     What has been computed is in the database and stays. Folders of what is under way, and those that a job goes on
-    from, stay in any case; those of what was cut off stay without --failed, for the same launch goes on from there.
+    from, stay in any case; those of what was cut off stay without --failed, for the same launch goes on from there, and
+    those that were to be kept without --kept.
 
     \b
     Examples:
@@ -59,7 +62,7 @@ def clean(
         from ..usage.folders import sizes_of
         from .processes import load_process
 
-        planned = plan([load_process(text).pk for text in pks], older_than, failed)
+        planned = plan([load_process(text).pk for text in pks], older_than, failed, kept)
         measured, problems = sizes_of(planned.folders) if sizes else ({}, [])
     content = _content(planned, measured, problems)
     if not as_json:

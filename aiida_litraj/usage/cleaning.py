@@ -10,13 +10,17 @@ from datetime import datetime
 from .cost import ENDED, FIRST_VERDICT, OURS, Job
 from .folders import Folder, folders_of, in_use
 from .jobs import Chain, Found, find_jobs
+from .reasons import asked_to_stay, with_items_left
 
 UNDER_WAY, IN_USE, NOT_WELL, TOO_YOUNG = 'under way', 'in use', 'not well', 'too young'
+ASKED, MAY_RUN = 'kept', 'may still run'
 KEPT = {
     UNDER_WAY: 'of what is under way',
     IN_USE: 'from which a job goes on',
     NOT_WELL: 'of what was cut off or failed, from which a launch may go on',
     TOO_YOUNG: 'of what has ended later',
+    ASKED: 'that shall be kept, by an option or an input; --kept takes them',
+    MAY_RUN: 'of what broke in AiiDA and may still run on its computer',
 }
 """Why folders stay, as it is said to a person."""
 _BASE = '.base'
@@ -39,22 +43,25 @@ class Plan:
     several: list[int] = field(default_factory=list)
 
 
-def plan(pks: Iterable[int] = (), before: datetime | None = None, failed: bool = False) -> Plan:
+def plan(pks: Iterable[int] = (), before: datetime | None = None, failed: bool = False, asked: bool = False) -> Plan:
     """Return which folders may go.
 
     :param pks: of processes; without any, all jobs of this plugin's chains.
     :param before: leave what has ended later.
     :param failed: take along what was cut off or failed.
+    :param asked: take along what was launched to keep its folder.
     """
     found = find_jobs(pks)
     jobs = {job.pk: job for job in found.jobs}
     folders = [folder for folder in folders_of(jobs) if not folder.cleaned]
     used, kept = in_use(folders), Counter[str]()
     well = _well(found)
+    wanted = set() if asked else asked_to_stay({folder.job: jobs[folder.job].callers for folder in folders})
     going: list[Folder] = []
     for folder in folders:
         job = jobs[folder.job]
         why = _reason(job, found, before, failed or job.pk in well) or (IN_USE if folder.pk in used else None)
+        why = why or (ASKED if job.pk in wanted else None)
         if why is None:
             going.append(folder)
         else:
@@ -76,7 +83,9 @@ def _reason(job: Job, found: Found, before: datetime | None, may_go: bool) -> st
         return UNDER_WAY
     if before is not None and found.chains[_top(job)].changed > before:
         return TOO_YOUNG
-    return None if may_go else NOT_WELL
+    if may_go:
+        return None
+    return MAY_RUN if job.may_still_run else NOT_WELL
 
 
 def _top(job: Job) -> int:
@@ -87,13 +96,14 @@ def _well(found: Found) -> set[int]:
     """Return the pks of jobs of whose work nothing is left to be done, by them or by others that took it up."""
     everything = {job.pk: job for job in (*found.jobs, *found.lineage)}
     well = {pk for pk, job in everything.items() if _is_well(job, found.chains)}
+    taken_up: set[int] = set()
     ahead = list(well)
     while ahead:
         before = everything[ahead.pop()].goes_on_from
-        if before in everything and before not in well:
-            well.add(before)
+        if before in everything and before not in well | taken_up:
+            taken_up.add(before)
             ahead.append(before)
-    return well
+    return {pk for pk in well | (taken_up - with_items_left(taken_up, well)) if not everything[pk].may_still_run}
 
 
 def _is_well(job: Job, chains: dict[int, Chain]) -> bool:

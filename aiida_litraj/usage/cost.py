@@ -27,6 +27,7 @@ class Job:
     :ivar kind: its entry point, for example ``litraj.neb``.
     :ivar cached_from: uuid of the job whose outputs it got instead of running.
     :ivar submitted: whether it has reached a scheduler.
+    :ivar scheduler_state: what AiiDA last heard of it from the scheduler.
     :ivar directives: lines of its own for the scheduler.
     :ivar accounting: what the scheduler's accounting printed of it.
     :ivar last_look: what the scheduler said of it when AiiDA last asked and it was still there.
@@ -50,6 +51,7 @@ class Job:
     potential: str | None = None
     cached_from: str | None = None
     submitted: bool = True
+    scheduler_state: str | None = None
     resources: Mapping[str, Any] = field(default_factory=dict)
     directives: str = ''
     accounting: str | None = None
@@ -70,6 +72,11 @@ class Job:
     def has_ended(self) -> bool:
         """Whether it is over, in whatever way."""
         return self.state in ENDED
+
+    @property
+    def may_still_run(self) -> bool:
+        """Whether AiiDA has lost it, and the scheduler never said that it is over."""
+        return self.state == 'excepted' and self.scheduler_state != 'done'
 
     @property
     def did_its_work(self) -> bool:

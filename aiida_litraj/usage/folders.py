@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import shlex
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from aiida.orm import CalcJobNode, Computer, QueryBuilder, RemoteData, load_computer, load_node
@@ -129,22 +130,37 @@ def _taken_away(computer: str, folders: Sequence[Folder], seconds: float | None)
     """Yield each folder of a computer as soon as it is gone, or with why it is not."""
     ended: SimpleQueue[tuple[Folder, str | None] | None] = SimpleQueue()
     left = {folder.pk: folder for folder in folders}
+    # A transport that blocks holds its thread however long: nothing may go any more that nobody looks at.
+    given_up = threading.Event()
 
     async def remove_all(transport: Any) -> None:
         places = asyncio.Semaphore(AT_ONCE)
 
         async def remove(folder: Folder) -> None:
             async with places:
-                ended.put((folder, await _remove(transport, folder)))
+                if not given_up.is_set():
+                    ended.put((folder, await _remove(transport, folder)))
 
         await asyncio.gather(*(remove(folder) for folder in folders))
 
     answer = _Answer(computer, remove_all, seconds, lambda: ended.put(None))
-    while (one := ended.get()) is not None:
-        del left[one[0].pk]
-        yield one
+    try:
+        while (one := _next(ended, answer.remaining())) is not None:
+            del left[one[0].pk]
+            yield one
+    finally:
+        given_up.set()
     for folder in left.values():
-        yield folder, f'{computer}: {answer.problem}'
+        yield folder, f'{computer}: {answer.problem or answer.too_late}'
+
+
+def _next(
+    ended: SimpleQueue[tuple[Folder, str | None] | None], seconds: float | None
+) -> tuple[Folder, str | None] | None:
+    try:
+        return ended.get(timeout=seconds)
+    except Empty:
+        return None
 
 
 async def _remove(transport: Any, folder: Folder) -> str | None:
@@ -209,6 +225,8 @@ class _Answer(Generic[Result]):
         at_end: Callable[[], None] = lambda: None,
     ) -> None:
         self.problem: str | None = None
+        self.too_late = f'no answer within {seconds} s'
+        self._until = None if seconds is None else time.monotonic() + seconds
         self._result: Result | None = None
         self._ask, self._seconds, self._at_end = ask, seconds, at_end
         self._thread = threading.Thread(target=self._work, name=f'litraj-{computer}', daemon=True)
@@ -223,14 +241,20 @@ class _Answer(Generic[Result]):
     def wait(self) -> Result | None:
         """Return the answer, or ``None`` if there is none."""
         if self.problem is None:
-            self._thread.join()
-        return self._result
+            self._thread.join(self.remaining())
+            if self._thread.is_alive():
+                self.problem = self.too_late
+        return self._result if self.problem is None else None
+
+    def remaining(self) -> float | None:
+        """Return how many seconds are left to wait for it, ``None`` for any number."""
+        return None if self._until is None else max(self._until - time.monotonic(), 0.0)
 
     def _work(self) -> None:
         try:
             self._result = asyncio.run(asyncio.wait_for(self._connect_and_ask(), self._seconds))
         except TimeoutError:
-            self.problem = f'no answer within {self._seconds} s'
+            self.problem = self.too_late
         except Exception as error:
             self.problem = str(error) or type(error).__name__
         self._at_end()

@@ -153,6 +153,7 @@ def _made(jobs: list[int] | None, callers: Mapping[int, int], parents: Mapping[i
             potential=potentials.get(pk),
             cached_from=cached,
             submitted=known.get('job_id') is not None,
+            scheduler_state=known.get('scheduler_state'),
             resources=known.get('resources') or {},
             directives=known.get('custom_scheduler_commands') or '',
             accounting=(known.get('detailed_job_info') or {}).get('stdout'),

@@ -145,6 +145,7 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         count, number = self.ctx.iteration + 1, len(self.jobs()) + 1
         earlier = submitted_before(self, f'iteration_{number:02d}', self.jobs())
         if earlier is None:
+            self._leave_what_is_gone()
             self.ctx.iteration = number - 1  # what aiida-core makes the label of, which goes on after a pause
             submitted = super().run_process()
             self.ctx.iteration = count
@@ -155,6 +156,13 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
             self.node.base.extras.set(self._considered_handlers_extra, [*considered, []])
         self.report(f'{earlier.process_label}<{earlier.pk}> was submitted before the worker was lost: going on with it')
         return ToContext(children=append_(earlier))
+
+    def _leave_what_is_gone(self) -> None:
+        """Begin anew where the folder to go on from has been cleaned meanwhile, which would not be accepted."""
+        folder = self.ctx.inputs.get('parent_folder', None)
+        if folder is not None and folder.is_cleaned:
+            self.ctx.inputs.pop('parent_folder')
+            self.report(f'the folder {folder.pk} to go on from has been cleaned meanwhile: beginning anew')
 
     def inspect_process(self) -> ExitCode | None:
         """Judge the last job; a chain that ends here, for whatever reason, keeps the items finished so far."""
@@ -306,7 +314,7 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
             return
         if not self.inputs.clean_workdir.value or self.ctx.inputs.metadata.options.get(KEEP_FOLDER, False):
             return
-        told = clean_up(finished_folders(self.jobs(), self.task()))
+        told = clean_up(lambda: finished_folders(self.jobs()))
         if told is not None:
             self.report(told)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from aiida.orm import CalcJobNode, Data, QueryBuilder
+from aiida.orm import CalcJobNode, ProcessNode, QueryBuilder
+from aiida.schedulers import JobState
 
-from ..contract.result import ITEMS
 from ..usage.folders import Folder, clean, folders_of
 from ..usage.jobs import jobs_below
+from ..usage.reasons import asked_to_stay, items_of, with_items_left
 
 PATIENCE_SECONDS = 120.0
 """A computer that takes longer is left: the chain has its results, and the worker of the daemon waits meanwhile."""
@@ -16,15 +17,15 @@ MOST_TOLD = 20
 """Jobs that a report names."""
 
 
-def clean_up(folders: Iterable[Folder]) -> str | None:
-    """Take folders away, and return what to report of it, ``None`` if there was nothing to do.
+def clean_up(find: Callable[[], Iterable[Folder]]) -> str | None:
+    """Take away the folders that are found, and return what to report of it, ``None`` if there was nothing to do.
 
     Nothing that goes wrong here is the fault of a chain that has finished: what is left is named, and stays.
     """
-    chosen = [folder for folder in folders if not folder.cleaned]
-    if not chosen:
-        return None
     try:
+        chosen = [folder for folder in find() if not folder.cleaned]
+        if not chosen:
+            return None
         problems = clean(chosen, seconds=PATIENCE_SECONDS)
     except Exception as error:
         return f'folders are left on the computer: {error or type(error).__name__}'
@@ -53,18 +54,34 @@ def folders_of_successful(chain: int) -> list[Folder]:
     return folders_of(QueryBuilder().append(CalcJobNode, filters=well, project='id').all(flat=True))
 
 
-def finished_folders(jobs: Iterable[CalcJobNode], task: str) -> list[Folder]:
-    """Return the folders that nothing needs of a chain all of whose items have ended, with those that it took up.
+def finished_folders(jobs: Iterable[CalcJobNode]) -> list[Folder]:
+    """Return the folders that nobody needs of a chain all of whose items have ended, with those that it took up.
 
-    A job that went on with some of the items of another stays with its folder if nobody took that up: the cache would
-    not know its work, as an equal launch asks for all items, and finds them done there.
+    A job stays with its folder
+
+    - as long as it has items that neither it nor a job that went on from it has ended: another launch may go on with
+      them;
+    - if nobody took it up, and it had only some of the items that its folder is about: the cache would not know its
+      work, as an equal launch asks for all items, and finds them done there;
+    - if a chain that has not ended called it, which may yet go on from there; but for the chains of ``jobs``;
+    - if it was to keep it, or may still run.
     """
-    everything = {job.pk: job for one in jobs for job in _lineage(one)}
+    own = list(jobs)
+    everything = {one.pk: one for job in own for one in _lineage(job)}
     parents = {pk: before.pk for pk, job in everything.items() if (before := _before(job)) is not None}
-    names = _names(set(everything), task)
-    taken_up = set(parents.values())
-    alone = {pk for pk in everything if pk not in parents or names[pk] >= names[parents[pk]]}
-    return folders_of(taken_up | alone)
+    taken_up = {before for pk, before in parents.items() if pk in everything}
+    callers = {pk: list(_above(job)) for pk, job in everything.items()}
+    ours = {chain.pk for job in own for chain in _above(job)}
+    alive = {
+        pk for pk, chains in callers.items() if any(not one.is_terminated and one.pk not in ours for one in chains)
+    }
+    stay = alive | asked_to_stay({pk: [chain.pk for chain in chains] for pk, chains in callers.items()})
+    stay |= {pk for pk, job in everything.items() if _may_still_run(job)} | with_items_left(everything)
+    names = items_of(everything)
+    for pk in everything:
+        if pk not in taken_up and names[pk] < set().union(*(names[one.pk] for one in _lineage(everything[pk]))):
+            stay.add(pk)
+    return folders_of(set(everything) - stay)
 
 
 def _before(job: CalcJobNode) -> CalcJobNode | None:
@@ -79,13 +96,14 @@ def _lineage(job: CalcJobNode) -> Iterator[CalcJobNode]:
         one = _before(one)
 
 
-def _names(pks: set[int], task: str) -> dict[int, set[str]]:
-    """Return the names of the items of each job, by one question however many they are."""
-    found: dict[int, set[str]] = {pk: set() for pk in pks}
-    prefix = f'{ITEMS[task]}__'
-    query = QueryBuilder().append(CalcJobNode, filters={'id': {'in': sorted(pks)}}, tag='job', project='id')
-    labels = {'label': {'like': f'{ITEMS[task]}\\_\\_%'}}
-    query.append(Data, with_outgoing='job', edge_filters=labels, edge_project='label')
-    for pk, label in query.all():
-        found[pk].add(label.removeprefix(prefix))
-    return found
+def _above(job: CalcJobNode) -> Iterator[ProcessNode]:
+    """Yield the chains above a job, the topmost last."""
+    one: ProcessNode | None = job.caller
+    while one is not None:
+        yield one
+        one = one.caller
+
+
+def _may_still_run(job: CalcJobNode) -> bool:
+    """Return whether AiiDA has lost a job of which the scheduler never said that it is over."""
+    return bool(job.is_excepted) and job.get_scheduler_state() is not JobState.DONE

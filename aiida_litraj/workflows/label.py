@@ -330,7 +330,7 @@ class LabelWorkChain(ProtocolMixin, WaitsForAny):
         for name, node in made.items():
             self.out(name, node)
         if not self.inputs.jobs.get('keep_folders', False):
-            told = clean_up(folders_of_successful(self.node.pk))
+            told = clean_up(lambda: folders_of_successful(self.node.pk))
             if told is not None:
                 self.report(told)
         return ending(made['report']['items'])

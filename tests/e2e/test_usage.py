@@ -77,16 +77,18 @@ def test_cleaning_by_hand(engine_code: Any, neb_inputs: Any) -> None:
     _, node = run_get_node(NebBaseWorkChain, neb=inputs)
     (job,) = jobs_of(node)
     place = Path(job.get_remote_workdir())
-    planned = told('clean', str(node.pk), '--dry-run')
+    unasked = told('clean', str(node.pk), '--yes')
+    assert (unasked['folders'], unasked['kept']) == ([], {'kept': 1}) and place.exists()
+    planned = told('clean', str(node.pk), '--kept', '--dry-run')
     assert ([folder['path'] for folder in planned['folders']], planned['cleaned']) == ([str(place)], 0)
     assert planned['bytes'] > 0 and place.exists() and not job.outputs.remote_folder.is_cleaned
-    asked = CliRunner().invoke(main, ['clean'], input='n\n')
+    asked = CliRunner().invoke(main, ['clean', '--kept'], input='n\n')
     assert asked.exit_code != 0 and place.exists()
-    unasked = CliRunner().invoke(main, ['clean', '--json'])
+    unasked = CliRunner().invoke(main, ['clean', '--kept', '--json'])
     assert unasked.exit_code == 1 and 'Add --yes or --dry-run' in unasked.stdout and place.exists()
-    assert told('clean', '--yes')['cleaned'] == 1
+    assert told('clean', '--kept', '--yes')['cleaned'] == 1
     assert not place.exists()
-    assert told('clean', '--yes')['folders'] == []
+    assert told('clean', '--kept', '--yes')['folders'] == []
 
 
 @pytest.mark.slurm

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiida.common.links import LinkType
 from aiida.engine import ProcessState
-from aiida.orm import CalcJobNode, Dict
-from aiida.schedulers import JobInfo
+from aiida.orm import Bool, CalcJobNode, Dict
+from aiida.schedulers import JobInfo, JobState
 
 from aiida_litraj.contract import files
-from aiida_litraj.usage.cleaning import IN_USE, NOT_WELL, TOO_YOUNG, UNDER_WAY, plan
+from aiida_litraj.usage.cleaning import ASKED, IN_USE, MAY_RUN, NOT_WELL, TOO_YOUNG, UNDER_WAY, plan
 from aiida_litraj.usage.jobs import find_jobs
+from aiida_litraj.usage.reasons import items_of
 from aiida_litraj.usage.storage import storage_of
 from aiida_litraj.usage.sums import add_up
 from tests.fixtures.nodes import Job, chain, potential, replica
@@ -37,11 +39,11 @@ def account(calls: int = 100, resumed: int = 0, **items: str) -> Dict:
 
 @pytest.fixture
 def ran(job_node: Any) -> Callable[..., CalcJobNode]:
-    """``ran(inputs, status, results)`` is a job that was submitted and has ended."""
+    """``ran(inputs, status, results, options)`` is a job that was submitted and has ended."""
 
-    def make(inputs: Any, status: int = 0, results: Dict | None = None) -> CalcJobNode:
+    def make(inputs: Any, status: int = 0, results: Dict | None = None, options: Any = None) -> CalcJobNode:
         outputs = {} if results is None else {'results': results}
-        node: CalcJobNode = job_node(inputs, Job(status, outputs=outputs, task='md'))
+        node: CalcJobNode = job_node(inputs, Job(status, outputs=outputs, task='md', options=options))
         node.set_job_id('7')
         return node
 
@@ -175,6 +177,61 @@ def test_cut_off_job_that_another_launch_has_finished_goes(inputs: Any, ran: Any
         node.set_process_state(ProcessState.FINISHED)
         node.set_exit_status(0)
     assert kept_and_going() == ({}, [killed.pk, later.pk])
+
+
+def test_cut_off_job_of_which_one_item_is_left_stays(inputs: Any, ran: Any) -> None:
+    """A chain of one replica went on from it, and another launch may go on with the other."""
+    killed = ran(inputs, 400)
+    chain('litraj.md.base', killed, status=400)
+    one = ran(after(inputs, killed, 'a'))
+    chain('litraj.md.base', one)
+    assert kept_and_going() == ({NOT_WELL: 1}, [one.pk])
+    assert plan(failed=True).resumable == [killed.pk]
+    part = ran(after(inputs, killed, 'b'), 400, account(b='unfinished'))
+    chain('litraj.md.base', part, status=400)
+    assert kept_and_going() == ({NOT_WELL: 2}, [one.pk])
+    rest = ran(after(inputs, part, 'b'))
+    chain('litraj.md.base', rest)
+    assert kept_and_going() == ({}, [killed.pk, one.pk, part.pk, rest.pk])
+
+
+def test_item_that_a_job_has_ended_before_it_was_cut_off_is_not_left(inputs: Any, ran: Any) -> None:
+    killed = ran(inputs, 400, account(a='finished', b='unfinished'))
+    chain('litraj.md.base', killed, status=400)
+    rest = ran(after(inputs, killed, 'b'))
+    chain('litraj.md.base', rest)
+    assert kept_and_going() == ({}, [killed.pk, rest.pk])
+
+
+def test_structures_that_dynamics_start_from_are_no_items(inputs: Any, ran: Any) -> None:
+    job = ran(inputs)
+    assert items_of([job.pk]) == {job.pk: {'a', 'b'}}
+
+
+@pytest.mark.parametrize('how', ['option', 'clean_workdir', 'keep_folders'])
+def test_what_was_to_be_kept_stays_unless_asked_for(how: str, inputs: Any, ran: Any) -> None:
+    kept = ran(inputs, options={'keep_folder': True} if how == 'option' else None)
+    owner = chain('litraj.label' if how == 'keep_folders' else 'litraj.md.base', kept)
+    if how != 'option':
+        value = Bool(False) if how == 'clean_workdir' else Dict({'keep_folders': True})
+        label = 'clean_workdir' if how == 'clean_workdir' else 'jobs'
+        owner.backend_entity.add_incoming(value.store().backend_entity, LinkType.INPUT_WORK, label)
+    other = ran(inputs, options={'keep_folder': False})
+    chain('litraj.md.base', other)
+    assert kept_and_going() == ({ASKED: 1}, [other.pk])
+    assert kept_and_going(failed=True) == ({ASKED: 1}, [other.pk])
+    assert kept_and_going(asked=True) == ({}, [kept.pk, other.pk])
+
+
+def test_what_broke_in_aiida_and_may_still_run_stays(inputs: Any, ran: Any) -> None:
+    lost = ran(inputs)
+    lost.set_process_state(ProcessState.EXCEPTED)
+    lost.set_scheduler_state(JobState.RUNNING)
+    last = ran(after(inputs, lost, 'a', 'b'))
+    assert kept_and_going() == ({MAY_RUN: 1}, [last.pk])
+    assert kept_and_going(failed=True) == ({}, [lost.pk, last.pk])
+    lost.set_scheduler_state(JobState.DONE)
+    assert kept_and_going() == ({}, [lost.pk, last.pk])
 
 
 def test_several_jobs_of_a_chain_are_told(inputs: Any, ran: Any) -> None:
