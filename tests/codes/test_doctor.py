@@ -89,6 +89,7 @@ class CodeOf:
 
 
 GRES = {'custom_scheduler_commands': '#SBATCH --gres=gpu:1\n#SBATCH --exclude=n1'}
+TWO = {'device': 'cuda', 'custom_scheduler_commands': '#SBATCH --gres=gpu:2080ti:2'}
 SEEN = ['cpu', 'cuda:0 NVIDIA H200']
 
 
@@ -108,6 +109,11 @@ SEEN = ['cpu', 'cuda:0 NVIDIA H200']
         ({'device': 'cuda'}, ['cpu'], '2.13.0+cu130', 'broken', 'but the scheduler was asked for none'),
         ({'device': 'cuda'}, ['cpu'], None, 'broken', '/p has no torch'),
         ({'device': 'cuda:1', **GRES}, SEEN, '2.13.0+cu130', 'broken', 'torch sees 1 GPU(s)'),
+        (TWO, SEEN, '2.13.0+cu130', 'broken', '2 GPUs were asked for, and torch sees 1 GPU(s)'),
+        (TWO, [*SEEN, 'cuda:1 NVIDIA H200'], '2.13.0+cu130', 'ok', 'cuda:1 NVIDIA H200'),
+        ({**TWO, 'gpus': 1}, SEEN, '2.13.0+cu130', 'ok', 'cuda:0 NVIDIA H200'),
+        ({'device': 'cuda', 'gpus': 2}, SEEN, '2.13.0+cu130', 'broken', '2 GPUs were asked for'),
+        ({**TWO, 'resources': {'num_machines': 2}}, SEEN, '2.13.0+cu130', 'broken', '2 GPUs were asked for'),
         ({'device': 'cpu', **GRES}, SEEN, '2.13.0+cu130', 'warning', 'computes on processors'),
     ],
 )
@@ -125,6 +131,40 @@ def test_gpu_that_was_asked_for_and_what_torch_sees(
 def test_lines_that_ask_for_gpus() -> None:
     assert gpu_lines(GRES) == ['--gres=gpu:1']
     assert gpu_lines({}) == []
+    asking = ['-G 1', '--gpus-per-node=1', '--gres=tmp:1,gpu:a100:2']
+    naming = ['--exclude=gpu017', '--qos=gpu_long', '--constraint=nogpu', '--gres=tmp:1']
+    commands = '\n'.join(f'#SBATCH {line}' for line in [*naming, *asking])
+    assert gpu_lines({'custom_scheduler_commands': commands}) == asking
+
+
+@pytest.mark.parametrize('kills', [True, False])
+@pytest.mark.usefixtures('aiida_profile_clean')
+def test_job_that_one_does_not_wait_for_leaves_nothing(monkeypatch: pytest.MonkeyPatch, kills: bool) -> None:
+    """With Ctrl-C the job is cancelled and its folder goes; not below one that could not be cancelled."""
+    from types import SimpleNamespace
+
+    from aiida import engine
+
+    from aiida_litraj.calculations import probe
+    from aiida_litraj.codes.doctor import job
+
+    done: list[str] = []
+
+    def interrupt(*_: Any) -> bool:
+        raise KeyboardInterrupt
+
+    def kill(_: Any) -> bool:
+        done.append('killed')
+        return kills
+
+    monkeypatch.setattr(probe, 'probe_options', lambda *_: {})
+    monkeypatch.setattr(engine, 'submit', lambda *_, **__: SimpleNamespace(pk=1))
+    monkeypatch.setattr(job, 'wait_for_end', interrupt)
+    monkeypatch.setattr(job, '_kill', kill)
+    monkeypatch.setattr(job, '_clean', lambda *_: done.append('cleaned'))
+    with pytest.raises(KeyboardInterrupt):
+        job.check(Case('p', SHORT, computer=SimpleNamespace(), code=CodeOf()))  # type: ignore[arg-type]
+    assert done == (['killed', 'cleaned'] if kills else ['killed'])
 
 
 @pytest.mark.usefixtures('aiida_profile_clean')
