@@ -71,7 +71,10 @@ def test_template_of_a_cluster_asks_for_what_it_says() -> None:
             "in the code 'a': gpus.conut = 2 is not known, but count is",
         ),
         ('codes: [{name: a, conda: b, gpus: {count: 0}}]', 'gpus.count = 0'),
-        ('codes: [{name: a, conda: b, gpus: {type: "a100\\n#SBATCH --x"}}]', 'gpus.type = .*the name of a type is wanted'),
+        (
+            'codes: [{name: a, conda: b, gpus: {type: "a100\\n#SBATCH --x"}}]',
+            'gpus.type = .*the name of a type is wanted',
+        ),
         ('codes: [{name: a, conda: b, partition: "a; rm"}]', "partition = 'a; rm': one word is wanted"),
         ('codes: [{name: a, conda: b, walltime: soon}]', "walltime = 'soon': write a time as"),
         ('codes: [{name: a, conda: b, walltime: 30}]', 'walltime = 30'),
@@ -152,12 +155,19 @@ class TestComputers:
             ({'hostname': 'b'}, 'a computer has no label'),
             ({'label': 'a', 'transport': 'core.ssh_async'}, "the computer 'a' has no hostname"),
             ({'label': 'a', 'scheduler': 'core.nix'}, "the scheduler 'core.nix' of the computer 'a' is not known"),
+            ({'label': 'a', 'poll_interval': '30s'}, "poll_interval of the computer 'a' is '30s'"),
+            ({'label': 'a', 'poll_interval': -1}, "poll_interval of the computer 'a' is -1"),
+            ({'label': 'a', 'mpiprocs_per_machine': '4'}, "mpiprocs_per_machine of the computer 'a' is '4'"),
+            ({'label': 'a', 'mpiprocs_per_machine': 0}, "mpiprocs_per_machine of the computer 'a' is 0"),
             ({'label': 'a', 'connection': {'nix': 1}}, "the connection of the computer 'a' cannot be set"),
         ],
     )
     def test_what_is_wrong_is_named(self, entry: dict[str, Any], message: str) -> None:
+        from aiida.orm import Computer
+
         with pytest.raises(SetupProblem, match=message):
             ensure_computer(entry)
+        assert Computer.collection.count() == 0
 
     def test_one_that_exists_stays_as_it_is_and_what_differs_is_said(self, tmp_path: Path) -> None:
         ensure_computer({'label': 'here', 'work_dir': str(tmp_path), 'poll_interval': 3, 'prepend_text': 'true'})

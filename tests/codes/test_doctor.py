@@ -153,14 +153,14 @@ def test_job_that_one_does_not_wait_for_leaves_nothing(monkeypatch: pytest.Monke
     def interrupt(*_: Any) -> bool:
         raise KeyboardInterrupt
 
-    def kill(_: Any) -> bool:
+    def kill(*_: Any) -> bool:
         done.append('killed')
         return kills
 
     monkeypatch.setattr(probe, 'probe_options', lambda *_: {})
     monkeypatch.setattr(engine, 'submit', lambda *_, **__: SimpleNamespace(pk=1))
     monkeypatch.setattr(job, 'wait_for_end', interrupt)
-    monkeypatch.setattr(job, '_kill', kill)
+    monkeypatch.setattr(job, 'kill', kill)
     monkeypatch.setattr(job, '_clean', lambda *_: done.append('cleaned'))
     with pytest.raises(KeyboardInterrupt):
         job.check(Case('p', SHORT, computer=SimpleNamespace(), code=CodeOf()))  # type: ignore[arg-type]
@@ -212,8 +212,77 @@ class TestComputer:
         assert answer.facts == {'paused': [paused.pk]}
         assert f'verdi -p p process play {paused.pk}' in str(answer.remedy)
 
-    def test_code_that_is_not_there_is_named(self, aiida_profile_clean: Any) -> None:
+    def test_code_that_is_not_there_is_named_before_anything_is_submitted(
+        self, aiida_profile_clean: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         from aiida_litraj.codes import SetupProblem
 
-        with pytest.raises(SetupProblem, match="no code 'nix'"):
-            list(examine(None, codes=('nix',), quick=True))
+        looked: list[str] = []
+        for options in ({'codes': ('nix',)}, {'computers': ('nix',)}):
+            with pytest.raises(SetupProblem, match=r"no (code|computer) 'nix'"):
+                list(examine(None, **options, quick=True, say=looked.append))  # type: ignore[arg-type]
+        assert looked == ['profile', 'storage'] * 2
+
+    def test_heartbeat_that_does_not_end_is_killed(
+        self, aiida_profile_clean: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from types import SimpleNamespace
+
+        from aiida import engine
+
+        from aiida_litraj.codes.doctor import tasks
+
+        killed: list[Any] = []
+        node = SimpleNamespace(pk=0, is_terminated=False, process_state='ProcessState.CREATED', is_excepted=False)
+        monkeypatch.setattr(engine, 'submit', lambda *_, **__: node)
+        monkeypatch.setattr(tasks, 'kill', lambda one, _: killed.append(one))
+        monkeypatch.setattr(tasks, 'deaf', lambda *_: '')
+        answer = tasks.check(Case(None, SHORT))
+        assert (answer.status, killed) == ('broken', [node])
+        assert 'still Created' in answer.message
+
+    def test_scheduler_is_asked_for_ones_own_jobs(self, aiida_profile_clean: Any) -> None:
+        from types import SimpleNamespace
+
+        from aiida.orm import Computer
+
+        from aiida_litraj.codes.doctor import scheduler
+
+        asked: list[str] = []
+
+        def run(command: str) -> tuple[int, str, str]:
+            asked.append(command)
+            return 0, '', ''
+
+        computer = Computer('c', 'c', '', 'core.ssh_async', 'core.slurm', '/w').store()
+        login: Any = SimpleNamespace(run=run, user='me')
+        assert scheduler.check(Case('p', SHORT, computer=computer, session=login)).status == 'ok'
+        assert 'squeue' in asked[1]
+        assert '-ume' in asked[1].split()
+
+
+def test_each_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where ``localhost`` is ::1 first, and the ssh server listens on 127.0.0.1 alone."""
+    import socket
+    import threading
+
+    from aiida_litraj.codes.doctor import host
+
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        port = server.getsockname()[1]
+
+        def greet() -> None:
+            client, _ = server.accept()
+            with client:
+                client.sendall(b'SSH-2.0-test\r\n')
+
+        threading.Thread(target=greet, daemon=True).start()
+        found = [
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, '', ('::1', port, 0, 0)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, '', ('127.0.0.1', port)),
+        ]
+        monkeypatch.setattr(socket, 'getaddrinfo', lambda *_, **__: found)
+        monkeypatch.setattr(host, 'name_of', lambda _: 'c')
+        monkeypatch.setattr(host, 'way_of', lambda _: host.Way('c', port, True, False))
+        answer = host.check(Case('p', Limits(answer_s=5)))
+    assert answer.status == 'ok', answer

@@ -11,7 +11,7 @@ from typing import Any
 from ...usage.allocation import asks_for_gpus
 from .case import Case
 from .finding import Answer, broken, ok, unchecked, warning
-from .tasks import LABEL, wait_for_end
+from .tasks import LABEL, kill, wait_for_end
 
 WALLTIME_S = 600
 KILL_S = 20.0
@@ -47,7 +47,7 @@ def check(case: Case) -> Answer:
         ended = wait_for_end(node, case.limits.job_s)
     except BaseException:
         # Somebody has pressed Ctrl-C, say: nobody else would take the job out of the queue.
-        if _kill(node):
+        if kill(node, KILL_S):
             _clean(case, node)
         raise
     if not ended:
@@ -104,7 +104,7 @@ def _unfinished(case: Case, node: Any) -> Answer:
     scheduler_state = node.get_scheduler_state()
     job, waited = node.get_job_id(), f'{case.limits.job_s:.0f} s'
     status, last = node.process_status or '', _last_words(node)
-    gone = _kill(node)
+    gone = kill(node, KILL_S)
     if gone:
         _clean(case, node)
     kept = '' if gone else f'. It is still there: verdi process kill {node.pk}'
@@ -138,17 +138,6 @@ def _last_words(node: Any) -> str:
 
     logs = Log.collection.get_logs_for(node)
     return str(logs[-1].message).strip().splitlines()[-1][:200] if logs else ''
-
-
-def _kill(node: Any) -> bool:
-    """Return whether the job was cancelled and its process has ended."""
-    from aiida.engine.processes.control import kill_processes
-
-    from .tasks import quiet
-
-    with contextlib.suppress(Exception), quiet():
-        kill_processes([node], msg_text='the doctor has waited long enough', timeout=KILL_S)
-    return wait_for_end(node, KILL_S)
 
 
 def gpu_lines(options: Mapping[str, Any]) -> list[str]:
