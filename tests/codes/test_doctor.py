@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from aiida_litraj.codes.doctor.deadline import TooSlow, deadline
 from aiida_litraj.codes.doctor.finding import Answer, broken, ok, unchecked, warning
 from aiida_litraj.codes.doctor.job import Ended, gpu_lines
 from aiida_litraj.contract.potential import FamilyReport, ProbeReport
+from tests.fixtures import rabbitmq
 
 SHORT = Limits(answer_s=0.1, task_s=0.1, job_s=0.1)
 
@@ -259,6 +261,75 @@ class TestComputer:
         assert scheduler.check(Case('p', SHORT, computer=computer, session=login)).status == 'ok'
         assert 'squeue' in asked[1]
         assert '-ume' in asked[1].split()
+
+
+@pytest.mark.parametrize(
+    ('said', 'link', 'message'),
+    [
+        ('@@@\nHost key verification failed.\r\n', 'host_key', 'the host key of far is not in known_hosts'),
+        ('me@far: Permission denied (publickey).', 'login', 'none of the keys is accepted'),
+        ('ssh: connect to host far port 22: Connection refused', 'login', 'the login on far fails: ssh: connect to'),
+    ],
+)
+@pytest.mark.usefixtures('aiida_profile_clean')
+def test_ssh_itself_that_fails_is_no_command_that_does(
+    monkeypatch: pytest.MonkeyPatch, said: str, link: str, message: str
+) -> None:
+    """With the backend ``openssh`` nothing connects before the first command."""
+    from aiida.orm import Computer
+    from aiida.transports.plugins.ssh_async import AsyncSshTransport
+
+    from aiida_litraj.codes.doctor import host_key, login
+    from aiida_litraj.codes.doctor.session import Session
+
+    async def fail(*_: Any, **__: Any) -> tuple[int, str, str]:
+        return 255, '', said
+
+    computer = Computer('far', 'far', '', 'core.ssh_async', 'core.slurm', '/w').store()
+    computer.configure(host='far', backend='openssh')
+    monkeypatch.setattr(AsyncSshTransport, 'exec_command_wait_async', fail)
+    monkeypatch.setattr(host_key, 'way_of', lambda _: None)
+    monkeypatch.setattr(login, 'way_of', lambda _: None)
+    session = Session(computer, 5)
+    try:
+        answer = {'host_key': host_key, 'login': login}[link].check(
+            Case('p', SHORT, computer=computer, session=session)
+        )
+    finally:
+        session.close()
+    assert answer.status == 'broken'
+    assert message in answer.message
+
+
+@pytest.mark.slurm
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(bool(rabbitmq.missing()), reason=rabbitmq.missing())
+def test_rabbitmq_lets_one_in_or_names_what_is_wrong(
+    tmp_path: Path, aiida_profile_clean: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    from aiida.manage import configuration
+
+    from aiida_litraj.codes.doctor import broker as link
+
+    def look(**changed: Any) -> Answer:
+        profile = SimpleNamespace(
+            name='p',
+            rmq_prefix='p',
+            process_control_backend='core.rabbitmq',
+            process_control_config={**config, **changed},
+        )
+        monkeypatch.setattr(configuration, 'get_config', lambda: SimpleNamespace(get_profile=lambda _: profile))
+        return link.check(Case('p', Limits(answer_s=20)))
+
+    with rabbitmq.broker(tmp_path) as config:
+        assert look().status == 'ok', look()
+        wrong = look(broker_password='hush')
+        assert (wrong.status, "does not let 'guest' in: user or password" in wrong.message) == ('broken', True), wrong
+        assert 'hush' not in f'{wrong.message}{wrong.remedy}'
+        other = look(broker_virtual_host='nix')
+        assert (other.status, "into the virtual host 'nix'" in other.message) == ('broken', True), other
 
 
 def test_each_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
