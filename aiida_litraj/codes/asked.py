@@ -155,6 +155,12 @@ class Asked(Model):
         }
         said = {key: value for key, value in said.items() if value is not None}
         self._check_scheduler(scheduler, name)
+        if scheduler == DIRECT and self.memory_gib is not None:
+            raise SetupProblem(
+                f'memory_gib = {self.memory_gib!r} of the code {name!r} wants a queue: the scheduler {DIRECT} of its '
+                'computer limits no memory',
+                'Leave it out, or give the computer a queue that keeps to limits.',
+            )
         for key in set(said) & set(raw):
             if said[key] != raw[key]:
                 raise SetupProblem(

@@ -238,6 +238,7 @@ def test_walltime_as_people_write_it(written: str, seconds: int) -> None:
     ('fields', 'scheduler', 'message'),
     [
         ({'partition': 'gpu'}, 'core.direct', "partition = 'gpu' of the code 'a' wants a queue"),
+        ({'memory_gib': 4}, 'core.direct', "memory_gib = 4.0 of the code 'a' wants a queue"),
         ({'gpus': {'request': 'gres'}}, 'core.pbspro', r"asked for by '--gres=gpu:1'.* core.pbspro, not core.slurm"),
         ({'partition': 'a', 'options': {'queue_name': 'b'}}, 'core.slurm', r"options.queue_name = 'b', and 'a'"),
         (
