@@ -314,17 +314,14 @@ def test_rabbitmq_lets_one_in_or_names_what_is_wrong(
     from aiida_litraj.codes.doctor import broker as link
 
     def look(**changed: Any) -> Answer:
-        profile = SimpleNamespace(
-            name='p',
-            rmq_prefix='p',
-            process_control_backend='core.rabbitmq',
-            process_control_config={**config, **changed},
-        )
+        control = {'backend': 'core.rabbitmq', 'config': {**config, **changed}}
+        storage = {'backend': 'core.sqlite_dos', 'config': {}}
+        profile = configuration.Profile('p', {'storage': storage, 'process_control': control})
         monkeypatch.setattr(configuration, 'get_config', lambda: SimpleNamespace(get_profile=lambda _: profile))
         return link.check(Case('p', Limits(answer_s=20)))
 
     with rabbitmq.broker(tmp_path) as config:
-        assert look().status == 'ok', look()
+        assert look().status == 'ok'
         wrong = look(broker_password='hush')
         assert (wrong.status, "does not let 'guest' in: user or password" in wrong.message) == ('broken', True), wrong
         assert 'hush' not in f'{wrong.message}{wrong.remedy}'

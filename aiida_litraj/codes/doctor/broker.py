@@ -66,11 +66,13 @@ def _explain(error: Exception, profile: Any, place: str) -> Answer:
     """Return what is wrong with a login; the password is not in it."""
     config = profile.process_control_config
     user, space = config.get('broker_username'), config.get('broker_virtual_host') or '/'
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    # A server that refuses the virtual host closes the connection, and says why in the frame that it closes it with.
+    closed = [str(frame.reply_text) for frame in error.args if hasattr(frame, 'reply_text')]
+    text = closed[0] if closed else (str(error).strip() or type(error).__name__).splitlines()[0]
     correct = f'verdi profile configure-broker core.rabbitmq {profile.name}; verdi -p {profile.name} daemon restart'
     if isinstance(error, asyncio.TimeoutError):
         return broken(f'RabbitMQ at {place} does not end the login', 'See its log, or: sudo rabbitmqctl status')
-    if 'NOT_ALLOWED' in text or 'vhost' in text:
+    if 'NOT_ALLOWED' in text or 'vhost' in text or 'OpenOk' in str(error):
         return broken(
             f'RabbitMQ at {place} does not let {user!r} into the virtual host {space!r}: {text}',
             f"sudo rabbitmqctl list_vhosts; sudo rabbitmqctl set_permissions -p '{space}' '{user}' '.*' '.*' '.*'; or "
