@@ -9,11 +9,21 @@ from typing import Any
 _SECRET = re.compile(
     r'passw(or)?d|passphrase|secret|token(?!iz)|credential|(api|access|private|auth)_?key', re.IGNORECASE
 )
-_HARMLESS = re.compile(r'_(file|path|dir)$', re.IGNORECASE)
-"""Names that say where a secret is, not what it is."""
-_ASSIGNED = re.compile(r"""(?<![\w$-])(?P<name>\w+)=(?P<value>"[^"]*"|'[^']*'|[^\s;&|]*)""")
-_HANDED_OVER = re.compile(r"""sshpass(?=\s+-p\s*["']?[^\s"'$`])|\w+(?=://[^/\s:@]+:[^/\s@$`]+@)""")
-"""Before a password on a command line, or in an address."""
+_HARMLESS = re.compile(r'_(file|path|dir)$|^(\w+_)?(max|min|num|n)_(\w+_)?tokens?$', re.IGNORECASE)
+"""Names that say where a secret is, not what it is, and those of numbers of words."""
+_VALUE = r"""(?P<value>"[^"]*"|'[^']*'|[^\s;&|]*)"""
+_GIVEN = (
+    re.compile(rf'(?<![\w$-])(?P<name>\w+)={_VALUE}'),
+    re.compile(rf'(?<![\w$-])setenv\s+(?P<name>\w+)\s+{_VALUE}'),
+    re.compile(rf'(?<![\w-])--(?P<name>[a-zA-Z][\w-]*)(?:=|[ \t]+(?!-)){_VALUE}'),
+)
+"""How a value is given to a name: in shells of two kinds, and to a program."""
+_HANDED_OVER = re.compile(
+    r"""sshpass(?=\s+-p\s*["']?[^\s"'$`])|\w+(?=://[^/\s:@]+:[^/\s@$`]+@)"""
+    r"""|\bauthorization(?=:\s*(?:bearer|basic|token)\s+[^\s"'$`])""",
+    re.IGNORECASE,
+)
+"""Before a password on a command line, in an address, or in a header of a request."""
 TEXTS = ('prepend_text', 'append_text', 'custom_scheduler_commands', 'proxy_command', 'proxy_jump')
 """Options and fields that are shell, or that shell is made of."""
 
@@ -28,9 +38,9 @@ def in_shell(text: str) -> str | None:
 
     A value that the shell is to find out on the computer, ``$(cat ~/.token)`` or ``$TOKEN``, is none.
     """
-    for found in _ASSIGNED.finditer(text):
+    for found in (one for way in _GIVEN for one in way.finditer(text)):
         value = found['value'].strip('"\'')
-        if is_secret(found['name']) and value and not value.startswith(('$', '`')):
+        if is_secret(found['name'].replace('-', '_')) and value and not value.startswith(('$', '`')):
             return found['name']
     handed = _HANDED_OVER.search(text)
     return None if handed is None else handed[0]

@@ -16,11 +16,19 @@ from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, Posi
 from ..calculations.base import RUNTIME_OPTIONS
 from ..calculations.validation import explain
 from ..contract.base import Model
+from ..usage.allocation import asks_for_gpus
 from .problems import SetupProblem
 
 SLURM, DIRECT = 'core.slurm', 'core.direct'
 GPUS_OPTION = 'gpus'
 """Option of a job: how many GPUs it uses, with a process for each."""
+NOT_BROUGHT = re.compile(r'^litraj: (the (?:conda environment|modules) .* could not be (?:activated|loaded))$', re.M)
+"""What a job says, before its engine, of an environment that it did not get."""
+CONFIGURATION_ERROR = 78
+"""Exit status of such a job, EX_CONFIG of sysexits.h."""
+_KIND = re.compile(r'[\w.-]+')
+_OWN_CONSTRAINT = re.compile(r'(?<!\S)(?:--constraint[= ]|-C)')
+_OWN_TASKS = re.compile(r'(?<!\S)(?:--ntasks[= ]|-n[= \d])')
 _WORD = re.compile(r"[^\s'\"`$\\;]+")
 _CLOCK = re.compile(r'(?:(\d+)-)?(\d{1,3}):(\d{2})(?::(\d{2}))?')
 _SPAN = re.compile(r'(\d+)\s*(s|min|h|d)')
@@ -30,6 +38,12 @@ _SPANS = {'s': 1, 'min': 60, 'h': 3600, 'd': 86400}
 def _word(text: str) -> str:
     if not _WORD.fullmatch(text):
         raise ValueError('one word is wanted, without blanks, quotes, $, ; or backslashes: it goes into a batch script')
+    return text
+
+
+def _kind(text: str) -> str:
+    if not _KIND.fullmatch(text):
+        raise ValueError('the name of a type is wanted, as the site calls it (a100); how many goes into count')
     return text
 
 
@@ -43,7 +57,12 @@ def _seconds(value: Any) -> Any:
     """Return a time in seconds, which may be written as 7200, 2h, 30min, 02:00:00 or 1-12:00:00."""
     if not isinstance(value, str):
         return value
-    if clock := _CLOCK.fullmatch(value.strip()):
+    clock = _CLOCK.fullmatch(value.strip())
+    if clock and clock[1] is None and clock[4] is None:
+        raise ValueError(
+            'two parts may be hours and minutes or, as in Slurm, minutes and seconds: write 24h, 30min or "24:00:00"'
+        )
+    if clock:
         days, hours, minutes, seconds = (int(part or 0) for part in clock.groups())
         return ((24 * days + hours) * 60 + minutes) * 60 + seconds
     if span := _SPAN.fullmatch(value.strip()):
@@ -56,6 +75,7 @@ def _list(value: Any) -> Any:
 
 
 Word = Annotated[str, AfterValidator(_word)]
+Kind = Annotated[str, AfterValidator(_kind)]
 Line = Annotated[str, AfterValidator(_line)]
 
 
@@ -67,7 +87,7 @@ class Gpus(Model):
     """
 
     request: Literal['gres', 'gpus', 'gpus-per-task', 'gpus-per-node', 'none'] | None = None
-    type: Word | None = None
+    type: Kind | None = None
     count: PositiveInt = 1
     constraint: Word | None = None
 
@@ -100,13 +120,23 @@ class Asked(Model):
     memory_gib: PositiveFloat | None = None
 
     @property
-    def script(self) -> str:
-        """Lines of shell that bring the environment, every name in quotes."""
-        lines = [f'module load {" ".join(map(shlex.quote, self.modules))}'] if self.modules else []
-        if self.conda is not None:
-            # A batch job has not been through the start-up file in which conda puts its function.
-            lines += ['. "$(conda info --base)/etc/profile.d/conda.sh"', f'conda activate {shlex.quote(self.conda)}']
-        return '\n'.join(lines)
+    def load_modules(self) -> str:
+        """Lines of shell that load the modules, every name in quotes, or end the job."""
+        if not self.modules:
+            return ''
+        names = ' '.join(map(shlex.quote, self.modules))
+        give_up = _give_up(f'the modules {" ".join(self.modules)} could not be loaded')
+        return f'module load {names} || {give_up}'
+
+    @property
+    def activate_conda(self) -> str:
+        """Lines of shell that activate the environment of conda, its name in quotes, or end the job."""
+        if self.conda is None:
+            return ''
+        # A batch job has not been through the start-up file in which conda puts its function.
+        activate = f'conda activate {shlex.quote(self.conda)}'
+        give_up = _give_up(f'the conda environment {self.conda} could not be activated')
+        return f'. "$(conda info --base)/etc/profile.d/conda.sh"\n{activate} || {give_up}'
 
     def options(self, scheduler: str, raw: Mapping[str, Any], name: str) -> dict[str, Any]:
         """Return ``metadata.options`` of the jobs of a code: what the fields say, and what ``raw`` says beside it.
@@ -125,6 +155,12 @@ class Asked(Model):
         }
         said = {key: value for key, value in said.items() if value is not None}
         self._check_scheduler(scheduler, name)
+        if scheduler == DIRECT and self.memory_gib is not None:
+            raise SetupProblem(
+                f'memory_gib = {self.memory_gib!r} of the code {name!r} wants a queue: the scheduler {DIRECT} of its '
+                'computer limits no memory',
+                'Leave it out, or give the computer a queue that keeps to limits.',
+            )
         for key in set(said) & set(raw):
             if said[key] != raw[key]:
                 raise SetupProblem(
@@ -157,11 +193,23 @@ class Asked(Model):
                 'Say gpus: {request: none}, and what this scheduler wants in options: {custom_scheduler_commands: ...}',
             )
         own = str(raw.get('custom_scheduler_commands') or '')
-        if request != 'none' and re.search(r'--(gres|gpus)', own):
+        said_twice = {
+            'GPUs': request != 'none' and asks_for_gpus(own),
+            'constraints': gpus.constraint is not None and _OWN_CONSTRAINT.search(own),
+            'numbers of tasks': request == 'gpus-per-task' and _OWN_TASKS.search(own),
+        }
+        for what, twice in said_twice.items():
+            if twice:
+                raise SetupProblem(
+                    f'{what} of the code {name!r} are asked for twice, by gpus and by '
+                    f'options.custom_scheduler_commands = {own!r}',
+                    'Leave one of the two out.',
+                )
+        processes = _processes(raw.get('resources') or {})
+        if request == 'gpus-per-task' and processes > 1:
             raise SetupProblem(
-                f'GPUs of the code {name!r} are asked for twice, by gpus and by options.custom_scheduler_commands '
-                f'= {own!r}',
-                'Leave one of the two out.',
+                f'gpus of the code {name!r} are asked for by task, and options.resources ask for {processes} processes',
+                'The engine is one task, and starts its processes itself: leave resources out, and say cores: N.',
             )
         commands = '\n'.join([*lines, *filter(None, [own.strip()])])
         options: dict[str, Any] = {'custom_scheduler_commands': commands} if commands else {}
@@ -169,6 +217,27 @@ class Asked(Model):
         if gpus.count > 1 and GPUS_OPTION in RUNTIME_OPTIONS:
             options.setdefault(GPUS_OPTION, raw.get(GPUS_OPTION, gpus.count))
         return options
+
+
+def _give_up(why: str) -> str:
+    """Return shell that ends a job: in another environment than the one asked for it would compute something else."""
+    return f'{{ echo {shlex.quote(f"litraj: {why}")} >&2; exit {CONFIGURATION_ERROR}; }}'
+
+
+def _processes(resources: Mapping[str, Any]) -> int:
+    machines, each = resources.get('num_machines') or 1, resources.get('num_mpiprocs_per_machine') or 1
+    return int(resources.get('tot_num_mpiprocs') or machines * each)
+
+
+def seconds_of(value: Any, name: str) -> Any:
+    """Return a time among raw options in seconds, as a walltime may be written.
+
+    :raises SetupProblem: if it is a text that is no time.
+    """
+    try:
+        return _seconds(value)
+    except ValueError as error:
+        raise SetupProblem(f'{name} = {value!r} is no time', f'{error}'.capitalize() + '.') from error
 
 
 FIELDS = tuple(Asked.model_fields)

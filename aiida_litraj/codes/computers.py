@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,17 +101,22 @@ def ensure_computer(entry: Mapping[str, Any]) -> tuple[Computer, bool]:
             scheduler_type=str(entry.get('scheduler', 'core.direct')),
             workdir=work_dir_of(entry),
         )
-        computer.set_default_mpiprocs_per_machine(int(entry.get('mpiprocs_per_machine', 1)))
+        computer.set_default_mpiprocs_per_machine(entry.get('mpiprocs_per_machine') or 1)
         computer.set_prepend_text(str(entry.get('prepend_text') or ''))
         computer.set_append_text(str(entry.get('append_text') or ''))
         if entry.get('shebang'):
             computer.set_shebang(str(entry['shebang']))
         computer.store()
-        local = transport == 'core.local'
-        computer.set_minimum_job_poll_interval(float(entry.get('poll_interval', POLL_SECONDS if local else 10.0)))
+        usual = POLL_SECONDS if transport == 'core.local' else 10.0
+        asked = entry.get('poll_interval')
+        computer.set_minimum_job_poll_interval(float(usual if asked is None else asked))
     except (AiidaException, ValueError, TypeError) as error:
         raise SetupProblem(f'the computer {label!r} cannot be made: {error}', 'Correct its entry.') from error
-    _configure(computer, entry)
+    try:
+        _configure(computer, entry)
+    except SetupProblem:
+        Computer.collection.delete(computer.pk)  # no job can have run there, and half a computer stands in the way
+        raise
     return computer, True
 
 
@@ -135,6 +141,8 @@ def check_computer(entry: Mapping[str, Any]) -> None:
             raise SetupProblem(
                 f'the {kind} {plugin!r} of the computer {label!r} is not known', f'There are: {", ".join(known)}.'
             )
+    _check_number(entry, 'poll_interval', float, 'seconds between two looks at the queue, like 30', 0)
+    _check_number(entry, 'mpiprocs_per_machine', int, 'a number of processes, like 4', 1)
     if 'scratch' in entry and 'work_dir' in entry:
         raise SetupProblem(
             f'the computer {label!r} has a scratch ({entry["scratch"]}) and a work_dir ({entry["work_dir"]})',
@@ -146,6 +154,15 @@ def check_computer(entry: Mapping[str, Any]) -> None:
             f'{work_dir_of(entry)!r}',
             'Give an absolute one; {username} in it stands for your name on that computer.',
         )
+
+
+def _check_number(entry: Mapping[str, Any], field: str, kind: type, wanted: str, least: float) -> None:
+    value = entry.get(field)
+    if value is None:
+        return
+    known = (int, float) if kind is float else (int,)
+    if isinstance(value, bool) or not isinstance(value, known) or not least <= value < math.inf:
+        raise SetupProblem(f'{field} of the computer {entry["label"]!r} is {value!r}', f'Write {wanted}.')
 
 
 def work_dir_of(entry: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -76,7 +77,7 @@ def read_configuration(path: Path) -> Configuration:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+        content = yaml.load(path.read_text(encoding='utf-8'), Loader=_loader())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SetupProblem(
             f'{path} cannot be read: {error}', 'A template: aiida-litraj setup --template slurm-gpu'
@@ -98,6 +99,26 @@ def read_configuration(path: Path) -> Configuration:
     usual = {str(entry['label']): {key: entry[key] for key in FIELDS if key in entry} for entry in computers}
     merged = [_merged(usual.get(str(entry.get('computer', LOCALHOST)), {}), entry) for entry in codes]
     return Configuration(tuple(computers), tuple(Environment.read(entry) for entry in merged))
+
+
+def _loader() -> Any:
+    """Return a safe loader of YAML that leaves 24:00:00 a text.
+
+    YAML 1.1 takes numbers with colons for such to the base 60: a walltime of 24:00 would be 1440 without quotes.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    numbers = {'tag:yaml.org,2002:int', 'tag:yaml.org,2002:float'}
+    base60 = re.compile(r'[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?$')
+    # The first that fits counts, so that this one comes before those of numbers.
+    Loader.yaml_implicit_resolvers = {
+        first: [('tag:yaml.org,2002:str', base60), *known] if numbers & {tag for tag, _ in known} else list(known)
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    return Loader
 
 
 def _merged(usual: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..calculations.secrets import remedy, secret_in
 from .asked import FIELDS as ASKED
-from .asked import Asked, read_asked
+from .asked import Asked, read_asked, seconds_of
 from .fields import check_fields
 from .problems import SetupProblem
 
@@ -67,7 +67,9 @@ class Environment:
 
         :raises SetupProblem: if the scheduler has no such thing, or the same is said twice.
         """
-        lines = [text.rstrip() for text in (self.asked.script, self.prepend_text) if text.strip()]
+        # What prepend_text does is there for conda, which is rarely in the path of a batch job by itself.
+        texts = (self.asked.load_modules, self.prepend_text, self.asked.activate_conda)
+        lines = [text.rstrip() for text in texts if text.strip()]
         options = self.asked.options(scheduler, self.options, self.name)
         return replace(self, prepend_text='\n'.join(lines), options=options, asked=Asked(conda=self.asked.conda))
 
@@ -86,6 +88,9 @@ class Environment:
             raise SetupProblem(
                 f'options of the code {entry["name"]!r} is {options!r}', 'Write "name: value" pairs there.'
             )
+        if 'max_wallclock_seconds' in options:
+            name = f'options.max_wallclock_seconds of the code {entry["name"]!r}'
+            options = {**options, 'max_wallclock_seconds': seconds_of(options['max_wallclock_seconds'], name)}
         asked = read_asked(entry, f'the code {entry["name"]!r}')
         python = _text(entry, 'engine_python')
         if asked.conda is not None and python is None and entry.get('installed') is None:

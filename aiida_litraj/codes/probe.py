@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ..contract.potential import PotentialSpec, ProbeReport
+from .asked import NOT_BROUGHT
 from .bundle import EXECUTABLE, engine_files, pack_archive
 from .choose import computer_of
 from .environment import Environment
@@ -158,6 +159,15 @@ def _explain(answer: _Answer, computer: Computer, question: _Question, python: s
     last = said.splitlines()[-1] if said else f'no output, exit status {answer.status}'
     program = python or 'the Python of the code'
     where = f'on the computer {computer.label!r}'
+    not_brought = NOT_BROUGHT.search(answer.stderr)
+    if not_brought is not None:
+        before = answer.stderr[: not_brought.start()].strip().splitlines()
+        reason = f': {before[-1]}' if before else ''
+        return SetupProblem(
+            f'{not_brought[1]} {where}{reason}',
+            'See what there is: module avail, conda env list. What brings conda into the path of a batch job goes into '
+            'prepend_text, which runs before: module load miniforge, or . /opt/conda/etc/profile.d/conda.sh',
+        )
     if question.program.startswith('./') is False and answer.status in (126, 127):
         return SetupProblem(
             f'there is no program {question.program} that can be run {where}',

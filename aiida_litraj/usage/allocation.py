@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_COUNT = r'(?:(?:[a-zA-Z][\w.-]*:){0,2})(\d+)'
-"""A number after a type of GPU, as in ``a100:4`` and ``gpu:a100:4``."""
-_PER_NODE = re.compile(rf'--(?:gres[= ](?:\S*,)?gpu:{_COUNT}|gpus-per-node[= ]{_COUNT})')
-_PER_TASK = re.compile(rf'--gpus-per-task[= ]{_COUNT}')
-_TOTAL = re.compile(rf'(?:--gpus|(?<=\s)-G)[= ]?{_COUNT}')
-_ONE = re.compile(r'--gres[= ](?:\S*,)?gpu(?::[a-zA-Z][\w.-]*)?(?=[\s,]|$)')
+_VALUE = r'["\']?([^\s"\']+)'
+_GRES = re.compile(rf'(?<!\S)--gres[= ]{_VALUE}')
+_PER_NODE = re.compile(rf'(?<!\S)--gpus-per-node[= ]{_VALUE}')
+_PER_TASK = re.compile(rf'(?<!\S)--gpus-per-task[= ]{_VALUE}')
+_PER_SOCKET = re.compile(rf'(?<!\S)--gpus-per-socket[= ]{_VALUE}')
+_TOTAL = re.compile(rf'(?<!\S)(?:--gpus[= ]|-G[= ]?){_VALUE}')
 _CORES = ('num_machines', 'num_mpiprocs_per_machine', 'num_cores_per_mpiproc', 'num_cores_per_machine')
 
 
@@ -88,16 +88,38 @@ def cores_asked(resources: Mapping[str, Any]) -> int | None:
     return int(total) * int(cores or 1) if total else None
 
 
+def asks_for_gpus(directives: str) -> bool:
+    """Return whether lines for Slurm ask it for GPUs; not those that only name some, like ``--exclude=gpu017``."""
+    by_gres = any(_of_gres(found[1]) for found in _GRES.finditer(directives))
+    return by_gres or any(way.search(directives) for way in (_TOTAL, _PER_NODE, _PER_TASK, _PER_SOCKET))
+
+
 def gpus_asked(directives: str, resources: Mapping[str, Any]) -> int | None:
     """Return the GPUs that a job asked Slurm for in lines of its own, ``None`` if it did not.
 
     :param directives: like ``#SBATCH --gres=gpu:a100:2``.
     """
     if found := _TOTAL.search(directives):
-        return int(found[1])
+        return _amount(found[1].split(','))
     machines, processes = resources.get('num_machines') or 1, resources.get('num_mpiprocs_per_machine') or 1
     if found := _PER_TASK.search(directives):
-        return int(found[1]) * int(resources.get('tot_num_mpiprocs') or machines * processes)
+        return _amount(found[1].split(',')) * int(resources.get('tot_num_mpiprocs') or machines * processes)
     if found := _PER_NODE.search(directives):
-        return int(next(group for group in found.groups() if group)) * int(machines)
-    return int(machines) if _ONE.search(directives) else None
+        return _amount(found[1].split(',')) * int(machines)
+    found = _GRES.search(directives)
+    of_gres = _of_gres(found[1]) if found else []
+    return _amount(of_gres) * int(machines) if of_gres else None
+
+
+def _of_gres(value: str) -> list[str]:
+    """Return the GPUs among generic resources, as ``gpu:a100:2`` of ``lustre:1,gpu:a100:2``."""
+    return [part for part in value.split(',') if part.partition(':')[0] == 'gpu']
+
+
+def _amount(parts: Iterable[str]) -> int:
+    """Return how many GPUs are meant by words like ``2``, ``a100:4`` or ``gpu:2080ti``.
+
+    A type may begin with a digit; only what stands last can be their number, and without one it is one.
+    """
+    last = [part.partition('(')[0].rpartition(':')[2] for part in parts]
+    return sum(int(word) if word.isdigit() else 1 for word in last)

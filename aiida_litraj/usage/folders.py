@@ -12,6 +12,7 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
@@ -26,6 +27,8 @@ AT_ONCE = 4
 """Folders that are taken away beside each other over one connection."""
 MANY = 50
 """Folders whose size is asked for at a time."""
+CONNECT_S, DU_S, REMOVE_S = 20.0, 60.0, 600.0
+"""Seconds for a login, for the sizes of as many folders as are asked for at a time, and for taking one away."""
 CLEANED = RemoteData.KEY_EXTRA_CLEANED
 _CACHED_FROM = '_aiida_cached_from'
 Result = TypeVar('Result')
@@ -51,6 +54,11 @@ class Folder:
         """Whether the folder is called after the job, as AiiDA calls them: nothing else is ever taken away."""
         path, uuid = PurePosixPath(self.path), self.job_uuid
         return path.is_absolute() and path.parts[-3:] == (uuid[:2], uuid[2:4], uuid[4:])
+
+    @property
+    def base(self) -> str:
+        """The folder of all jobs on its computer; where it is missing, nothing can be said of one of them."""
+        return str(PurePosixPath(self.path).parents[2])
 
 
 def folders_of(jobs: Iterable[int]) -> list[Folder]:
@@ -139,7 +147,8 @@ def _taken_away(computer: str, folders: Sequence[Folder], seconds: float | None)
         async def remove(folder: Folder) -> None:
             async with places:
                 if not given_up.is_set():
-                    ended.put((folder, await _remove(transport, folder)))
+                    taken = _within(REMOVE_S, _remove(transport, folder), f'taking {folder.path} away')
+                    ended.put((folder, await taken))
 
         await asyncio.gather(*(remove(folder) for folder in folders))
 
@@ -170,6 +179,8 @@ async def _remove(transport: Any, folder: Folder) -> str | None:
             await transport.rmtree_async(folder.path)
             if await transport.path_exists_async(folder.path):
                 return f'{folder.path} is still there'
+        elif not await transport.path_exists_async(folder.base):
+            return f'{folder.base} is not there: is its disk mounted?'
     except OSError as error:
         return f'{folder.path}: {error or type(error).__name__}'
     return None
@@ -200,15 +211,27 @@ async def _measure(transport: Any, folders: Sequence[Folder]) -> dict[int, int]:
         batch = folders[start : start + MANY]
         paths = ' '.join(shlex.quote(folder.path) for folder in batch)
         # Without one of the folders du goes on, and says so on the other stream.
-        _, said, _ = await transport.exec_command_wait_async(f'du -s -k -- {paths} 2>/dev/null')
+        asked = transport.exec_command_wait_async(f'du -s -k -- {paths} 2>/dev/null')
+        _, said, _ = await _within(DU_S, asked, 'du')
         lines = [line.split('\t', 1) for line in said.splitlines() if '\t' in line]
         found = {path.strip(): 1024 * int(kilobytes) for kilobytes, path in lines if kilobytes.isdigit()}
         for folder in batch:
             if folder.path in found:
                 sizes[folder.pk] = found[folder.path]
-            elif not await transport.path_exists_async(folder.path):
+            elif await transport.path_exists_async(folder.base) and not await transport.path_exists_async(folder.path):
                 sizes[folder.pk] = 0
     return sizes
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, Result], what: str) -> Result:
+    """Return the result of what is done on a computer.
+
+    :raises TimeoutError: naming it, if it takes longer.
+    """
+    try:
+        return await asyncio.wait_for(work, seconds)
+    except asyncio.TimeoutError as error:  # a class of its own before Python 3.11
+        raise TimeoutError(f'{what}: no answer within {seconds:g} s') from error
 
 
 class _Answer(Generic[Result]):
@@ -253,12 +276,17 @@ class _Answer(Generic[Result]):
     def _work(self) -> None:
         try:
             self._result = asyncio.run(asyncio.wait_for(self._connect_and_ask(), self._seconds))
-        except TimeoutError:
-            self.problem = self.too_late
+        except (TimeoutError, asyncio.TimeoutError) as error:
+            self.problem = str(error) or self.too_late
         except Exception as error:
             self.problem = str(error) or type(error).__name__
         self._at_end()
 
     async def _connect_and_ask(self) -> Result:
-        async with self._transport as transport:
+        transport = await _within(CONNECT_S, self._transport.__aenter__(), 'login')
+        try:
             return await self._ask(transport)
+        finally:
+            # A computer that has gone silent does not say good-bye either.
+            with suppress(Exception):
+                await _within(CONNECT_S, self._transport.__aexit__(None, None, None), 'logout')

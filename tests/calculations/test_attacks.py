@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from aiida_litraj.calculations.neb import NebCalculation
+from aiida_litraj.calculations.secrets import in_shell
 from aiida_litraj.contract import files
 from aiida_litraj.data import PotentialData
 from tests.fixtures.nodes import vacancy_path
@@ -59,6 +60,10 @@ def test_name_of_a_checkpoint_does_not_travel(name: str, tmp_path: Path, prepare
     [
         ({'environment_variables': {'HF_TOKEN': 'abc'}}, r'environment_variables\.HF_TOKEN'),
         ({'prepend_text': 'export MY_SECRET=abc'}, 'prepend_text, MY_SECRET'),
+        ({'prepend_text': 'setenv HF_TOKEN abc'}, 'prepend_text, HF_TOKEN'),
+        ({'prepend_text': 'curl -H "Authorization: Bearer abc" far'}, 'prepend_text, Authorization'),
+        ({'prepend_text': 'login --token=abc'}, 'prepend_text, token'),
+        ({'prepend_text': "login --api-key 'abc'"}, 'prepend_text, api-key'),
         ({'custom_scheduler_commands': 'export API_KEY=abc'}, 'custom_scheduler_commands, API_KEY'),
     ],
 )
@@ -70,3 +75,22 @@ def test_secret_among_the_options_is_refused_before_it_is_stored(
     ) as found:
         instantiate(NebCalculation, neb_inputs(**options))
     assert 'abc' not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'export MAX_TOKENS=5',
+        'export VLLM_MAX_NUM_TOKENS=5',
+        'setenv HF_TOKEN "$(cat ~/.hf_token)"',
+        'setenv HF_TOKEN_PATH /home/me/.token',
+        'curl -H "Authorization: Bearer $TOKEN" far',
+        'login --token=$(cat ~/.token)',
+        'login --token-file=/home/me/.token',
+        'login --password-file /home/me/.password --token',
+        'train --tokenizer fast --max-tokens=5',
+        '#SBATCH --gres=gpu:1',
+    ],
+)
+def test_shell_that_gives_no_secret_away_is_left_alone(text: str) -> None:
+    assert in_shell(text) is None

@@ -31,7 +31,10 @@ def test_template_can_be_set_up_as_it_is(name: str) -> None:
 def test_template_of_a_cluster_asks_for_what_it_says() -> None:
     gpu, mace = read_configuration(TEMPLATES / 'slurm-gpu.yml').settled()
     assert gpu.families == ('sevennet',)
-    assert gpu.script == 'module load cuda/12.4\nexport LITRAJ_PYTHON="/home/me/envs/sevennet/bin/python"'
+    assert gpu.script.splitlines() == [
+        "module load cuda/12.4 || { echo 'litraj: the modules cuda/12.4 could not be loaded' >&2; exit 78; }",
+        'export LITRAJ_PYTHON="/home/me/envs/sevennet/bin/python"',
+    ]
     assert gpu.options == {
         'account': 'my-project',
         'queue_name': 'gpu',
@@ -68,10 +71,20 @@ def test_template_of_a_cluster_asks_for_what_it_says() -> None:
             "in the code 'a': gpus.conut = 2 is not known, but count is",
         ),
         ('codes: [{name: a, conda: b, gpus: {count: 0}}]', 'gpus.count = 0'),
-        ('codes: [{name: a, conda: b, gpus: {type: "a100\\n#SBATCH --x"}}]', 'gpus.type = .*one word is wanted'),
+        (
+            'codes: [{name: a, conda: b, gpus: {type: "a100\\n#SBATCH --x"}}]',
+            'gpus.type = .*the name of a type is wanted',
+        ),
         ('codes: [{name: a, conda: b, partition: "a; rm"}]', "partition = 'a; rm': one word is wanted"),
         ('codes: [{name: a, conda: b, walltime: soon}]', "walltime = 'soon': write a time as"),
         ('codes: [{name: a, conda: b, walltime: 30}]', 'walltime = 30'),
+        ('codes: [{name: a, conda: b, walltime: 24:00}]', "walltime = '24:00': two parts may be"),
+        ('codes: [{name: a, conda: b, walltime: "30:00"}]', "walltime = '30:00': two parts may be"),
+        (
+            'codes: [{name: a, conda: b, options: {max_wallclock_seconds: 24:00}}]',
+            "options.max_wallclock_seconds of the code 'a' = '24:00' is no time",
+        ),
+        ('codes: [{name: a, conda: b, gpus: {type: "a100:2"}}]', "gpus.type = 'a100:2': the name of a type is wanted"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, content: str, message: str) -> None:
@@ -79,6 +92,20 @@ def test_what_is_wrong_is_named(tmp_path: Path, content: str, message: str) -> N
     path.write_text(content)
     with pytest.raises(SetupProblem, match=message):
         read_configuration(path)
+
+
+@pytest.mark.parametrize(
+    ('written', 'seconds'),
+    [('24:00:00', 86400), ('12:30:00', 45000), ('1-12:00:00', 129600), ('2-06:00', 194400), ('7200', 7200)],
+)
+def test_walltime_in_a_file_needs_no_quotes(tmp_path: Path, written: str, seconds: int) -> None:
+    path = tmp_path / 'cluster.yml'
+    path.write_text(
+        f'codes:\n- {{name: a, conda: b, walltime: {written}}}\n'
+        f'- {{name: b, conda: b, options: {{max_wallclock_seconds: {written}}}}}\n'
+    )
+    for environment in read_configuration(path).environments:
+        assert environment.settled('core.slurm').options == {'max_wallclock_seconds': seconds}
 
 
 def test_home_is_expanded_on_the_computer_and_quotes_survive() -> None:
@@ -128,12 +155,19 @@ class TestComputers:
             ({'hostname': 'b'}, 'a computer has no label'),
             ({'label': 'a', 'transport': 'core.ssh_async'}, "the computer 'a' has no hostname"),
             ({'label': 'a', 'scheduler': 'core.nix'}, "the scheduler 'core.nix' of the computer 'a' is not known"),
+            ({'label': 'a', 'poll_interval': '30s'}, "poll_interval of the computer 'a' is '30s'"),
+            ({'label': 'a', 'poll_interval': -1}, "poll_interval of the computer 'a' is -1"),
+            ({'label': 'a', 'mpiprocs_per_machine': '4'}, "mpiprocs_per_machine of the computer 'a' is '4'"),
+            ({'label': 'a', 'mpiprocs_per_machine': 0}, "mpiprocs_per_machine of the computer 'a' is 0"),
             ({'label': 'a', 'connection': {'nix': 1}}, "the connection of the computer 'a' cannot be set"),
         ],
     )
     def test_what_is_wrong_is_named(self, entry: dict[str, Any], message: str) -> None:
+        from aiida.orm import Computer
+
         with pytest.raises(SetupProblem, match=message):
             ensure_computer(entry)
+        assert Computer.collection.count() == 0
 
     def test_one_that_exists_stays_as_it_is_and_what_differs_is_said(self, tmp_path: Path) -> None:
         ensure_computer({'label': 'here', 'work_dir': str(tmp_path), 'poll_interval': 3, 'prepend_text': 'true'})
@@ -204,12 +238,33 @@ def test_walltime_as_people_write_it(written: str, seconds: int) -> None:
     ('fields', 'scheduler', 'message'),
     [
         ({'partition': 'gpu'}, 'core.direct', "partition = 'gpu' of the code 'a' wants a queue"),
+        ({'memory_gib': 4}, 'core.direct', "memory_gib = 4.0 of the code 'a' wants a queue"),
         ({'gpus': {'request': 'gres'}}, 'core.pbspro', r"asked for by '--gres=gpu:1'.* core.pbspro, not core.slurm"),
         ({'partition': 'a', 'options': {'queue_name': 'b'}}, 'core.slurm', r"options.queue_name = 'b', and 'a'"),
         (
             {'gpus': {}, 'options': {'custom_scheduler_commands': '#SBATCH --gres=gpu:1'}},
             'core.slurm',
             "GPUs of the code 'a' are asked for twice",
+        ),
+        (
+            {'gpus': {}, 'options': {'custom_scheduler_commands': '#SBATCH -G 1'}},
+            'core.slurm',
+            "GPUs of the code 'a' are asked for twice",
+        ),
+        (
+            {'gpus': {'constraint': 'a100'}, 'options': {'custom_scheduler_commands': '#SBATCH -C v100'}},
+            'core.slurm',
+            "constraints of the code 'a' are asked for twice",
+        ),
+        (
+            {'gpus': {'request': 'gpus-per-task'}, 'options': {'custom_scheduler_commands': '#SBATCH --ntasks=4'}},
+            'core.slurm',
+            "numbers of tasks of the code 'a' are asked for twice",
+        ),
+        (
+            {'gpus': {'request': 'gpus-per-task'}, 'options': {'resources': {'num_mpiprocs_per_machine': 4}}},
+            'core.slurm',
+            "gpus of the code 'a' are asked for by task, and options.resources ask for 4 processes",
         ),
     ],
 )
@@ -228,6 +283,35 @@ def test_names_of_modules_and_environments_cannot_reach_the_shell(tmp_path: Path
     done = subprocess.run(['bash', '-c', stub + script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == '|'.join(['load', *odd, 'activate', 'env; touch ran', ''])
     assert not (tmp_path / 'ran').exists()
+
+
+STUB = 'module() { [ "$2" = there ]; }; conda() { [ "$1" = info ] && echo /nowhere || [ "$2" = there ]; }\n'
+
+
+@pytest.mark.parametrize(
+    ('fields', 'said'),
+    [
+        ({'modules': 'gone', 'conda': 'there'}, 'the modules gone could not be loaded'),
+        ({'modules': 'there', 'conda': 'my gone'}, 'the conda environment my gone could not be activated'),
+    ],
+)
+def test_environment_that_is_not_there_ends_the_job(fields: dict[str, Any], said: str) -> None:
+    """Or the engine would run in whatever Python there is, under the name of another."""
+    from aiida_litraj.codes.asked import NOT_BROUGHT
+
+    script = STUB + code(**fields).settled('core.direct').script + '\necho engine'
+    done = subprocess.run(['bash', '-c', script], capture_output=True, text=True, check=False)
+    found = NOT_BROUGHT.search(done.stderr)
+    assert (done.returncode, done.stdout, found and found[1]) == (78, '', said)
+    there = STUB + code(modules='there', conda='there').settled('core.direct').script + '\necho engine'
+    assert subprocess.run(['bash', '-c', there], capture_output=True, text=True, check=True).stdout == 'engine\n'
+
+
+def test_conda_is_brought_into_the_path_before_it_is_called(tmp_path: Path) -> None:
+    bring = STUB.replace('conda()', 'later()') + 'eval "$(declare -f later | sed s/later/conda/)"'
+    script = code(prepend_text=bring, conda='there').settled('core.direct').script + '\necho engine'
+    done = subprocess.run(['bash', '-c', script], capture_output=True, text=True, check=True)
+    assert done.stdout == 'engine\n'
 
 
 def test_what_is_usual_on_a_computer_holds_for_its_codes(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from aiida_litraj.codes.doctor.deadline import TooSlow, deadline
 from aiida_litraj.codes.doctor.finding import Answer, broken, ok, unchecked, warning
 from aiida_litraj.codes.doctor.job import Ended, gpu_lines
 from aiida_litraj.contract.potential import FamilyReport, ProbeReport
+from tests.fixtures import rabbitmq
 
 SHORT = Limits(answer_s=0.1, task_s=0.1, job_s=0.1)
 
@@ -89,6 +91,7 @@ class CodeOf:
 
 
 GRES = {'custom_scheduler_commands': '#SBATCH --gres=gpu:1\n#SBATCH --exclude=n1'}
+TWO = {'device': 'cuda', 'custom_scheduler_commands': '#SBATCH --gres=gpu:2080ti:2'}
 SEEN = ['cpu', 'cuda:0 NVIDIA H200']
 
 
@@ -108,6 +111,11 @@ SEEN = ['cpu', 'cuda:0 NVIDIA H200']
         ({'device': 'cuda'}, ['cpu'], '2.13.0+cu130', 'broken', 'but the scheduler was asked for none'),
         ({'device': 'cuda'}, ['cpu'], None, 'broken', '/p has no torch'),
         ({'device': 'cuda:1', **GRES}, SEEN, '2.13.0+cu130', 'broken', 'torch sees 1 GPU(s)'),
+        (TWO, SEEN, '2.13.0+cu130', 'broken', '2 GPUs were asked for, and torch sees 1 GPU(s)'),
+        (TWO, [*SEEN, 'cuda:1 NVIDIA H200'], '2.13.0+cu130', 'ok', 'cuda:1 NVIDIA H200'),
+        ({**TWO, 'gpus': 1}, SEEN, '2.13.0+cu130', 'ok', 'cuda:0 NVIDIA H200'),
+        ({'device': 'cuda', 'gpus': 2}, SEEN, '2.13.0+cu130', 'broken', '2 GPUs were asked for'),
+        ({**TWO, 'resources': {'num_machines': 2}}, SEEN, '2.13.0+cu130', 'broken', '2 GPUs were asked for'),
         ({'device': 'cpu', **GRES}, SEEN, '2.13.0+cu130', 'warning', 'computes on processors'),
     ],
 )
@@ -125,6 +133,40 @@ def test_gpu_that_was_asked_for_and_what_torch_sees(
 def test_lines_that_ask_for_gpus() -> None:
     assert gpu_lines(GRES) == ['--gres=gpu:1']
     assert gpu_lines({}) == []
+    asking = ['-G 1', '--gpus-per-node=1', '--gres=tmp:1,gpu:a100:2']
+    naming = ['--exclude=gpu017', '--qos=gpu_long', '--constraint=nogpu', '--gres=tmp:1']
+    commands = '\n'.join(f'#SBATCH {line}' for line in [*naming, *asking])
+    assert gpu_lines({'custom_scheduler_commands': commands}) == asking
+
+
+@pytest.mark.parametrize('kills', [True, False])
+@pytest.mark.usefixtures('aiida_profile_clean')
+def test_job_that_one_does_not_wait_for_leaves_nothing(monkeypatch: pytest.MonkeyPatch, kills: bool) -> None:
+    """With Ctrl-C the job is cancelled and its folder goes; not below one that could not be cancelled."""
+    from types import SimpleNamespace
+
+    from aiida import engine
+
+    from aiida_litraj.calculations import probe
+    from aiida_litraj.codes.doctor import job
+
+    done: list[str] = []
+
+    def interrupt(*_: Any) -> bool:
+        raise KeyboardInterrupt
+
+    def kill(*_: Any) -> bool:
+        done.append('killed')
+        return kills
+
+    monkeypatch.setattr(probe, 'probe_options', lambda *_: {})
+    monkeypatch.setattr(engine, 'submit', lambda *_, **__: SimpleNamespace(pk=1))
+    monkeypatch.setattr(job, 'wait_for_end', interrupt)
+    monkeypatch.setattr(job, 'kill', kill)
+    monkeypatch.setattr(job, '_clean', lambda *_: done.append('cleaned'))
+    with pytest.raises(KeyboardInterrupt):
+        job.check(Case('p', SHORT, computer=SimpleNamespace(), code=CodeOf()))  # type: ignore[arg-type]
+    assert done == (['killed', 'cleaned'] if kills else ['killed'])
 
 
 @pytest.mark.usefixtures('aiida_profile_clean')
@@ -172,8 +214,143 @@ class TestComputer:
         assert answer.facts == {'paused': [paused.pk]}
         assert f'verdi -p p process play {paused.pk}' in str(answer.remedy)
 
-    def test_code_that_is_not_there_is_named(self, aiida_profile_clean: Any) -> None:
+    def test_code_that_is_not_there_is_named_before_anything_is_submitted(
+        self, aiida_profile_clean: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         from aiida_litraj.codes import SetupProblem
 
-        with pytest.raises(SetupProblem, match="no code 'nix'"):
-            list(examine(None, codes=('nix',), quick=True))
+        looked: list[str] = []
+        for options in ({'codes': ('nix',)}, {'computers': ('nix',)}):
+            with pytest.raises(SetupProblem, match=r"no (code|computer) 'nix'"):
+                list(examine(None, **options, quick=True, say=looked.append))  # type: ignore[arg-type]
+        assert looked == ['profile', 'storage'] * 2
+
+    def test_heartbeat_that_does_not_end_is_killed(
+        self, aiida_profile_clean: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from types import SimpleNamespace
+
+        from aiida import engine
+
+        from aiida_litraj.codes.doctor import tasks
+
+        killed: list[Any] = []
+        node = SimpleNamespace(pk=0, is_terminated=False, process_state='ProcessState.CREATED', is_excepted=False)
+        monkeypatch.setattr(engine, 'submit', lambda *_, **__: node)
+        monkeypatch.setattr(tasks, 'kill', lambda one, _: killed.append(one))
+        monkeypatch.setattr(tasks, 'deaf', lambda *_: '')
+        answer = tasks.check(Case(None, SHORT))
+        assert (answer.status, killed) == ('broken', [node])
+        assert 'still Created' in answer.message
+
+    def test_scheduler_is_asked_for_ones_own_jobs(self, aiida_profile_clean: Any) -> None:
+        from types import SimpleNamespace
+
+        from aiida.orm import Computer
+
+        from aiida_litraj.codes.doctor import scheduler
+
+        asked: list[str] = []
+
+        def run(command: str) -> tuple[int, str, str]:
+            asked.append(command)
+            return 0, '', ''
+
+        computer = Computer('c', 'c', '', 'core.ssh_async', 'core.slurm', '/w').store()
+        login: Any = SimpleNamespace(run=run, user='me')
+        assert scheduler.check(Case('p', SHORT, computer=computer, session=login)).status == 'ok'
+        assert 'squeue' in asked[1]
+        assert '-ume' in asked[1].split()
+
+
+@pytest.mark.parametrize(
+    ('said', 'link', 'message'),
+    [
+        ('@@@\nHost key verification failed.\r\n', 'host_key', 'the host key of far is not in known_hosts'),
+        ('me@far: Permission denied (publickey).', 'login', 'none of the keys is accepted'),
+        ('ssh: connect to host far port 22: Connection refused', 'login', 'the login on far fails: ssh: connect to'),
+    ],
+)
+@pytest.mark.usefixtures('aiida_profile_clean')
+def test_ssh_itself_that_fails_is_no_command_that_does(
+    monkeypatch: pytest.MonkeyPatch, said: str, link: str, message: str
+) -> None:
+    """With the backend ``openssh`` nothing connects before the first command."""
+    from aiida.orm import Computer
+    from aiida.transports.plugins.ssh_async import AsyncSshTransport
+
+    from aiida_litraj.codes.doctor import host_key, login
+    from aiida_litraj.codes.doctor.session import Session
+
+    async def fail(*_: Any, **__: Any) -> tuple[int, str, str]:
+        return 255, '', said
+
+    computer = Computer('far', 'far', '', 'core.ssh_async', 'core.slurm', '/w').store()
+    computer.configure(host='far', backend='openssh')
+    monkeypatch.setattr(AsyncSshTransport, 'exec_command_wait_async', fail)
+    monkeypatch.setattr(host_key, 'way_of', lambda _: None)
+    monkeypatch.setattr(login, 'way_of', lambda _: None)
+    session = Session(computer, 5)
+    try:
+        answer = {'host_key': host_key, 'login': login}[link].check(
+            Case('p', SHORT, computer=computer, session=session)
+        )
+    finally:
+        session.close()
+    assert answer.status == 'broken'
+    assert message in answer.message
+
+
+@pytest.mark.slurm
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(bool(rabbitmq.missing()), reason=rabbitmq.missing())
+def test_rabbitmq_lets_one_in_or_names_what_is_wrong(
+    tmp_path: Path, aiida_profile_clean: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    from aiida.manage import configuration
+
+    from aiida_litraj.codes.doctor import broker as link
+
+    def look(**changed: Any) -> Answer:
+        control = {'backend': 'core.rabbitmq', 'config': {**config, **changed}}
+        storage = {'backend': 'core.sqlite_dos', 'config': {}}
+        profile = configuration.Profile('p', {'storage': storage, 'process_control': control})
+        monkeypatch.setattr(configuration, 'get_config', lambda: SimpleNamespace(get_profile=lambda _: profile))
+        return link.check(Case('p', Limits(answer_s=20)))
+
+    with rabbitmq.broker(tmp_path) as config:
+        assert look().status == 'ok'
+        wrong = look(broker_password='hush')
+        assert (wrong.status, "does not let 'guest' in: user or password" in wrong.message) == ('broken', True), wrong
+        assert 'hush' not in f'{wrong.message}{wrong.remedy}'
+        other = look(broker_virtual_host='nix')
+        assert (other.status, "into the virtual host 'nix'" in other.message) == ('broken', True), other
+
+
+def test_each_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where ``localhost`` is ::1 first, and the ssh server listens on 127.0.0.1 alone."""
+    import socket
+    import threading
+
+    from aiida_litraj.codes.doctor import host
+
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        port = server.getsockname()[1]
+
+        def greet() -> None:
+            client, _ = server.accept()
+            with client:
+                client.sendall(b'SSH-2.0-test\r\n')
+
+        threading.Thread(target=greet, daemon=True).start()
+        found = [
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, '', ('::1', port, 0, 0)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, '', ('127.0.0.1', port)),
+        ]
+        monkeypatch.setattr(socket, 'getaddrinfo', lambda *_, **__: found)
+        monkeypatch.setattr(host, 'name_of', lambda _: 'c')
+        monkeypatch.setattr(host, 'way_of', lambda _: host.Way('c', port, True, False))
+        answer = host.check(Case('p', Limits(answer_s=5)))
+    assert answer.status == 'ok', answer

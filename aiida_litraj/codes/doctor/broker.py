@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import psutil
 
 from .case import Case
+from .deadline import TooSlow
 from .finding import Answer, broken, ok
 
 STALE_S = 30.0
@@ -38,7 +40,51 @@ def check(case: Case) -> Answer:
             f'RabbitMQ at {host}:{port} does not answer: {error}',
             'Start it (systemctl start rabbitmq-server), then: verdi daemon restart',
         )
-    return ok(f'RabbitMQ at {host}:{port}')
+    error = _log_in(profile, case.limits.answer_s)
+    return ok(f'RabbitMQ at {host}:{port}') if error is None else _explain(error, profile, f'{host}:{port}')
+
+
+def _log_in(profile: Any, seconds: float) -> Exception | None:
+    """Return why RabbitMQ does not let one in, ``None`` if it does."""
+    import aio_pika
+    from aiida.brokers.rabbitmq.broker import RabbitmqBroker
+
+    async def log_in() -> None:
+        connection = await aio_pika.connect(RabbitmqBroker(profile).get_url())
+        await connection.close()
+
+    try:
+        asyncio.run(asyncio.wait_for(log_in(), seconds))
+    except TooSlow:
+        raise
+    except Exception as error:
+        return error
+    return None
+
+
+def _explain(error: Exception, profile: Any, place: str) -> Answer:
+    """Return what is wrong with a login; the password is not in it."""
+    config = profile.process_control_config
+    user, space = config.get('broker_username'), config.get('broker_virtual_host') or '/'
+    # A server that refuses the virtual host closes the connection, and says why in the frame that it closes it with.
+    closed = [str(frame.reply_text) for frame in error.args if hasattr(frame, 'reply_text')]
+    text = closed[0] if closed else (str(error).strip() or type(error).__name__).splitlines()[0]
+    correct = f'verdi profile configure-broker core.rabbitmq {profile.name}; verdi -p {profile.name} daemon restart'
+    if isinstance(error, asyncio.TimeoutError):
+        return broken(f'RabbitMQ at {place} does not end the login', 'See its log, or: sudo rabbitmqctl status')
+    if 'NOT_ALLOWED' in text or 'vhost' in text or 'OpenOk' in str(error):
+        return broken(
+            f'RabbitMQ at {place} does not let {user!r} into the virtual host {space!r}: {text}',
+            f"sudo rabbitmqctl list_vhosts; sudo rabbitmqctl set_permissions -p '{space}' '{user}' '.*' '.*' '.*'; or "
+            f'correct broker_virtual_host: {correct}',
+        )
+    if 'ACCESS_REFUSED' in text or 'Authentication' in type(error).__name__:
+        return broken(
+            f'RabbitMQ at {place} does not let {user!r} in: user or password is not the right one ({text})',
+            f'Correct broker_username and broker_password: {correct}; or there: '
+            f"sudo rabbitmqctl change_password '{user}'",
+        )
+    return broken(f'the login on RabbitMQ at {place} fails: {text}', f'See its log. If it is the profile: {correct}')
 
 
 def _zeromq(profile: Any) -> Answer:

@@ -118,23 +118,34 @@ def examine(
     limits = limits or Limits()
     case = Case(name, limits, quick)
     found: dict[tuple[str, str], Finding] = {}
-    yield from _walk('profile', case, '', found, say)
-    if found['storage', ''].status in (BROKEN, UNCHECKED):
+    places = None
+    for finding in _walk('profile', case, '', found, say):
+        yield finding
+        if finding.link == 'storage' and finding.status not in (BROKEN, UNCHECKED):
+            # A name that is misspelt is refused at once, not after all that takes its time.
+            places = _choose(codes, computers)
+    if places is None:
         waits = found['storage', ''].waits_for or 'storage'
         yield Finding('computers', '', unchecked('codes and computers are in the storage'), waits)
         return
-    yield from _places(case, codes, computers, found, say)
+    yield from _places(case, *places, bool(computers), found, say)
 
 
 def _places(
-    case: Case, names: Sequence[str], labels: Sequence[str], found: dict[tuple[str, str], Finding], say: Say
+    case: Case,
+    chosen: list[tuple[AbstractCode, Computer]],
+    there: list[Computer],
+    lost: list[tuple[AbstractCode, SetupProblem]],
+    narrowed: bool,
+    found: dict[tuple[str, str], Finding],
+    say: Say,
 ) -> Iterator[Finding]:
-    chosen, there, lost = _choose(names, labels)
+    """Yield what is found of computers and codes; :param narrowed: whether they were named."""
     for code, problem in lost:
         yield Finding('computer', code.label, broken(problem.message, problem.remedy or ''))
     if not chosen and not lost:
         remedy = 'aiida-litraj setup --template slurm-gpu > cluster.yml; aiida-litraj setup --from cluster.yml'
-        yield Finding('codes', '', warning('no code of an engine is set up' + (' there' if labels else ''), remedy))
+        yield Finding('codes', '', warning('no code of an engine is set up' + (' there' if narrowed else ''), remedy))
     for computer in there:
         session = Session(computer, case.limits.answer_s)
         try:

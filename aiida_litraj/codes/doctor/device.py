@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from ...usage.allocation import gpus_asked
 from .case import Case
 from .finding import Answer, broken, ok, unchecked, warning
 from .job import gpu_lines
+
+SEE = 'srun with the same options, nvidia-smi'
 
 
 def check(case: Case) -> Answer:
@@ -23,11 +29,14 @@ def check(case: Case) -> Answer:
             asked = f'by {" ".join(lines)}' if lines else f'(device: {device})'
             why, remedy = _why(found.packages.get('torch'), found.python, bool(lines))
             return broken(f'a GPU was asked for {asked}, and torch sees none{where}: {why}', remedy, **facts)
-        wanted = int(device.partition(':')[2] or 0) + 1
+        first = int(device.partition(':')[2] or 0) + 1
+        wanted = max(first, _number_asked(case.options))
         if len(gpus) < wanted:
+            what = f'{wanted} GPUs were' if wanted > first else f'{device} was'
             return broken(
-                f'{device} was asked for, and torch sees {len(gpus)} GPU(s): {"; ".join(gpus)}',
-                'Number the GPUs of a job from cuda:0, and ask for as many as are used: setup --from FILE',
+                f'{what} asked for, and torch sees {len(gpus)} GPU(s): {"; ".join(gpus)}',
+                'Number the GPUs of a job from cuda:0, and ask for as many as are used: setup --from FILE. If the file '
+                f'does: {SEE}',
                 **facts,
             )
     if lines and device == 'cpu':
@@ -39,12 +48,21 @@ def check(case: Case) -> Answer:
     return ok('; '.join(gpus) or 'processors, as asked for', **facts)
 
 
+def _number_asked(options: Mapping[str, Any]) -> int:
+    """Return how many GPUs the engine is to find on its node."""
+    if options.get('gpus'):
+        return int(options['gpus'])
+    resources = options.get('resources') or {}
+    asked = gpus_asked(str(options.get('custom_scheduler_commands') or ''), resources) or 1
+    return max(1, asked // int(resources.get('num_machines') or 1))
+
+
 def _why(torch: str | None, python: str, asked_of_scheduler: bool) -> tuple[str, str]:
     if torch is None:
         return f'{python} has no torch', f'{python} -m pip install torch, in a build with CUDA'
     if '+cpu' in torch:
         return f'its torch {torch} is a build without CUDA', f'{python} -m pip install torch, in a build with CUDA'
-    driver = 'See what the node has: srun with the same options, nvidia-smi'
+    driver = f'See what the node has: {SEE}'
     if not asked_of_scheduler:
         return (
             f'torch {torch} can use one, but the scheduler was asked for none',

@@ -68,16 +68,15 @@ def check(case: Case) -> Answer:
     block = f'Host {name} / HostName ADDRESS / User YOU / IdentityFile KEY'
     if way.detour:
         return ok(f'{name} is {way.host}, by way of another machine')
-    try:
-        addresses = _resolve(way)
-    except OSError as error:
-        remedy = 'Correct HostName there' if way.configured else f'Give it a block in ~/.ssh/config: {block}'
-        return broken(f'the name {way.host} leads nowhere: {error.strerror or error}', f'{remedy}; then: ssh {name}')
     place = f'{way.host}:{way.port}'
     try:
-        with socket.create_connection((addresses, way.port), timeout=case.limits.answer_s) as server:
+        # A name may have several addresses, as ::1 and 127.0.0.1; ssh tries them in turn, and so does this.
+        with socket.create_connection((way.host, way.port), timeout=case.limits.answer_s) as server:
             server.settimeout(case.limits.answer_s)
             greeting = server.recv(255)
+    except socket.gaierror as error:
+        remedy = 'Correct HostName there' if way.configured else f'Give it a block in ~/.ssh/config: {block}'
+        return broken(f'the name {way.host} leads nowhere: {error.strerror or error}', f'{remedy}; then: ssh {name}')
     except ConnectionRefusedError:
         return broken(
             f'nothing listens on {place}: its ssh server does not run, or the port is another one',
@@ -92,7 +91,3 @@ def check(case: Case) -> Answer:
         return broken(f'what listens on {place} is no ssh server', f'Correct Port in ~/.ssh/config: ssh -v {name}')
     known = '' if way.configured else ' (without a Host block in ~/.ssh/config)'
     return ok(f'{name} is {place}{known}')
-
-
-def _resolve(way: Way) -> str:
-    return str(socket.getaddrinfo(way.host, way.port, type=socket.SOCK_STREAM)[0][4][0])

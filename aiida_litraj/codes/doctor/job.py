@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...usage.allocation import asks_for_gpus
 from .case import Case
 from .finding import Answer, broken, ok, unchecked, warning
-from .tasks import LABEL, wait_for_end
+from .tasks import LABEL, kill, wait_for_end
 
 WALLTIME_S = 600
 KILL_S = 20.0
@@ -42,14 +43,24 @@ def check(case: Case) -> Answer:
         code=case.code,
         metadata={'computer': case.there, 'options': options, 'disable_cache': True, 'label': LABEL},
     )
-    if not wait_for_end(node, case.limits.job_s):
+    try:
+        ended = wait_for_end(node, case.limits.job_s)
+    except BaseException:
+        # Somebody has pressed Ctrl-C, say: nobody else would take the job out of the queue.
+        if kill(node, KILL_S):
+            _clean(case, node)
+        raise
+    if not ended:
         return _unfinished(case, node)
     seconds = time.monotonic() - begin
     if not node.is_finished_ok or 'retrieved' not in node.outputs:
         reason = node.exception if node.is_excepted else node.exit_message or node.process_state.value
+        # The next run deletes the node, and nobody would know of the folder any more.
+        _clean(case, node)
         return broken(
             f'job {node.pk} (in the queue: {node.get_job_id()}) ended with [{node.exit_status}]: {str(reason).strip()}',
-            f'verdi process report {node.pk}; its folder: verdi calcjob gotocomputer {node.pk}',
+            f'verdi process report {node.pk}; what it said: verdi calcjob outputcat {node.pk}; its script: '
+            f'verdi calcjob inputcat {node.pk} _aiidasubmit.sh',
             pk=node.pk,
         )
     case.ended = Ended(*_files(node.outputs.retrieved), _machines(node))
@@ -93,7 +104,9 @@ def _unfinished(case: Case, node: Any) -> Answer:
     scheduler_state = node.get_scheduler_state()
     job, waited = node.get_job_id(), f'{case.limits.job_s:.0f} s'
     status, last = node.process_status or '', _last_words(node)
-    gone = _kill(node)
+    gone = kill(node, KILL_S)
+    if gone:
+        _clean(case, node)
     kept = '' if gone else f'. It is still there: verdi process kill {node.pk}'
     if job is None:
         why = f': {last}' if last else f' ({status or (state.value if state else node.process_state.value)})'
@@ -127,18 +140,7 @@ def _last_words(node: Any) -> str:
     return str(logs[-1].message).strip().splitlines()[-1][:200] if logs else ''
 
 
-def _kill(node: Any) -> bool:
-    """Return whether the job was cancelled and its process has ended."""
-    from aiida.engine.processes.control import kill_processes
-
-    from .tasks import quiet
-
-    with contextlib.suppress(Exception), quiet():
-        kill_processes([node], msg_text='the doctor has waited long enough', timeout=KILL_S)
-    return wait_for_end(node, KILL_S)
-
-
 def gpu_lines(options: Mapping[str, Any]) -> list[str]:
     """Return the lines by which a job asks its scheduler for GPUs."""
     commands = str(options.get('custom_scheduler_commands') or '').splitlines()
-    return [line.removeprefix('#SBATCH ').strip() for line in commands if 'gpu' in line.lower()]
+    return [line.removeprefix('#SBATCH ').strip() for line in commands if asks_for_gpus(line)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from .case import Case
 from .finding import Answer, broken, ok
 
@@ -33,11 +35,14 @@ def check(case: Case) -> Answer:
     status_of = {'core.slurm': 'scontrol ping', 'core.pbspro': 'qstat -B', 'core.lsf': 'badmin showstatus'}
     remedy = f'Ask the site, or see by hand: ssh {label} {status_of.get(kind, "uptime")}'
     try:
-        answer = case.login.run(scheduler._get_joblist_command(user=None))
+        # One's own jobs alone, where that can be asked: those of a whole site are many, and a load for its controller.
+        by_user = kind == 'core.slurm' or scheduler.get_feature('can_query_by_user')
+        user = shlex.quote(case.login.user) if by_user and case.login.user else None
+        answer = case.login.run(scheduler._get_joblist_command(user=user))
         jobs = scheduler._parse_joblist_output(*answer)
     except TooSlow as error:
         return broken(f'the scheduler {kind} of {label} does not answer: {error}', remedy)
     except (SchedulerError, ValueError) as error:
         reason = (answer[2].strip() or str(error)).splitlines()[-1]
         return broken(f'the scheduler {kind} of {label} does not answer: {reason}', remedy)
-    return ok(f'{kind} answers' + (f', {len(jobs)} jobs' if kind != 'core.direct' else ''))
+    return ok(f'{kind} answers' + (f', {len(jobs)} jobs of yours' if kind != 'core.direct' else ''))

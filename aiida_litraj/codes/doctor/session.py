@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from aiida.orm import Computer
 
 T = TypeVar('T')
+SSH_FAILED = 255
+"""Exit status by which ssh says that it has failed, and not the command."""
+
+
+def _last(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1].strip() if lines else ''
 
 
 class Session:
@@ -39,6 +46,11 @@ class Session:
         transport = self._computer.get_transport()
         try:
             self._wait(transport.open_async())
+            if self._is_openssh():
+                # It connects for each command anew, so that nothing has been looked at yet.
+                status, stdout, stderr = self._wait(transport.exec_command_wait_async('true'))
+                if status == SSH_FAILED:
+                    raise ConnectionError(_last(stderr) or _last(stdout) or 'ssh says nothing')
         except Exception as error:
             self.error = error
         else:
@@ -53,6 +65,8 @@ class Session:
         if self._transport is None:
             raise ConnectionError(str(self.error))
         status, stdout, stderr = self._wait(self._transport.exec_command_wait_async(command, stdin=stdin))
+        if status == SSH_FAILED and self._is_openssh():
+            raise ConnectionError(_last(stderr) or 'ssh says nothing')
         return -1 if status is None else int(status), str(stdout), str(stderr)
 
     def close(self) -> None:
@@ -67,6 +81,12 @@ class Session:
                 task.cancel()
             self._loop.run_until_complete(asyncio.sleep(0))
             self._loop.close()
+
+    def _is_openssh(self) -> bool:
+        from aiida.orm import User
+
+        parameters = self._computer.get_authinfo(User.collection.get_default()).get_auth_params()
+        return bool(parameters.get('backend') == 'openssh')
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         assert self._loop is not None

@@ -13,6 +13,7 @@ from .daemon import deaf
 from .finding import Answer, broken, ok, unchecked, warning
 
 LOOK_S = 0.2
+KILL_S = 5.0
 LABEL = 'aiida-litraj doctor'
 """Of the nodes of processes that are submitted for a check."""
 
@@ -34,11 +35,16 @@ def check(case: Case) -> Answer:
 
     begin = time.monotonic()
     node = submit(HeartbeatWorkChain, metadata={'label': LABEL})
-    ended = wait_for_end(node, case.limits.task_s)
+    try:
+        ended = wait_for_end(node, case.limits.task_s)
+    except BaseException:
+        kill(node, KILL_S)
+        raise
     seconds, state = time.monotonic() - begin, str(node.process_state)
     said = node.exception if node.is_excepted else None
     forget_earlier(node.pk)
     if not ended:
+        kill(node, KILL_S)
         lost = deaf(profile, case.limits.answer_s)
         slots = f'. Or are all slots in use? {verdi} process list; {verdi} daemon incr 1'
         return broken(
@@ -67,6 +73,15 @@ def wait_for_end(node: Any, seconds: float) -> bool:
             return False
         time.sleep(LOOK_S)
     return True
+
+
+def kill(node: Any, seconds: float) -> bool:
+    """Return whether a process was killed and has ended, its job with it."""
+    from aiida.engine.processes.control import kill_processes
+
+    with contextlib.suppress(Exception), quiet():
+        kill_processes([node], msg_text='the doctor has waited long enough', timeout=seconds)
+    return wait_for_end(node, seconds)
 
 
 def forget_earlier(newest: int) -> None:
