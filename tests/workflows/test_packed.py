@@ -392,3 +392,13 @@ def test_time_of_a_unit_of_cost() -> None:
     assert rate_of({'a': 40.0, 'b': 60.0}, cut_off) is None
     assert rate_of({'a': 40.0}, account({'a': entry('converged')}, {**AUDIT, 'resumed_calls': 5})) is None
     assert read_packing({}).max_jobs == 10
+
+
+def test_share_of_an_earlier_job_is_by_evaluations_also_of_dynamics() -> None:
+    """A replica of 99 steps beside one of 299 has cost a quarter of their job."""
+    short, long = ({'status': 'finished', 'converged': True, 'n_steps': steps} for steps in (99, 299))
+    audit = {**AUDIT, 'model_calls': 400}
+    job = {'schema_version': 1, 'task': 'md', 'items': {'short': short, 'long': long}, 'audit': audit}
+    about = {'take': {'earlier_000': ['short']}, 'earlier': ['earlier_000']}
+    found = merged(about, {'earlier_000': job})['audit']
+    assert (found['model_calls'], found['wall_seconds']) == (100, pytest.approx(AUDIT['wall_seconds'] / 4))

@@ -8,10 +8,11 @@ from typing import Any
 from aiida.engine import calcfunction
 from aiida.orm import Dict
 
+from ...contract.calls import calls_of
 from ...contract.errors import BY_LABEL
 from ...contract.result import ITEMS
 from ...contract.verdict import is_fault, judge
-from .merge_results import CALLS, SUMS, of_any_task
+from .merge_results import SUMS, of_any_task
 
 _MOST_NAMED = 1000
 """Failed configurations that the account of a block spells out, as in the engine."""
@@ -62,7 +63,7 @@ def merged(about: Mapping[str, Any], accounts: Mapping[str, dict[str, Any]]) -> 
 
 def _share(items: Mapping[str, Mapping[str, Any]], taken: list[str]) -> float:
     """Return the part of the evaluations of a job that were of some of its items."""
-    calls = {name: sum(entry.get(key, 0) for key in CALLS) for name, entry in items.items()}
+    calls = {name: calls_of(entry) for name, entry in items.items()}
     total = sum(calls.values())
     return sum(calls.get(name, 0) for name in taken) / total if total else len(taken) / max(len(items), 1)
 
