@@ -341,13 +341,15 @@ class PackedWorkChain(WaitsForAny):
             take.setdefault(label, []).append(name)
         if not accounts:
             return
-        about: dict[str, Any] = {'take': take, 'earlier': sorted(earlier.values())}
+        given = set(self.inputs[self.task()][self.job_class().items_name()]) - set(self.ctx.pieces)
+        missing = sorted(given - {name for names in take.values() for name in names})
+        about: dict[str, Any] = {'take': take, 'earlier': sorted(earlier.values()), 'missing': missing}
         if self.ctx.pieces:
             about['pieces'] = {
                 block: [{key: piece[key] for key in ('name', 'n_frames')} for piece in pieces]
                 for block, pieces in self.ctx.pieces.items()
             }
-        elif len(accounts) == 1 and not earlier:
+        elif len(accounts) == 1 and not earlier and not missing:
             self.out('results', next(iter(accounts.values())))
             return
         label = {'call_link_label': 'merge_parts'}

@@ -192,6 +192,20 @@ def test_part_that_was_killed_by_a_person_is_said(chain: Any) -> None:
     assert len(made.process.outputs['paths']) == 4
 
 
+@pytest.mark.parametrize('parts', [2, 3])
+def test_account_has_items_of_which_no_part_says_anything(parts: int, chain: Any) -> None:
+    """Also where a single part is left that has an account."""
+    made = chain({'max_jobs': parts})
+    made.run(part_000=lambda names: (None,))
+    results, lost = made.process.outputs['results'].get_dict(), made.parts['part_000']
+    assert set(results['items']) == set(paths())
+    assert {name for name, one in results['items'].items() if one['status'] == 'unfinished'} == set(lost)
+    assert {results['items'][name]['label'] for name in lost} == {'ERROR_RESULT_MISSING'}
+    assert set(results['items'][lost[0]]) == set(entry('unfinished', 'ERROR_OUT_OF_TIME'))
+    assert results['exit']['label'] == 'ERROR_OUT_OF_TIME'
+    assert f'{6 - len(lost)} of 6' in results['exit']['message']
+
+
 def test_verdict_on_items_is_that_of_one_job(chain: Any) -> None:
     """A part of which all paths were given up ended as they did; of all paths together some converged."""
     made = chain({'max_jobs': 3})
