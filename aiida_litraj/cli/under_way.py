@@ -114,7 +114,8 @@ def in_packed(chain: WorkChainNode, running: Progress) -> Progress:
     from ..workflows.packing import PACKED_EXTRA
 
     about = chain.base.extras.get(PACKED_EXTRA)
-    converged = [True] * about['earlier']
+    n_converged = about.get('earlier_converged', about['earlier'])  # which a chain of before does not say
+    converged = [True] * n_converged + [False] * (about['earlier'] - n_converged)
     for part in chain.called:
         if part.is_terminated and 'results' in part.outputs:
             items = part.outputs.results['items'].values()

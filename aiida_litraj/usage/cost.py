@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from ..contract.calls import calls_of
 from .allocation import Allocation, cores_asked, from_sacct, gpus_asked
 
 ENDED = ('finished', 'killed', 'excepted')
@@ -15,7 +16,6 @@ ENDED = ('finished', 'killed', 'excepted')
 OURS = 'litraj.'
 FIRST_VERDICT = 500
 """Exit codes from here on say something of physics: the job has done its work."""
-_CALLS = ('model_calls', 'band_calls', 'endpoint_calls', 'saddle_calls')
 DIRECT = 'core.direct'
 TRAINING = 'litraj.train'
 
@@ -224,13 +224,6 @@ def _lost(job: Job, calls: int | None, heirs: list[Job]) -> tuple[int | None, fl
     kept = sum(calls_of(one) for one in ended) + sum(int(heir.audit['resumed_calls']) for heir in heirs if heir.audit)
     lost = max(int(job.audit['model_calls']) - kept, 0)
     return lost, min(lost / calls, 1.0)
-
-
-def calls_of(item: Mapping[str, Any]) -> int:
-    """Return the evaluations of an item that has ended; dynamics evaluates its start and each step."""
-    if any(name in item for name in _CALLS):
-        return sum(int(item.get(name) or 0) for name in _CALLS)
-    return int(item.get('n_steps') or 0) + 1
 
 
 def seconds_of_training(items: Mapping[str, Any] | None) -> float:

@@ -154,7 +154,10 @@ class ConductivityWorkChain(ProtocolMixin, WorkChain):
         chain = self.ctx.npt
         if 'results' not in chain.outputs or not trajectories_of(chain):
             return ending_of(self, chain) or NOTHING_LEFT
-        if cut_off := [name for name, item in chain.outputs.results['items'].items() if item['status'] == 'unfinished']:
+        items = chain.outputs.results['items']
+        # A part that was killed may have left no account of its runs at all.
+        status = {name: items.get(name, {}).get('status', 'unfinished') for name in self.ctx.npt_replicas}
+        if cut_off := [name for name, one in status.items() if one == 'unfinished']:
             # With them the mean cells would be others, and what was followed in these would be lost.
             self.report(f'cut off at constant pressure: {", ".join(sorted(cut_off))}; launched again, it goes on there')
             return ending_of(self, chain) or NOTHING_LEFT

@@ -11,19 +11,29 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiida.orm import CalcJobNode, Data, Dict, QueryBuilder, RemoteData
+from aiida.common.links import LinkType
+from aiida.orm import CalcJobNode, Data, Dict, QueryBuilder, RemoteData, load_node
 from aiida.orm.nodes.caching import NodeCaching
 
 from ..calculations.base import LitrajCalcJob
 from ..contract.errors import BY_LABEL
 from .packing import rate_of
-from .resume import HASH, SUBMITTED, alike, was_cut_off
+from .resume import HASH, RUNNING, SUBMITTED, alike, was_cut_off
 
 MOST_MEASURED = 20
 """Of the jobs that tell how fast it goes; the newest count."""
 WITH_RESULTS = {'attributes': {'has_key': 'exit_status'}}
+UNDER_WAY = {'attributes.process_state': RUNNING['attributes.process_state']}
 Wanted = Mapping[str, Mapping[str, str]]
 """By item: label of a link -> hash of the node which a job must have there for its item to be the same."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job that has brought an item to its end, and whether that converged."""
+
+    job: CalcJobNode
+    converged: bool
 
 
 @dataclass(frozen=True)
@@ -35,17 +45,17 @@ class Stopped:
     items: list[str] = field(default_factory=list)
 
 
-def finished_items(process: type[LitrajCalcJob], inputs: Mapping[str, Any], wanted: Wanted) -> dict[str, CalcJobNode]:
+def finished_items(process: type[LitrajCalcJob], inputs: Mapping[str, Any], wanted: Wanted) -> dict[str, Finished]:
     """Return of each item that an earlier job has finished the newest such job, which has it among its ``results``.
 
-    An item that was given up counts where its fault is a verdict on it, and not on where or how long the job ran.
+    An item that was given up counts where its fault is a verdict on it, and not on where or how long the job ran. A job
+    of another ``CACHE_VERSION`` gave other numbers, and none of it counts.
 
     :param inputs: of a job of the items.
     """
-    query = alike(process, inputs, WITH_RESULTS, _hashes(process, wanted))
-    query.append(Dict, with_incoming='job', edge_filters={'label': 'results'}, project='*')
-    found: dict[str, CalcJobNode] = {}
-    rows = query.order_by({'job': {'ctime': 'desc'}}).all()
+    same = {'attributes.cache_version.calc_job': process.CACHE_VERSION}
+    rows = _with_output('results', Dict, _jobs_with(process, inputs, WITH_RESULTS | same, wanted))
+    found: dict[str, Finished] = {}
     links = _links([job.pk for job, _ in rows])
     for job, results in rows:
         if not job.base.extras.get(NodeCaching._VALID_CACHE_KEY, True):
@@ -56,7 +66,7 @@ def finished_items(process: type[LitrajCalcJob], inputs: Mapping[str, Any], want
             if name in found or entry is None or entry['status'] == 'unfinished':
                 continue
             if _is_verdict(entry) and _has(links[job.pk], wanted[name]):
-                found[name] = job
+                found[name] = Finished(job, entry['converged'])
     return found
 
 
@@ -68,9 +78,7 @@ def stopped_items(process: type[LitrajCalcJob], inputs: Mapping[str, Any], wante
     :param inputs: of a job of the items.
     """
     computer = inputs['metadata'].get('computer', None) or inputs['code'].computer
-    query = alike(process, inputs, SUBMITTED, _hashes(process, wanted))
-    query.append(RemoteData, with_incoming='job', edge_filters={'label': 'remote_folder'}, project='*')
-    rows = query.order_by({'job': {'ctime': 'desc'}}).all()
+    rows = _with_output('remote_folder', RemoteData, _jobs_with(process, inputs, SUBMITTED, wanted))
     links, open_items, found = _links([job.pk for job, _ in rows]), set(wanted), []
     for job, folder in rows:
         names = {name for name in open_items if _has(links[job.pk], wanted[name])}
@@ -82,6 +90,28 @@ def stopped_items(process: type[LitrajCalcJob], inputs: Mapping[str, Any], wante
             open_items -= names
             found.append(Stopped(job, folder, sorted(names)))
     return found[::-1]
+
+
+def running_items(process: type[LitrajCalcJob], inputs: Mapping[str, Any], wanted: Wanted) -> dict[int, list[str]]:
+    """Return the items that jobs have which have not ended, wherever they run, by the pk of the job.
+
+    :param inputs: of a job of the items.
+    """
+    links = _links(_jobs_with(process, inputs, UNDER_WAY, wanted))
+    return {pk: sorted(name for name in wanted if _has(links[pk], wanted[name])) for pk in sorted(links)}
+
+
+def outputs_of(jobs: Mapping[str, str], namespace: str) -> dict[str, Data]:
+    """Return what jobs have made of items.
+
+    :param jobs: by the name of an item the uuid of its job.
+    :param namespace: of the outputs.
+    """
+    made = {
+        uuid: load_node(uuid).base.links.get_outgoing(link_type=LinkType.CREATE).nested().get(namespace, {})
+        for uuid in set(jobs.values())
+    }
+    return {name: made[uuid][name] for name, uuid in jobs.items() if name in made[uuid]}
 
 
 def known_rate(
@@ -115,8 +145,24 @@ def known_rate(
     return total
 
 
-def _hashes(process: type[LitrajCalcJob], wanted: Wanted) -> set[str]:
-    return {labels[f'{process.items_name()}__{name}'] for name, labels in wanted.items()}
+def _jobs_with(
+    process: type[LitrajCalcJob], inputs: Mapping[str, Any], filters: dict[str, Any], wanted: Wanted
+) -> list[int]:
+    """Return the pks of jobs that have one of the items.
+
+    There is a row for each item that a job has: with its account in it, that would be read as often.
+    """
+    hashes = {labels[f'{process.items_name()}__{name}'] for name, labels in wanted.items()}
+    query = alike(process, inputs, filters, hashes)
+    query.add_projection('job', 'id')
+    return query.all(flat=True)
+
+
+def _with_output(label: str, kind: type[Data], jobs: Collection[int]) -> list[list[Any]]:
+    """Return jobs that have an output of that label, with it, the newest job first."""
+    query = QueryBuilder().append(CalcJobNode, filters={'id': {'in': sorted(jobs)}}, tag='job', project='*')
+    query.append(kind, with_incoming='job', edge_filters={'label': label}, project='*')
+    return query.order_by({'job': {'ctime': 'desc'}}).all() if jobs else []
 
 
 def _has(links: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
@@ -124,7 +170,11 @@ def _has(links: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
 
 
 def _is_verdict(entry: Mapping[str, Any]) -> bool:
-    return entry['label'] is None or not BY_LABEL[entry['label']].invalidates_cache
+    """Return whether an entry says something of its item; a label that the table no longer has says nothing."""
+    if entry['label'] is None:
+        return True
+    known = BY_LABEL.get(entry['label'])
+    return known is not None and not known.invalidates_cache
 
 
 def _links(jobs: Collection[int]) -> dict[int, dict[str, str]]:

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from aiida.common import AttributeDict
-from aiida.common.links import LinkType
 from aiida.engine import ExitCode, ToContext, if_, while_
 from aiida.orm import Data, Dict, ProcessNode, load_node, to_aiida_type
 
@@ -17,11 +16,12 @@ from ..calculations.functions.merge_parts import merge_parts
 from ..calculations.validation import node_hash, refuse
 from .base import EngineBaseWorkChain
 from .children import ending_of, nested
-from .earlier import finished_items, known_rate, stopped_items
+from .earlier import finished_items, known_rate, outputs_of, running_items, stopped_items
 from .packing import (
     DEVICE,
     PACKED_EXTRA,
     Packing,
+    doubled_text,
     estimate_text,
     limits_of,
     rate_of,
@@ -169,7 +169,8 @@ class PackedWorkChain(WaitsForAny):
         """Return the inputs of a job of some items."""
         job = AttributeDict({**self.exposed_inputs(self._base)[self.task()]})
         job[self.job_class().items_name()] = {name: self.items[name] for name in names}
-        job.metadata = AttributeDict({**job.metadata, 'options': AttributeDict(self.options)})
+        anew = {} if self.packing.reuse else {'disable_cache': True}
+        job.metadata = AttributeDict({**job.metadata, 'options': AttributeDict(self.options), **anew})
         return self.narrowed(job)
 
     def prepare(self) -> None:
@@ -178,13 +179,16 @@ class PackedWorkChain(WaitsForAny):
         self.ctx.works, self.ctx.stopped, self.ctx.refused = False, False, {}
         self.ctx.pieces = self.take_apart(self.packing)
         self.__dict__.pop('items', None)
-        self.ctx.earlier, self.ctx.rate, resumed = {}, None, []
+        self.ctx.earlier, self.ctx.converged, self.ctx.rate, resumed = {}, 0, None, []
         job = self.job_inputs(self.items)
         if self.packing.reuse and not job.metadata.get('disable_cache', False):
             wanted = {name: self._content(job, name) for name in self.items}
             finished = finished_items(self.job_class(), job, wanted)
-            self.ctx.earlier = {name: node.uuid for name, node in finished.items()}
+            self.ctx.earlier = {name: one.job.uuid for name, one in finished.items()}
+            self.ctx.converged = sum(one.converged for one in finished.values())
             left = {name: labels for name, labels in wanted.items() if name not in finished}
+            for pk, names in (running_items(self.job_class(), job, left) if left else {}).items():
+                self.report(doubled_text(self._counted(names), names, f'{self.job_class().__name__}<{pk}>'))
             if 'parent_folder' not in job and left:
                 resumed = stopped_items(self.job_class(), job, left)
         for number, one in enumerate(resumed):
@@ -282,6 +286,7 @@ class PackedWorkChain(WaitsForAny):
     def _tell(self, waiting: int) -> None:
         """Write down how many items there are, and how many wait, for those who ask how far the chain is."""
         about = {'total': len(self.items), 'earlier': len(self.ctx.earlier), 'waiting': waiting}
+        about['earlier_converged'] = self.ctx.converged
         if self.ctx.get('told') != about:
             self.node.base.extras.set(PACKED_EXTRA, about)
             self.ctx.told = about
@@ -298,7 +303,10 @@ class PackedWorkChain(WaitsForAny):
         inputs.metadata = AttributeDict({'call_link_label': part['label']})
         try:
             return self.submit(self._base, **inputs)
-        except ValueError as error:  # as a folder that was removed since it was found; others may be taken
+        except ValueError as error:
+            if part['folder'] is not None:  # which may have been cleaned since it was found
+                self.report(f'{part["label"]} begins anew: {error}')
+                return self._submit({**part, 'folder': None})
             self.ctx.refused[part['label']] = str(error)
             self.report(f'{part["label"]} is refused: {error}')
             return None
@@ -315,7 +323,9 @@ class PackedWorkChain(WaitsForAny):
             if node.is_finished_ok:
                 continue
             self.report(f'{label}: {node.process_label}<{node.pk}> ended with {node.exit_status}: {node.exit_message}')
-            if node.is_finished and node.exit_status < PHYSICS and not self.ctx.works:
+            # Of a part that a person has killed nothing follows for others, but these wait for what a sample says.
+            vain = node.exit_status < PHYSICS if node.is_finished else label == SAMPLE
+            if vain and not self.ctx.works:
                 self.ctx.stopped = True
                 self.report('nothing has been finished so far: what has not been submitted is left alone')
 
@@ -324,7 +334,7 @@ class PackedWorkChain(WaitsForAny):
         parts = [(label, load_node(pk)) for label, pk in sorted(self.ctx.ended)]
         made: dict[str, dict[str, Data]] = {}
         for namespace in (self._base.outputs_name, *self._base.further_outputs):
-            found = self._outputs_of_earlier(namespace)
+            found = outputs_of(self.ctx.earlier, namespace)
             for _, chain in parts:
                 found |= nested(chain, namespace)
             made[namespace] = found
@@ -341,27 +351,20 @@ class PackedWorkChain(WaitsForAny):
             take.setdefault(label, []).append(name)
         if not accounts:
             return
-        about: dict[str, Any] = {'take': take, 'earlier': sorted(earlier.values())}
+        given = set(self.inputs[self.task()][self.job_class().items_name()]) - set(self.ctx.pieces)
+        missing = sorted(given - {name for names in take.values() for name in names})
+        about: dict[str, Any] = {'take': take, 'earlier': sorted(earlier.values()), 'missing': missing}
         if self.ctx.pieces:
             about['pieces'] = {
                 block: [{key: piece[key] for key in ('name', 'n_frames')} for piece in pieces]
                 for block, pieces in self.ctx.pieces.items()
             }
-        elif len(accounts) == 1 and not earlier:
+        elif len(accounts) == 1 and not earlier and not missing:
             self.out('results', next(iter(accounts.values())))
             return
         label = {'call_link_label': 'merge_parts'}
         results = made_before(self, 'merge_parts') or merge_parts(about=Dict(about), metadata=label, **accounts)
         self.out('results', results)
-
-    def _outputs_of_earlier(self, namespace: str) -> dict[str, Data]:
-        """Return what jobs of before have made of the items that were taken from them."""
-        jobs = {uuid: load_node(uuid) for uuid in set(self.ctx.earlier.values())}
-        made = {
-            uuid: job.base.links.get_outgoing(link_type=LinkType.CREATE).nested().get(namespace, {})
-            for uuid, job in jobs.items()
-        }
-        return {name: made[uuid][name] for name, uuid in self.ctx.earlier.items() if name in made[uuid]}
 
     def verdict(self) -> ExitCode | None:
         """End as the engine would have, had it done all items in one go; or as the first part did that left some."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -14,9 +14,11 @@ from ..contract.base import Model
 WALLTIME, GPUS, DEVICE, PROCESSES = 'max_wallclock_seconds', 'gpus', 'device', 'processes'
 """Names among ``metadata.options`` of a job."""
 PACKED_EXTRA = 'litraj_packed'
-"""Of a packed chain, for those who ask how far it is: its items, those of them that jobs of before had finished, and
-those that wait."""
+"""Of a packed chain, for those who ask how far it is: its items, those of them that jobs of before had finished, how
+many of these had converged, and those that wait."""
 SECONDS_PER_HOUR = 3600.0
+MOST_NAMED = 5
+"""Items that a report spells out."""
 
 
 class Packing(Model):
@@ -42,7 +44,8 @@ class Packing(Model):
     piece_atoms: PositiveInt = 50_000
     """A block of configurations with more atoms than this is cut into pieces, which can be in different parts."""
     reuse: bool = True
-    """Whether items are taken that an equal job of before has finished; ``disable_cache`` of the jobs says no too."""
+    """Whether items are taken that an equal job of before has finished, or was cut off with; without, the jobs have
+    ``disable_cache``, which says no too."""
 
 
 def read_packing(values: Mapping[str, Any], name: str = 'packing') -> Packing:
@@ -128,6 +131,15 @@ def estimate_text(n_parts: int, seconds: tuple[float, float] | None, device: str
         rounds = longest / limits.walltime_seconds
         said += f'; with a walltime of {told(limits.walltime_seconds)} the longest takes {rounds:.1f} of them'
     return said
+
+
+def doubled_text(counted: str, names: Sequence[str], job: str) -> str:
+    """Return in words that a job of another launch has items under way, of which nothing can be taken yet."""
+    shown = ', '.join(names[:MOST_NAMED]) + (', ...' if len(names) > MOST_NAMED else '')
+    return (
+        f'{counted} ({shown}) are under way in {job} of another launch too: each is computed twice, unless you kill '
+        'one of both, and launch again when the other has ended'
+    )
 
 
 def told(seconds: float) -> str:

@@ -144,10 +144,10 @@ def test_parts_of_a_packed_chain_are_one_stage(grid: WorkChainNode, base: Any, j
     assert content['progress']['n_converged'] == 1 + 2 + 1
     assert content['seconds_left'] is None  # nobody knows of the one that waits
     assert {row['stage'] for row in content['replicas']} == {'md_morse'}
-    packed.base.extras.set(PACKED_EXTRA, {'total': 10, 'earlier': 1, 'waiting': 0})
+    packed.base.extras.set(PACKED_EXTRA, {'total': 10, 'earlier': 1, 'earlier_converged': 0, 'waiting': 0})
     content = json.loads(CliRunner().invoke(main, ['status', str(packed.pk), '--json']).stdout)
     assert content['seconds_left'] == pytest.approx(2250 / 7.5)
-    assert '5 of 10 replicas done, 1 of them died' in CliRunner().invoke(main, ['status', str(packed.pk)]).stdout
+    assert '5 of 10 replicas done, 2 of them died' in CliRunner().invoke(main, ['status', str(packed.pk)]).stdout
 
 
 def test_each_potential_that_runs_has_its_line(grid: WorkChainNode, base: Any, job: Any) -> None:

@@ -314,6 +314,14 @@ def test_no_cell_is_taken_while_a_run_at_constant_pressure_is_cut_off(process: A
     assert 'cells' not in process.outputs
 
 
+def test_no_cell_is_taken_while_there_is_no_account_of_a_run_at_constant_pressure(process: Any, tmp_path: Path) -> None:
+    """That of a part of a packed chain that was killed."""
+    left = [name for name in EVERY if name != EVERY[1]]
+    process.ctx.npt = Ended(302, {'results': account(left), 'trajectories': runs(tmp_path, *left)}).node
+    assert process.take_cells().status == 302
+    assert 'cells' not in process.outputs
+
+
 @pytest.mark.parametrize('stage', ['npt', 'nvt'])
 def test_chain_without_any_trajectory_hands_the_code_on(stage: str, process: Any) -> None:
     process.take_cells()

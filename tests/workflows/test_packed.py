@@ -9,15 +9,18 @@ from typing import Any
 import pytest
 from aiida.common.links import LinkType
 from aiida.engine import ProcessState
+from aiida.manage import get_manager
 from aiida.orm import Dict, Log, WorkChainNode
+from sqlalchemy import event
 
+from aiida_litraj.calculations.base import LitrajCalcJob
 from aiida_litraj.calculations.functions.merge_parts import joined_entry, merged
 from aiida_litraj.calculations.functions.merge_results import merge
 from aiida_litraj.contract.errors import BY_LABEL
 from aiida_litraj.data import PathData
 from aiida_litraj.workflows.earlier import finished_items, stopped_items
 from aiida_litraj.workflows.neb import NebBaseWorkChain, NebPackedWorkChain
-from aiida_litraj.workflows.packing import rate_of, read_packing
+from aiida_litraj.workflows.packing import PACKED_EXTRA, rate_of, read_packing
 from tests.fixtures.nodes import Job, neb_parameters, potential, surface_path, vacancy_path
 from tests.workflows.test_neb import AUDIT, account, entry
 
@@ -185,11 +188,33 @@ def test_part_that_fails_keeps_what_it_finished_and_stops_no_other(chain: Any) -
     assert made.process.outputs['results']['items'][lost]['status'] == 'unfinished'
 
 
+def test_first_job_that_was_killed_is_no_reason_to_submit_all_others(chain: Any) -> None:
+    """They wait for what it says, and that is nothing."""
+    made = chain({'sample_items': 1, 'max_jobs': 3, 'min_job_seconds': 1e-9}, max_wallclock_seconds=100)
+    ended = made.run(sample=lambda names: (None,))
+    assert list(made.parts) == ['sample']
+    assert ended.status == made.process.exit_codes.ERROR_SUB_PROCESS_KILLED.status
+
+
 def test_part_that_was_killed_by_a_person_is_said(chain: Any) -> None:
     made = chain({'max_jobs': 3})
     ended = made.run(part_000=lambda names: (None,))
     assert ended.status == made.process.exit_codes.ERROR_SUB_PROCESS_KILLED.status
     assert len(made.process.outputs['paths']) == 4
+
+
+@pytest.mark.parametrize('parts', [2, 3])
+def test_account_has_items_of_which_no_part_says_anything(parts: int, chain: Any) -> None:
+    """Also where a single part is left that has an account."""
+    made = chain({'max_jobs': parts})
+    made.run(part_000=lambda names: (None,))
+    results, lost = made.process.outputs['results'].get_dict(), made.parts['part_000']
+    assert set(results['items']) == set(paths())
+    assert {name for name, one in results['items'].items() if one['status'] == 'unfinished'} == set(lost)
+    assert {results['items'][name]['label'] for name in lost} == {'ERROR_RESULT_MISSING'}
+    assert set(results['items'][lost[0]]) == set(entry('unfinished', 'ERROR_OUT_OF_TIME'))
+    assert results['exit']['label'] == 'ERROR_OUT_OF_TIME'
+    assert f'{6 - len(lost)} of 6' in results['exit']['message']
 
 
 def test_verdict_on_items_is_that_of_one_job(chain: Any) -> None:
@@ -251,6 +276,68 @@ def test_items_of_before_are_taken_or_gone_on_with(chain: Any, inputs: Any, job_
     assert results['audit']['wall_seconds'] == pytest.approx((1 / 2 + 1 + 1 + 1) * AUDIT['wall_seconds'])
 
 
+def test_part_whose_folder_has_gone_begins_anew(chain: Any, inputs: Any, job_node: Any) -> None:
+    """It is cleaned after the plan was made: the chain of the part does not take it any more."""
+    job = inputs(paths(2))
+    cut = before(job_node, job, 400, dict.fromkeys(paths(2), 'unfinished'))
+    made = chain({}, job)
+    assert [part['label'] for part in made.process.ctx.plan] == ['resumed_000']
+    cut.outputs.remote_folder.base.extras.set('cleaned', True)
+    taken = made.process.submit
+
+    def submit(part: Any, **given: Any) -> Any:
+        problem = part.spec().inputs.validate({name: one for name, one in given.items() if name != 'metadata'})
+        if problem is not None:
+            raise ValueError(problem.message)
+        return taken(part, **given)
+
+    made.process.submit = submit
+    assert made.run() is None
+    assert made.parts == {'resumed_000': ['p0', 'p1']}
+    assert 'parent_folder' not in made.submitted[0][2]['neb']
+    assert any('resumed_000 begins anew' in report for report in made.reports)
+
+
+def test_items_that_run_elsewhere_are_told(chain: Any, inputs: Any, job_node: Any) -> None:
+    job = inputs(paths(2))
+    running = before(job_node, job, 400, {'p1': 'unfinished'})
+    running.set_process_state(ProcessState.WAITING)
+    made = chain({'max_jobs': 1}, job)
+    assert made.process.ctx.open == ['p0', 'p1']
+    said = f'1 paths (p1) are under way in NebCalculation<{running.pk}> of another launch too'
+    assert any(said in report for report in made.reports), made.reports
+    running.set_process_state(ProcessState.KILLED)
+    assert not any('another launch' in report for report in chain({'max_jobs': 1}, job).reports)
+
+
+def test_extra_has_how_many_earlier_items_converged(chain: Any, inputs: Any, job_node: Any) -> None:
+    job = inputs(paths(3))
+    before(job_node, job, 500, {'p0': 'failed', 'p1': 'converged'})
+    made = chain({}, job)
+    assert made.run().status == BY_LABEL['ERROR_PARTIAL'].status
+    told = made.process.node.base.extras.get(PACKED_EXTRA)
+    assert told == {'total': 3, 'earlier': 2, 'earlier_converged': 1, 'waiting': 0}
+
+
+def test_account_of_an_earlier_job_is_read_once(inputs: Any, job_node: Any) -> None:
+    """It has all items of the job in it: the database is not to go through it for each of them again."""
+    job = inputs(paths(2))
+    before(job_node, job, 0, dict.fromkeys(paths(2), 'converged'))
+    wanted = {name: {f'paths__{name}': path.base.caching.get_hash()} for name, path in job['paths'].items()}
+    asked: list[str] = []
+    engine = get_manager().get_profile_storage().get_session().get_bind()
+
+    def listen(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if 'paths' in str(values):  # the labels of the links of items
+            asked.append(statement.partition('FROM')[0])
+
+    event.listen(engine, 'before_cursor_execute', listen)
+    found = finished_items(NebBaseWorkChain._process_class, job, wanted)
+    event.remove(engine, 'before_cursor_execute', listen)
+    assert set(found) == set(paths(2))
+    assert asked and not any('attributes' in columns for columns in asked)
+
+
 def test_launch_that_has_nothing_to_do_submits_nothing(chain: Any, inputs: Any, job_node: Any) -> None:
     job = inputs(paths(2))
     before(job_node, job, 0, {'p0': 'converged', 'p1': 'converged'})
@@ -259,6 +346,8 @@ def test_launch_that_has_nothing_to_do_submits_nothing(chain: Any, inputs: Any, 
     assert not made.submitted and set(made.process.outputs['paths']) == {'p0', 'p1'}
     again = chain({'reuse': False}, job)
     assert again.run() is None and len(again.submitted) == 2
+    # Nor does the cache give it, or a job that was cut off.
+    assert all(given['neb']['metadata']['disable_cache'] for _, _, given in again.submitted)
     metadata = {**job['metadata'], 'disable_cache': True}
     assert len(chain({'max_jobs': 1}, {**job, 'metadata': metadata}).process.ctx.plan) == 0
 
@@ -282,6 +371,11 @@ def test_job_that_is_barred_or_of_anything_else_is_not_taken(inputs: Any, job_no
     before(job_node, {**job, 'parameters': neb_parameters(band={'max_steps': 50}).store()}, 0, {'p0': 'converged'})
     before(job_node, {**job, 'potential': potential(depth=2.0).store()}, 0, {'p0': 'converged'})
     before(job_node, {**job, 'paths': {'p0': vacancy_path()}}, 0, {'p0': 'converged'})
+    older = before(job_node, job, 0, {'p0': 'converged'})
+    older.backend_entity.set_attribute('cache_version', {'calc_job': LitrajCalcJob.CACHE_VERSION - 1})
+    removed = before(job_node, job, 500, {'p1': 'failed'})
+    entries = {'p1': {**entry('failed', 'ERROR_ENDPOINT_MOVED'), 'label': 'ERROR_OF_AN_OLDER_TABLE'}}
+    removed.outputs.results.backend_entity.set_attribute('items', entries)
     wanted = {name: {f'paths__{name}': path.base.caching.get_hash()} for name, path in job['paths'].items()}
     assert finished_items(NebBaseWorkChain._process_class, job, wanted) == {}
     assert stopped_items(NebBaseWorkChain._process_class, job, wanted) == []
@@ -392,3 +486,13 @@ def test_time_of_a_unit_of_cost() -> None:
     assert rate_of({'a': 40.0, 'b': 60.0}, cut_off) is None
     assert rate_of({'a': 40.0}, account({'a': entry('converged')}, {**AUDIT, 'resumed_calls': 5})) is None
     assert read_packing({}).max_jobs == 10
+
+
+def test_share_of_an_earlier_job_is_by_evaluations_also_of_dynamics() -> None:
+    """A replica of 99 steps beside one of 299 has cost a quarter of their job."""
+    short, long = ({'status': 'finished', 'converged': True, 'n_steps': steps} for steps in (99, 299))
+    audit = {**AUDIT, 'model_calls': 400}
+    job = {'schema_version': 1, 'task': 'md', 'items': {'short': short, 'long': long}, 'audit': audit}
+    about = {'take': {'earlier_000': ['short']}, 'earlier': ['earlier_000']}
+    found = merged(about, {'earlier_000': job})['audit']
+    assert (found['model_calls'], found['wall_seconds']) == (100, pytest.approx(AUDIT['wall_seconds'] / 4))

@@ -8,11 +8,22 @@ from typing import Any
 from aiida.engine import calcfunction
 from aiida.orm import Dict
 
+from ...contract.calls import calls_of
 from ...contract.errors import BY_LABEL
-from ...contract.result import ITEMS
+from ...contract.evaluate import EvaluateItemResult
+from ...contract.md import MdItemResult
+from ...contract.neb import NebItemResult
+from ...contract.relax import RelaxItemResult
+from ...contract.result import ITEMS, ItemResult
 from ...contract.verdict import is_fault, judge
-from .merge_results import CALLS, SUMS, of_any_task
+from .merge_results import SUMS, of_any_task
 
+_MODELS: Mapping[str, type[ItemResult]] = {
+    'neb': NebItemResult,
+    'relax': RelaxItemResult,
+    'md': MdItemResult,
+    'evaluate': EvaluateItemResult,
+}
 _MOST_NAMED = 1000
 """Failed configurations that the account of a block spells out, as in the engine."""
 
@@ -22,14 +33,15 @@ def merge_parts(about: Dict, **accounts: Dict) -> Dict:
     """Return the accounts of parts as one.
 
     :param about: ``take``, by the name of an account the items that are taken from it; ``earlier``, the names of those
-        that are of jobs from before; ``n_items``; by choice ``pieces``, by the name of a block its pieces, each with
-        ``name`` and ``n_frames``, which are items of the accounts and become one.
+        that are of jobs from before; by choice ``missing``, the names of those that no account has, and ``pieces``, by
+        the name of a block its pieces, each with ``name`` and ``n_frames``, which are items of the accounts and become
+        one.
     """
     return Dict(merged(about.get_dict(), {name: node.get_dict() for name, node in accounts.items()}))
 
 
 def merged(about: Mapping[str, Any], accounts: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return one account of the items that are taken from each.
+    """Return one account of the items that are taken from each, and of those that are missing as unfinished.
 
     The audit is that of the part with the most evaluations, with the costs of all: seconds are those of all jobs
     together, as if they had been one after the other. Of a job from before, which may have had other items too, its
@@ -48,6 +60,7 @@ def merged(about: Mapping[str, Any], accounts: Mapping[str, dict[str, Any]]) -> 
         known = [(piece, items.pop(piece['name'], None)) for piece in pieces]
         items[block] = joined_entry(known)
     last = accounts[max(accounts)]
+    items |= {name: _missing(last['task'], name) for name in about.get('missing', [])}
     ended = judge([of_any_task(name, entry) for name, entry in items.items()], ITEMS[last['task']])
     return {
         **{key: last[key] for key in ('schema_version', 'task')},
@@ -60,9 +73,16 @@ def merged(about: Mapping[str, Any], accounts: Mapping[str, dict[str, Any]]) -> 
     }
 
 
+def _missing(task: str, name: str) -> dict[str, Any]:
+    """Return what is said of an item whose part was killed, or left nothing."""
+    reason = 'the part that has it left no account'
+    said = {'status': 'unfinished', 'converged': False, 'label': 'ERROR_RESULT_MISSING', 'reason': reason}
+    return _MODELS[task](id=name, **said).model_dump(mode='json', exclude={'id'})
+
+
 def _share(items: Mapping[str, Mapping[str, Any]], taken: list[str]) -> float:
     """Return the part of the evaluations of a job that were of some of its items."""
-    calls = {name: sum(entry.get(key, 0) for key in CALLS) for name, entry in items.items()}
+    calls = {name: calls_of(entry) for name, entry in items.items()}
     total = sum(calls.values())
     return sum(calls.get(name, 0) for name in taken) / total if total else len(taken) / max(len(items), 1)
 

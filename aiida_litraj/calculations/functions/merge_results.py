@@ -8,11 +8,10 @@ from typing import Any
 from aiida.engine import calcfunction
 from aiida.orm import Dict
 
+from ...contract.calls import CALLS
 from ...contract.result import ITEMS, ItemResult
 from ...contract.verdict import judge
 
-CALLS = ('band_calls', 'endpoint_calls', 'saddle_calls', 'model_calls')
-"""Fields of an item, of whatever task, that count evaluations."""
 SUMS = ('model_seconds', 'cpu_seconds', 'wall_seconds', 'out_of_memory_halvings')
 
 
