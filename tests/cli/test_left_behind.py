@@ -67,8 +67,8 @@ def running(folder: Path, script: str = 'sleep 100; true') -> Iterator[psutil.Po
             time.sleep(0.01)
         yield process
     finally:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            for one in [*process.children(), process]:
+        for one in [process, *process.children()]:
+            with contextlib.suppress(psutil.NoSuchProcess):  # of short-lived children one may just have ended
                 one.kill()
         process.wait()
 
