@@ -126,6 +126,10 @@ class Bench:
             said.seek(0)
             return subprocess.CompletedProcess(asked, code, said.read(), '')
 
+    def resume_node(self) -> None:
+        """What an administrator does with a node that is down or drained."""
+        self.slurm('scontrol', 'update', f'NodeName={cluster.NODE}', 'State=RESUME')
+
     def start_daemon(self) -> None:
         """Start the daemon; a busy machine may be too slow for the first try."""
         for _ in range(3):

@@ -259,6 +259,7 @@ class Campaign:
         for flight in stale:
             told = [f'{each.pk} {each.state} {each.status}' for each in flight.pulse if not each.is_terminated]
             self.tell(f'          {flight.label}: no life for {STALE_S:.0f} s, {remedy}: {told}')
+        self.bench.resume_node()
         said = (self.bench.repair if again else self.bench.restart_daemon)()
         self.tell('\n'.join(f'            {line}' for line in said.splitlines()[-8:]))
         begin_anew()
