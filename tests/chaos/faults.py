@@ -40,7 +40,7 @@ class Target:
     def main(self) -> list[psutil.Process]:
         """The engine or GPAW, without what they have started."""
         if self.kind == 'label':
-            return [each for each in self.processes if 'aiida.py' in ' '.join(command_of(each))]
+            return [each for each in self.processes if 'aiida_script.py' in ' '.join(command_of(each))]
         return [each for each in self.processes if ENGINE in command_of(each)]
 
     @property
