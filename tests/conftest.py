@@ -11,18 +11,9 @@ import pytest
 
 HAVE_AIIDA = importlib.util.find_spec('aiida') is not None
 AIIDA_ROOMS = (
-    'calculations',
-    'chaos',
-    'cli',
-    'codes',
-    'data',
-    'datasets',
-    'e2e',
-    'groups',
-    'parsers',
-    'report',
+    'calculations', 'chaos', 'cli', 'codes', 'data', 'datasets', 'e2e', 'groups', 'parsers', 'report', 'usage',
     'workflows',
-)
+)  # fmt: skip
 HERE = Path(__file__).parent
 STORAGE = {
     'data': 'nodes as they come back: attributes, arrays, hashes, queries, archives',
@@ -33,6 +24,7 @@ STORAGE = {
     'codes/test_locks.py': 'only SQLite needs help with locks',
     'codes/test_potentials.py': 'potentials are found again by queries',
     'codes/test_register.py': 'so are codes',
+    'workflows/test_packed.py': 'and items that jobs of before have finished',
     'workflows/test_resume.py': 'and jobs to go on from',
     'workflows/test_submission.py': 'and children that a killed worker has submitted',
     'e2e/test_daemon.py': 'several processes write at once',
@@ -65,6 +57,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=('sqlite', 'postgresql'),
         default='sqlite',
         help='database behind the AiiDA profile of the tests; postgresql starts a throw-away server',
+    )
+    parser.addoption(
+        '--broker',
+        choices=('zeromq', 'rabbitmq'),
+        default='zeromq',
+        help='what brings tasks to the daemon of the tests; rabbitmq starts a throw-away server',
     )
 
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Check everything: style, types, import rules, documentation, and all tests on SQLite and PostgreSQL, in the AiiDA
-# environment and in each engine environment.
+# environment and in each engine environment, and on a cluster that is brought up on this machine.
 #
-#   tests/run.sh             all sections but slurm
+#   tests/run.sh             all sections
 #   tests/run.sh --list      their names
 #   tests/run.sh NAME...     only these
 #
 # Every section runs even if an earlier one failed; a summary comes last and the exit status is 1 if any failed. What
-# a section needs is set up first: environments (examples/environment.sh), and PostgreSQL, graphviz, GPAW, Quantum
-# ESPRESSO and Slurm from the system's packages where this may install them. Logs of the sections stay in build/tests/.
+# a section needs is set up first: environments (examples/environment.sh), and PostgreSQL, RabbitMQ, graphviz, GPAW,
+# Quantum ESPRESSO and Slurm from the system's packages where this may install them. Logs stay in build/tests/.
 # shellcheck disable=SC2046  # folders and process numbers are meant to be split
 set -u
 cd "$(dirname "$0")/.." || exit 2
@@ -23,15 +23,13 @@ export PYTEST_ADDOPTS="-p no:cacheprovider --color=no --durations=10 --durations
 unset AIIDA_PATH AIIDA_PROFILE LITRAJ_PYTHON
 
 # Two lanes take these in turn, for two cores, the longest early, so that both end at about the same time.
-SHARED=(ruff mypy imports docs unit postgresql sevennet e2e cli dft gpaw examples engine mace chgnet)
-# Only where it is asked for by name: it is young, and has run on one kind of machine.
-BY_NAME=(slurm)
+SHARED=(ruff mypy imports docs unit postgresql sevennet e2e cli dft gpaw slurm examples services engine mace chgnet)
 LANES=2
-SECTIONS=(system environments "${SHARED[@]}" "${BY_NAME[@]}")
+SECTIONS=(system environments "${SHARED[@]}")
 
 about() {
   case $1 in
-    system) echo 'packages of the system: PostgreSQL, graphviz, GPAW, Quantum ESPRESSO; Slurm and ssh for slurm' ;;
+    system) echo 'packages of the system: PostgreSQL, RabbitMQ, graphviz, GPAW, Quantum ESPRESSO, Slurm, ssh' ;;
     environments) echo '.venv, .venv-sevennet, .venv-mace, .venv-chgnet, .venv-gpaw' ;;
     ruff) echo 'style and format' ;;
     mypy) echo 'types of contract, engine, analysis and data sets' ;;
@@ -46,6 +44,7 @@ about() {
     cli) echo 'the command line with real processes, engine and daemon, stopped and gone on from' ;;
     e2e) echo 'chains with real processes, engine and daemon, killed and gone on from' ;;
     slurm) echo 'chains on a cluster that is brought up on this machine: Slurm with accounting, over ssh' ;;
+    services) echo 'each kind of chain on that cluster, on the other pairs of SQLite or PostgreSQL, ZeroMQ or RabbitMQ' ;;
     examples) echo 'quickstart and what the example scripts say: SevenNet-0 on one unit cell, a data set, toy dynamics' ;;
   esac
 }
@@ -77,6 +76,14 @@ section_gpaw() {
 }
 section_dft() { "$PY" -m pytest tests --ignore=tests/engine --ignore-glob='*/cli/test_example*.py' -m 'dft and not gpu'; }
 section_slurm() { "$PY" -m pytest tests --ignore=tests/engine -m 'slurm and not gpu'; }
+section_services() {
+  local code=0 pair
+  for pair in 'postgresql rabbitmq' 'sqlite rabbitmq' 'postgresql zeromq'; do
+    echo "--- $pair"
+    "$PY" -m pytest tests/e2e/test_cluster_chains.py --storage "${pair% *}" --broker "${pair#* }" || code=1
+  done
+  return $code
+}
 engine() {
   local environment=$1 marker=$2
   shift 2
@@ -111,7 +118,8 @@ section_system() {
   command -v dot >/dev/null || missing+=(graphviz)
   have_gpaw || missing+=(gpaw gpaw-data python3-venv openmpi-bin)
   have_espresso || missing+=(quantum-espresso quantum-espresso-data)
-  [ -z "${WITH_SLURM:-}" ] || have_slurm || missing+=(slurm-wlm slurmdbd munge mariadb-server openssh-server)
+  have_rabbitmq || missing+=(rabbitmq-server)
+  have_slurm || missing+=(slurm-wlm slurmdbd munge mariadb-server openssh-server)
   if [ ${#missing[@]} -eq 0 ]; then
     echo 'all that the sections want is there'
     return 0
@@ -136,6 +144,8 @@ have_slurm() {
   python3 tests/testbed/cluster.py check >/dev/null 2>&1
   [ $? -ne 3 ]
 }
+# Debian's: see tests/fixtures/rabbitmq.py.
+have_rabbitmq() { [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]; }
 have_postgresql() { command -v pg_ctl >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/pg_ctl' >/dev/null; }
 
 # pip is a matter of downloads and of one core each, so two at a time.
@@ -157,9 +167,13 @@ left_out() {
     gpaw) have_gpaw || echo 'no GPAW with MPI on this machine' ;;
     dft) have_gpaw && have_espresso || echo 'no GPAW with MPI, or no Quantum ESPRESSO, on this machine' ;;
     postgresql) have_postgresql || echo 'no PostgreSQL on this machine' ;;
-    slurm) python3 tests/testbed/cluster.py check 2>&1 | sed -n 's/^error: //p' ;;
+    slurm) no_cluster ;;
+    services)
+      if ! have_postgresql || ! have_rabbitmq; then echo 'no PostgreSQL, or no RabbitMQ, on this machine'; else no_cluster; fi ;;
   esac
 }
+
+no_cluster() { python3 tests/testbed/cluster.py check 2>&1 | sed -n 's/^error: //p'; }
 
 run_section() {
   local name=$1 reason start=$SECONDS state=ok
@@ -198,17 +212,17 @@ show() {
   done
 }
 
-# Numbers of the closing line of a pytest run, as "passed failed skipped".
+# Numbers of the closing lines of pytest, of all its runs in a section, as "passed failed skipped".
 counts() {
-  awk '/^=+ .*(passed|failed|error|skipped|no tests ran).* in [0-9.]+s/ { line = $0 }
-    END { n = split(line, word, /[ ,]+/)
+  awk '/^=+ .*(passed|failed|error|skipped|no tests ran).* in [0-9.]+s/ {
+      n = split($0, word, /[ ,]+/)
       for (i = 2; i <= n; i++) {
-        if (word[i] == "passed") passed = word[i-1]
-        if (word[i] == "failed") failed += word[i-1]
-        if (word[i] ~ /^errors?$/) failed += word[i-1]
-        if (word[i] == "skipped") skipped = word[i-1]
+        if (word[i] == "passed") passed += word[i-1]
+        if (word[i] ~ /^(failed|errors?)$/) failed += word[i-1]
+        if (word[i] == "skipped") skipped += word[i-1]
       }
-      print passed + 0, failed + 0, skipped + 0 }' "$1"
+    }
+    END { print passed + 0, failed + 0, skipped + 0 }' "$1"
 }
 
 # How much of the processors was used since the start: whether a further lane would gain anything.
@@ -239,7 +253,6 @@ Not run here, for want of what it needs:
   a GPU            batches of images, halving on out-of-memory, faster kernels: pytest -m gpu in an engine environment
   downloads        MACE foundation models by name; their place is taken by a small model of our own
 END
-  wanted slurm || echo '  a cluster        Slurm with accounting over ssh, on this machine: tests/run.sh system slurm'
   printf '\n%s s in all%s\n' "$SECONDS" "$(busy)"
   echo "$total_passed passed, $total_failed failed, $total_skipped skipped"
   return $bad
@@ -263,7 +276,6 @@ for name in "${CHOSEN[@]}"; do
   [ -n "$(about "$name")" ] || { echo "unknown section $name; known are: ${SECTIONS[*]}" >&2; exit 2; }
 done
 
-if wanted slurm; then export WITH_SLURM=1; fi
 JIFFIES=$(jiffies)
 mkdir -p "$LOGS" && rm -rf "$LOGS"/*.log "$LOGS"/*.result "$LOGS"/*.pid "$LOGS"/*.taken
 # On an interruption the lanes go too, each with what it runs.
@@ -274,6 +286,6 @@ stop() {
 }
 trap stop INT TERM
 run_lane system environments & show system environments; wait
-for ((lane = 0; lane < LANES; lane++)); do run_lane "${SHARED[@]}" "${BY_NAME[@]}" & done
-show "${SHARED[@]}" "${BY_NAME[@]}"; wait
+for ((lane = 0; lane < LANES; lane++)); do run_lane "${SHARED[@]}" & done
+show "${SHARED[@]}"; wait
 summary

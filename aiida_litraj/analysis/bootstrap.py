@@ -6,6 +6,7 @@ independent evidence than they are, and the interval would be too narrow.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -28,6 +29,9 @@ ROUND_OFF = 1e-6
 """Relative spread below which groups do not differ: the variance is a difference of squares, good to 1e-16."""
 
 Interval = tuple[float, float]
+Weights = npt.NDArray[np.float64] | npt.NDArray[np.int64]
+Estimator = Callable[[Weights], tuple[Array, Array]]
+"""From how often each group is drawn, (samples, n_groups), an estimate and its standard error, (samples,) each."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,12 @@ class Bootstrap:
             return None
         if spread <= ROUND_OFF * abs(centre):
             return centre, centre
-        quantiles = self._quantiles(centre, above, below, positive)
+
+        def estimator(weights: Weights) -> tuple[Array, Array]:
+            ratios, errors = _ratio(weights, above, below)
+            return (np.log(ratios / centre), errors / ratios) if positive else (ratios - centre, errors)
+
+        quantiles = self._quantiles(estimator, 0.0, n_groups)
         if quantiles is None:
             return None
         least, most = quantiles
@@ -76,22 +85,45 @@ class Bootstrap:
             return float(centre * np.exp(-most * spread / centre)), float(centre * np.exp(-least * spread / centre))
         return float(centre - most * spread), float(centre - least * spread)
 
-    def _quantiles(self, centre: float, above: Array, below: Array, positive: bool) -> Interval | None:
-        """Return how far below and above the ratio of all that of a sample is, in its own standard errors."""
-        tail, n_groups = 0.5 * (1.0 - self.confidence), len(above)
-        if n_groups < GROUPS_TO_DRAW:
-            return float(stdtrit(n_groups - 1, tail)), float(stdtrit(n_groups - 1, 1.0 - tail))
-        ratios, errors = _ratio(_drawn(self.seed, self.samples, n_groups), above, below)
+    def around(self, estimator: Estimator, n_groups: int) -> Interval | None:
+        """Return the interval of any estimate that knows its standard error, by the same bootstrap-t.
+
+        The estimate should be on a scale on which its spread is even, such as the logarithm of a size; the interval is
+        on that scale too. ``None`` for too few groups, and where the estimate or its error is not finite.
+        """
+        if n_groups < FEWEST_GROUPS:
+            return None
         with np.errstate(divide='ignore', invalid='ignore'):
-            away = np.log(ratios / centre) * ratios / errors if positive else (ratios - centre) / errors
+            value, error = estimator(np.ones((1, n_groups)))
+        centre, spread = float(value[0]), float(error[0])
+        if not (np.isfinite(centre) and np.isfinite(spread)):
+            return None
+        if spread <= ROUND_OFF * max(1.0, abs(centre)):
+            return centre, centre
+        quantiles = self._quantiles(estimator, centre, n_groups)
+        return None if quantiles is None else (centre - quantiles[1] * spread, centre - quantiles[0] * spread)
+
+    def _quantiles(self, estimator: Estimator, centre: float, n_groups: int) -> Interval | None:
+        """Return how far below and above the estimate of all that of a sample is, in its own standard errors."""
+        tail = 0.5 * (1.0 - self.confidence)
+        if n_groups < GROUPS_TO_DRAW:
+            return self.student(n_groups)
+        with np.errstate(divide='ignore', invalid='ignore'):
+            values, errors = estimator(_drawn(self.seed, self.samples, n_groups))
+            away = (values - centre) / errors
         away = away[np.isfinite(away)]
         if 2 * len(away) < self.samples:
             return None
         least, most = np.quantile(away, [tail, 1.0 - tail])
         return float(least), float(most)
 
+    def student(self, n_groups: int) -> Interval:
+        """Return the quantiles of Student's t with a degree of freedom less than there are groups."""
+        tail = 0.5 * (1.0 - self.confidence)
+        return float(stdtrit(n_groups - 1, tail)), float(stdtrit(n_groups - 1, 1.0 - tail))
 
-def _ratio(weights: npt.NDArray[np.generic], above: Array, below: Array) -> tuple[Array, Array]:
+
+def _ratio(weights: Weights, above: Array, below: Array) -> tuple[Array, Array]:
     """Return the ratio of weighted sums and its standard error, (samples,) each."""
     n_groups = len(above)
     columns = np.stack([above, below, above**2, above * below, below**2], axis=1)

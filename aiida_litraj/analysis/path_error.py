@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from ase.geometry import find_mic
+from ase.geometry import find_mic, minkowski_reduce
+from ase.geometry.geometry import general_find_mic, naive_find_mic
 
 from ..contract.arrays import Array
 
@@ -52,7 +53,9 @@ def displacements(one: Array, other: Array, cell: Array, pbc: npt.ArrayLike) -> 
         )
     away = (one - other).reshape(-1, 3)
     if np.any(pbc):
-        away = find_mic(away, cell, pbc)[0]
+        # find_mic takes a way shorter than half the shortest edge for the shortest: of a reduced cell it is.
+        edges = minkowski_reduce(cell)[0] if np.all(pbc) and np.linalg.det(cell) else cell
+        away = find_mic(away, edges, pbc)[0]
     distances: Array = np.linalg.norm(away, axis=1).reshape(one.shape[:2])
     return distances
 
@@ -60,6 +63,34 @@ def displacements(one: Array, other: Array, cell: Array, pbc: npt.ArrayLike) -> 
 def path_error(one: Array, other: Array, cell: Array, pbc: npt.ArrayLike) -> float:
     """Return PA_MAE in Ang: the mean over images and atoms of :func:`displacements`."""
     return float(displacements(one, other, cell, pbc).mean())
+
+
+def litraj_path_error(positions: Array, reference_positions: Array, reference_cells: Array) -> float:
+    """Return PA_MAE in Ang as ``litraj.metrics.PA_MAE`` of the package litraj 0.1 has it, to round-off.
+
+    That is :func:`path_error` with two choices of theirs: the cell is that of the reference, image by image, and
+    periodic in all three directions whatever the files say. In a cell so skewed that a lattice vector is shorter than
+    each edge, theirs may miss the nearest image of an atom, and is followed in that; elsewhere it is
+    :func:`path_error`.
+
+    :param positions: (n_images, n_atoms, 3) in Ang; ``reference_positions`` the same atoms in the same order.
+    :param reference_cells: (3, 3), or (n_images, 3, 3), in Ang.
+    :raises ValueError: if the shapes differ; the package leaves out what one of the paths does not have.
+    """
+    if positions.shape != reference_positions.shape or positions.ndim != 3:
+        raise ValueError(
+            f'paths of {_shape(positions)} and {_shape(reference_positions)} cannot be compared: they need the same '
+            'images and atoms'
+        )
+    cells = np.broadcast_to(reference_cells, (len(positions), 3, 3))
+    means = []
+    for cell, away in zip(cells, positions - reference_positions):
+        _, lengths = naive_find_mic(away, cell)
+        far = lengths >= 0.5 * np.linalg.norm(cell, axis=1).min()
+        if far.any():
+            lengths[far] = general_find_mic(away[far], cell, pbc=[True] * 3)[1]
+        means.append(lengths.mean())
+    return float(np.mean(means))
 
 
 def compare_paths(

@@ -18,11 +18,17 @@ from ..contract.job import Job, Parameters
 from ..contract.result import ITEMS
 from ..contract.runtime import Runtime
 from ..data.potential import REPOSITORY_NAME, PotentialData
+from .secrets import refuse_secrets
 from .validation import check_parameters, check_together, refuse, validated
 
 RUNTIME_OPTIONS: dict[str, tuple[Any, str]] = {
     'device': (str, 'Where the potential is evaluated: auto, cpu, cuda or cuda:N.'),
-    'processes': (int, 'Worker processes; by default one per available core on a CPU, one on a GPU.'),
+    'gpus': (
+        int,
+        'GPUs that the job uses, a process each; by default all that are visible to it, or the one of cuda:N. A '
+        'training uses one.',
+    ),
+    'processes': (int, 'Worker processes on a CPU; by default one per available core.'),
     'threads_per_process': (int, 'Threads of each worker process.'),
     'ranks_per_process': (int, 'MPI ranks that share an evaluation, of the family gpaw; by default one, without MPI.'),
     'batch_atoms': (int, 'Atoms per model call on a GPU; by default what fits into its memory.'),
@@ -38,6 +44,8 @@ RUNTIME_OPTIONS: dict[str, tuple[Any, str]] = {
     ),
     'checkpoint_seconds': ((int, float), 'How often the state of a replica is put on disk, by default every 30 s.'),
 }
+KEEP_FOLDER = 'keep_folder'
+"""Name of an option that the engine is not told of, and which changes no answer either."""
 
 
 def register_exit_codes(spec: Any, beside: Mapping[str, Any] | None = None) -> None:
@@ -68,6 +76,15 @@ def runtime_of(options: Any) -> Runtime:
     if 'max_seconds' not in values and wallclock:
         values['max_seconds'] = max(0.95 * wallclock - 60.0, 0.5 * wallclock)
     return validated(values, Runtime, 'metadata.options')
+
+
+def check_options(options: Any) -> None:
+    """Refuse options that the engine cannot take, or that must not be stored.
+
+    :raises ValueError: naming the first that is at fault.
+    """
+    refuse_secrets(options)
+    runtime_of(options)
 
 
 def own_packages(options: Mapping[str, Any], computer: Computer) -> dict[str, Any]:
@@ -163,7 +180,13 @@ class LitrajCalcJob(CalcJob):
         options['output_filename'].default = files.STDOUT
         for name, (valid_type, help_text) in RUNTIME_OPTIONS.items():
             spec.input(f'metadata.options.{name}', valid_type=valid_type, required=False, help=help_text)
-        options.validator = refuse(runtime_of, before=options.validator)
+        spec.input(
+            f'metadata.options.{KEEP_FOLDER}',
+            valid_type=bool,
+            required=False,
+            help='Leave the folder of the job on its computer also when its restarting chain has finished well.',
+        )
+        options.validator = refuse(check_options, before=options.validator)
         register_exit_codes(spec)
 
     def _setup_metadata(self, metadata: dict[str, Any]) -> None:
@@ -173,7 +196,8 @@ class LitrajCalcJob(CalcJob):
         caching = self.node.base.caching
         caching._hash_ignored_inputs = [*caching._hash_ignored_inputs, 'parent_folder']
         options = own_packages(metadata.get('options', {}), metadata.get('computer') or self.inputs.code.computer)
-        metadata['options'] = {name: value for name, value in options.items() if name not in RUNTIME_OPTIONS}
+        unhashed = (*RUNTIME_OPTIONS, KEEP_FOLDER)
+        metadata['options'] = {name: value for name, value in options.items() if name not in unhashed}
         super()._setup_metadata(metadata)
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:

@@ -86,6 +86,12 @@ class TrainCalculation(LitrajCalcJob):
         super().check_together(inputs)
         trainings = {name: read_training(name, node) for name, node in (inputs.get('trainings', None) or {}).items()}
         check_sets_of(trainings, inputs)
+        gpus = ((inputs.get('metadata', None) or {}).get('options', None) or {}).get('gpus', None) or 1
+        if gpus > 1:
+            raise ValueError(
+                f'metadata.options.gpus = {gpus}: a training uses one GPU; leave it out, and give each training a job '
+                'of its own where they shall go on side by side'
+            )
         if inputs.get('parameters', None) is None:
             return
         parameters = TrainingParameters.model_validate(inputs['parameters'].get_dict())

@@ -10,7 +10,7 @@ import click
 from ..report.words import counted
 from .console import print_pairs, print_table
 from .errors import refusals
-from .launching import job_options, launch_options, require_caching, run_or_submit
+from .launching import job_options, launch_options, packing_of, packing_option, require_caching, run_or_submit
 from .options import parse_overrides, set_override
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Numbers(click.ParamType):
 @click.option('--supercell-min', type=float, metavar='ANG', help='Least distance of an atom to its periodic image.')
 @click.option('--mobile', metavar='ELEMENT', help='Element that carries the charge.  [default: Li]')
 @click.option('--code', metavar='NAME', help='Code to run.  [default: the one with the family of the potential]')
+@packing_option
 @launch_options
 def conductivity(cache: bool | None, daemon: bool, as_json: bool, **request: Any) -> None:
     """Compute the ionic conductivity at 298 K of STRUCTURE, a CIF, POSCAR or extended xyz file or a node.
@@ -62,6 +63,7 @@ def conductivity(cache: bool | None, daemon: bool, as_json: bool, **request: Any
     \b
     Examples:
       aiida-litraj launch conductivity Li7P3S11.cif --potential 7net-0 --daemon
+      aiida-litraj launch conductivity Li7P3S11.cif --potential 7net-0 --max-jobs 4 --walltime 86400 --daemon
       aiida-litraj launch conductivity Li7P3S11.cif --potential 7net-0 --protocol quick --temperatures 800,1000,1200
       aiida-litraj launch conductivity Li3PS4.cif --potential 7net-0 --override nvt.parameters.timestep_fs=1.0
     """
@@ -113,6 +115,7 @@ def prepare(request: dict[str, Any], overrides: dict[str, Any]) -> ProcessBuilde
         overrides=overrides,
         options=job_options(code, request),
         computer=computer_of(code),
+        packing=packing_of(request),
     )
 
 

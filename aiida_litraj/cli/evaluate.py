@@ -11,7 +11,7 @@ from ..report.words import counted
 from .console import print_pairs, print_table
 from .dataset.options import criteria_options
 from .errors import Refusal, refusals
-from .launching import launch_options, require_caching, run_or_submit
+from .launching import launch_options, packing_option, require_caching, run_or_submit
 from .options import parse_overrides, set_override
 from .potentials import choose_potentials, labels_of
 
@@ -57,6 +57,7 @@ REMEDY = 'Give an extended xyz file with energies and forces; --frames and --dat
     '--unit', type=click.Choice(['auto', 'material', 'trajectory', 'frame']), help='What is drawn for the intervals.'
 )
 @click.option('--code', metavar='NAME', help='Code to run.  [default: the one with the family of each potential]')
+@packing_option
 @launch_options  # fmt: skip
 def evaluate(cache: bool | None, daemon: bool, as_json: bool, **request: Any) -> None:
     """Evaluate labelled configurations with each potential, and say how far it is from the labels, and how surely.
@@ -68,6 +69,7 @@ def evaluate(cache: bool | None, daemon: bool, as_json: bool, **request: Any) ->
     Examples:
       aiida-litraj launch evaluate --frames 123 --potential 7net-0 --potential 7net-l3i5
       aiida-litraj launch evaluate --dataset LiPS-25 --number 200 --potential 7net-0 --daemon
+      aiida-litraj launch evaluate --dataset MPLiTrj --potential 7net-0 --max-jobs 8 --walltime 43200 --daemon
       aiida-litraj launch evaluate --dataset MPLiTrj/test --elements Li-P-S --potential 7net-0
       aiida-litraj launch evaluate labelled.extxyz --potential 7net-0 --offsets none --json
     """

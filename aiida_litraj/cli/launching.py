@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
     from aiida.orm import AbstractCode
 
-JOB_OPTIONS = ('max_seconds', 'walltime', 'device', 'processes', 'ranks')
+JOB_OPTIONS = ('max_seconds', 'walltime', 'device', 'processes', 'ranks', 'gpus')
 """Parameters of a command that :func:`job_options` reads."""
 
 
@@ -36,6 +36,7 @@ def launch_options(command: Callable[..., Any]) -> Callable[..., Any]:
             '--walltime', type=click.IntRange(min=1), metavar='SECONDS', help='Asked of the scheduler, per job.'
         ),
         click.option('--device', metavar='DEVICE', help='auto, cpu, cuda or cuda:N.'),
+        click.option('--gpus', type=click.IntRange(min=1), metavar='N', help='Of each job; a process for each.'),
         click.option('--processes', type=click.IntRange(min=1), metavar='N', help='Worker processes on a CPU.'),
         click.option(
             '--cache/--no-cache',
@@ -50,6 +51,19 @@ def launch_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def packing_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add to a command of many items how many jobs they are shared out among; it gets ``max_jobs``."""
+    return click.option(
+        '--max-jobs', type=click.IntRange(min=1), metavar='N',
+        help='Share the work out among several jobs, at most so many at a time.  [default: all in one]',
+    )(command)  # fmt: skip
+
+
+def packing_of(request: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the packing that a command was asked for, ``None`` if all shall be in one job."""
+    return None if request.get('max_jobs') is None else {'max_jobs': request['max_jobs']}
 
 
 def job_options(code: AbstractCode, asked: Mapping[str, Any]) -> dict[str, Any]:

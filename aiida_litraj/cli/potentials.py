@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .launching import job_options
+from .launching import job_options, packing_of
 
 if TYPE_CHECKING:
     from aiida.orm import AbstractCode
@@ -43,10 +43,13 @@ def choose_potential(
 
 
 def job_of(code: AbstractCode, asked: Mapping[str, Any], cache: bool | None) -> dict[str, Any]:
-    """Return the settings of jobs of a code: its computer, their options, and whether an equal one will not do."""
+    """Return the settings of jobs of a code: computer, options, packing, and whether an equal one will not do."""
     from ..codes.choose import computer_of
 
-    job = {'computer': computer_of(code).label, 'options': job_options(code, asked)}
+    job: dict[str, Any] = {'computer': computer_of(code).label, 'options': job_options(code, asked)}
+    packing = packing_of(asked)
+    if packing is not None:
+        job['packing'] = packing
     return {**job, 'disable_cache': True} if cache is False else job
 
 

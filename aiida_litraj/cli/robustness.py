@@ -10,7 +10,7 @@ import click
 from ..report.words import counted
 from .console import print_pairs, print_table
 from .errors import refusals
-from .launching import launch_options, require_caching, run_or_submit
+from .launching import launch_options, packing_option, require_caching, run_or_submit
 from .options import parse_overrides, set_override
 from .potentials import choose_potentials, labels_of
 
@@ -38,6 +38,7 @@ TITLE = 'Robustness grid'
 @click.option('--duration', type=float, metavar='PS', help='Of each anneal.')
 @click.option('--seed', type=int, metavar='N', help='Of the anneals; that of the start is packing.seed.')
 @click.option('--code', metavar='NAME', help='Code to run.  [default: the one with the family of each potential]')
+@packing_option
 @launch_options
 def robustness(cache: bool | None, daemon: bool, as_json: bool, **request: Any) -> None:
     """Anneal a structure with each potential at each temperature and pressure, and say which replicas survive.
@@ -50,6 +51,7 @@ def robustness(cache: bool | None, daemon: bool, as_json: bool, **request: Any) 
     Examples:
       aiida-litraj launch robustness --potential 7net-0 --protocol quick
       aiida-litraj launch robustness --potential 7net-0 --potential 7net-l3i5 --daemon
+      aiida-litraj launch robustness --potential 7net-0 --max-jobs 8 --walltime 86400 --daemon
       aiida-litraj launch robustness Li7P3S11.cif --potential 7net-0 --temperatures 1000,2000 --pressures 1e9
       aiida-litraj launch robustness --potential 7net-0 --override dynamics.timestep_fs=0.5
     """

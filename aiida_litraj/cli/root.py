@@ -17,9 +17,12 @@ _COMMANDS = {
     'dataset': 'dataset:dataset',
     'hops': 'hops:hops',
     'launch': 'launch:launch',
+    'doctor': 'doctor:doctor',
     'status': 'status:status',
     'show': 'show:show',
     'plot': 'plot:plot',
+    'usage': 'usage:usage',
+    'clean': 'clean:clean',
 }
 
 

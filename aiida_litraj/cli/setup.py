@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ..codes.environment import Environment
     from ..codes.register import Registration
     from ..contract.potential import ProbeReport
+
+TEMPLATES = ('slurm-gpu', 'slurm-cpu', 'workstation', 'local')
 
 
 @click.command(short_help='Make profile, computer and codes, each proven by a probe.')
@@ -33,11 +35,20 @@ if TYPE_CHECKING:
 )
 @click.option('--family', 'families', metavar='FAMILY', multiple=True, help='A family that must be there. Repeatable.')
 @click.option(
-    '--config',
+    '--from',
+    'source',
+    metavar='FILE',
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help='YAML file with computers and codes, instead of the options above.',
 )
-@click.option('--template', is_flag=True, help='Print a commented YAML file for --config and stop.')
+@click.option('--config', type=click.Path(exists=True, dir_okay=False, path_type=Path), hidden=True)
+@click.option(
+    '--template',
+    type=click.Choice(TEMPLATES),
+    is_flag=False,
+    flag_value=TEMPLATES[0],
+    help=f'Print a commented YAML file for --from and stop.  [without a name: {TEMPLATES[0]}]',
+)
 @click.option('--work-dir', metavar='PATH', help='Where jobs of a new localhost run.  [default: beside the profile]')
 @click.option(
     '--poll-interval', type=click.FloatRange(min=0.0), metavar='S', help='Seconds between looks at jobs of localhost.'
@@ -52,8 +63,9 @@ def setup(
     computer: str | None,
     prepend_text: str,
     families: tuple[str, ...],
+    source: Path | None,
     config: Path | None,
-    template: bool,
+    template: str | None,
     work_dir: str | None,
     poll_interval: float | None,
     as_json: bool,
@@ -68,40 +80,42 @@ def setup(
     Examples:
       aiida-litraj setup --name sevennet --engine-python .venv-sevennet/bin/python
       aiida-litraj setup --name mace --engine-python ~/envs/mace/bin/python --computer cluster
-      aiida-litraj setup --template > cluster.yml
-      aiida-litraj setup --config cluster.yml
+      aiida-litraj setup --template slurm-gpu > cluster.yml
+      aiida-litraj setup --from cluster.yml
     """
     if template:
-        click.echo(Path(__file__).with_name('templates').joinpath('cluster.yml').read_text(encoding='utf-8'), nl=False)
+        file = Path(__file__).with_name('templates') / f'{template}.yml'
+        click.echo(file.read_text(encoding='utf-8'), nl=False)
         return
+    source = source or config
     one_code = {'--engine-python': engine_python, '--installed': installed, '--family': families}
     given = [option for option, value in one_code.items() if value]
-    if config is not None and (name or given):
-        raise click.UsageError(
-            f'--config and {"--name" if name else given[0]} exclude each other: put it into the file'
-        )
+    if source is not None and (name or given):
+        raise click.UsageError(f'--from and {"--name" if name else given[0]} exclude each other: put it into the file')
     if name is None and given:
         raise click.UsageError(f'{given[0]} {one_code[given[0]]!r} describes a code: give its name with --name')
     if name is not None and not (engine_python or installed):
         raise click.UsageError(f'the code {name!r} needs --engine-python PYTHON (or --installed PATH)')
     with refusals():
-        from ..codes.computers import ensure_computer, ensure_localhost
+        from ..codes.computers import differences, ensure_computer, ensure_localhost
         from ..codes.configuration import Configuration, read_configuration
         from ..codes.environment import Environment
         from ..codes.profile import load_or_create
         from ..codes.write_ahead import write_ahead
 
-        plan = read_configuration(config) if config is not None else Configuration()
+        plan = read_configuration(source) if source is not None else Configuration()
         if name is not None:
             one = Environment(name, computer or 'localhost', engine_python, installed, prepend_text, families)
             plan = Configuration(environments=(one,))
         profile = load_or_create(ctx.find_root().obj)
+        environments = plan.settled() if name is None else plan.environments
         report = _Report(as_json)
         report.profile(profile.name, profile.created, profile.folder, write_ahead())
         report.computer(*ensure_localhost(work_dir, poll_interval))
         for entry in plan.computers:
-            report.computer(*ensure_computer(entry))
-        for environment in plan.environments:
+            made, created = ensure_computer(entry)
+            report.computer(made, created, [] if created else differences(made, entry))
+        for environment in environments:
             with report.waiting(f'Asking the environment of {environment.name} on {environment.computer} ...'):
                 registration, answer = _set_up(environment)
             report.code(registration, environment, answer)
@@ -154,10 +168,14 @@ class _Report:
                 'profile, or take a local disk or PostgreSQL.'
             )
 
-    def computer(self, computer: Any, created: bool) -> None:
-        self._content['computers'].append({'label': computer.label, 'created': created})
+    def computer(self, computer: Any, created: bool, differs: Sequence[str] = ()) -> None:
+        self._content['computers'].append({'label': computer.label, 'created': created, 'differs': list(differs)})
         place = f'{computer.hostname}, {computer.transport_type}, {computer.scheduler_type}, {computer.get_workdir()}'
         self._say(f'Computer {computer.label}: {"made" if created else "in use as it is"} ({place})')
+        for difference in differs:
+            self._say(f'  not changed, as jobs ran there as it was: {difference}')
+        if differs:
+            self._say('  To have it as in the file, give it another label there.')
 
     def code(self, registration: Registration, environment: Environment, answer: ProbeReport) -> None:
         code = registration.code

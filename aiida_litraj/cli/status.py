@@ -60,7 +60,7 @@ def _state(process: ProcessNode) -> tuple[dict[str, Any], dict[str, Progress]]:
     from .processes import entry_point, jobs_of, result_of
     from .replicas import replicas_of
     from .trainings_state import trainings_of
-    from .under_way import in_chain, longest, stage_of, together
+    from .under_way import by_stage, left_of, together
 
     jobs = jobs_of(process)
     content: dict[str, Any] = {
@@ -82,12 +82,12 @@ def _state(process: ProcessNode) -> tuple[dict[str, Any], dict[str, Progress]]:
         'result': None,
     }
     seen, content['progress_problem'] = _look_at_all(process)
-    running = {stage_of(job): in_chain(process, job, seen[job.pk]) for job in jobs if job.pk in seen}
+    running = by_stage(process, seen)
     for entry in content['jobs']:
         entry['progress'] = seen[entry['pk']].model_dump(mode='json') if entry['pk'] in seen else None
     if running:
         content['progress'] = together(list(running.values())).model_dump(mode='json')
-        content['seconds_left'] = longest(list(running.values()))
+        content['seconds_left'] = left_of(process, seen)
     content['replicas'] = replicas_of(process, seen)
     content['trainings'] = trainings_of(process, seen)
     if process.is_terminated:

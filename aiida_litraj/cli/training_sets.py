@@ -43,8 +43,8 @@ def sets_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option('--seeds', metavar='N,N,...', help='A repeat for each.  [default: those of the protocol]'),
         number_options,
         click.option(
-            '--max-jobs', type=click.IntRange(1), metavar='N',
-            help='That a training may take, one after the other.  [default: 20]',
+            '--max-iterations', type=click.IntRange(1), metavar='N',
+            help='Jobs that a training may take, one after the other.  [default: 20]',
         ),
         click.option('--code', metavar='NAME', help='Code to run.  [default: the one with the family]'),
     ]  # fmt: skip
@@ -104,7 +104,7 @@ def common(request: Mapping[str, Any], code: AbstractCode, cache: bool | None) -
     from ..codes.choose import computer_of
 
     job = {} if cache is not False else {'disable_cache': True}
-    most = {} if request['max_jobs'] is None else {'max_iterations': request['max_jobs']}
+    most = {} if request['max_iterations'] is None else {'max_iterations': request['max_iterations']}
     return {
         'protocol': request['protocol'],
         'seeds': parse_seeds(request['seeds']),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..contract.result import ITEMS, Progress
 from .live import Gauge, describe_with, seconds_left
 
 if TYPE_CHECKING:
-    from aiida.orm import CalcJobNode, ProcessNode
+    from aiida.orm import CalcJobNode, ProcessNode, WorkChainNode
 
 ALIVE = ['created', 'running', 'waiting']
 """States of a process that has not ended."""
@@ -69,14 +69,74 @@ def _names(job: CalcJobNode, task: str) -> set[str]:
 
 
 def stage_of(job: CalcJobNode) -> str:
-    """Return how the chain that was launched calls the chain of a job, empty where there is none above it."""
+    """Return how the chain that was launched calls the chain of a job, empty where there is none above it.
+
+    Of a part of a packed chain that is how the packed one is called: its parts are one to whoever asks.
+    """
     from aiida.common.links import LinkType
 
-    base = job.caller
-    if base is None:
+    chain = packed_of(job) or job.caller
+    if chain is None:
         return ''
-    call = base.base.links.get_incoming(link_type=LinkType.CALL_WORK).first()
+    call = chain.base.links.get_incoming(link_type=LinkType.CALL_WORK).first()
     return '' if call is None else str(call.link_label)
+
+
+def packed_of(job: CalcJobNode) -> WorkChainNode | None:
+    """Return the packed chain that a job is part of, ``None`` if it is part of none."""
+    from ..workflows.packing import PACKED_EXTRA
+
+    above = None if job.caller is None else job.caller.caller
+    return above if above is not None and PACKED_EXTRA in above.base.extras.all else None
+
+
+def by_stage(process: ProcessNode, seen: Mapping[int, Progress]) -> dict[str, Progress]:
+    """Return how far each stage of a process is, of which a job runs, all its parts together.
+
+    :param seen: by pk, what the engines of the jobs wrote last that are on a computer now.
+    """
+    jobs = [job for job in running_jobs(process) if job.pk in seen]
+    states: dict[str, list[Progress]] = {}
+    packed: dict[str, WorkChainNode] = {}
+    for job in jobs:
+        stage, above = stage_of(job), packed_of(job)
+        states.setdefault(stage, []).append(in_chain(process, job, seen[job.pk]))
+        if above is not None and process.pk not in (job.pk, job.caller.pk):
+            packed[stage] = above
+    return {
+        stage: in_packed(packed[stage], together(one)) if stage in packed else together(one)
+        for stage, one in states.items()
+    }
+
+
+def in_packed(chain: WorkChainNode, running: Progress) -> Progress:
+    """Return the progress of the running parts of a packed chain with those counted that have ended, or wait."""
+    from ..workflows.packing import PACKED_EXTRA
+
+    about = chain.base.extras.get(PACKED_EXTRA)
+    converged = [True] * about['earlier']
+    for part in chain.called:
+        if part.is_terminated and 'results' in part.outputs:
+            items = part.outputs.results['items'].values()
+            converged += [item['converged'] for item in items if item['status'] != 'unfinished']
+    counted = {'n_finished': len(converged), 'n_converged': sum(converged)}
+    done = {name: getattr(running, name) + more for name, more in counted.items()}
+    return running.model_copy(update={**done, 'n_items': max(about['total'], running.n_items)})
+
+
+def left_of(process: ProcessNode, seen: Mapping[int, Progress]) -> float | None:
+    """Return how many seconds are left until all jobs are done, ``None`` if that cannot be said.
+
+    It cannot where items wait of which no job has begun to tell.
+    """
+    from ..workflows.packing import PACKED_EXTRA
+
+    jobs = [job for job in running_jobs(process) if job.pk in seen]
+    for job in jobs:
+        above = packed_of(job)
+        if above is not None and process.pk != job.pk and above.base.extras.get(PACKED_EXTRA)['waiting']:
+            return None
+    return longest([seen[job.pk] for job in jobs])
 
 
 def together(states: Sequence[Progress]) -> Progress:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .asked import FIELDS as ASKED
+from .environment import require_no_secret
+from .fields import check_fields
 from .problems import SetupProblem
 
 if TYPE_CHECKING:
@@ -16,7 +19,7 @@ LOCALHOST = 'localhost'
 POLL_SECONDS = 1.0
 _FIELDS = (
     'label', 'hostname', 'description', 'transport', 'scheduler', 'work_dir', 'mpiprocs_per_machine', 'prepend_text',
-    'append_text', 'shebang', 'poll_interval', 'connection',
+    'append_text', 'shebang', 'poll_interval', 'connection', 'scratch', *ASKED,
 )  # fmt: skip
 
 
@@ -34,7 +37,7 @@ def find_computer(label: str) -> Computer:
         known = ', '.join(row[0] for row in Computer.collection.list_labels()) or 'none yet'
         raise SetupProblem(
             f'there is no computer {label!r} (there are: {known})',
-            'Describe it under "computers" in a file for --config, or make it with: verdi computer setup',
+            'Describe it under "computers" in a file for --from, or make it with: verdi computer setup',
         ) from error
     if not computer.is_user_configured(User.collection.get_default()):
         raise SetupProblem(
@@ -69,39 +72,25 @@ def ensure_localhost(work_dir: str | None = None, poll_interval: float | None = 
 def ensure_computer(entry: Mapping[str, Any]) -> tuple[Computer, bool]:
     """Return the computer of an entry under ``computers`` of a configuration file, and whether it was made just now.
 
-    One that exists with this label is returned as it is: jobs of the past ran there as it was.
+    One that exists with this label is returned as it is, because jobs of the past ran there as it was; only how to
+    connect to it and how often to look at jobs is set, if the entry says so. :func:`differences` has the rest.
 
     :raises SetupProblem: if a field is missing, unknown, or AiiDA refuses it.
     """
     from aiida.common.exceptions import AiidaException, NotExistent
     from aiida.orm import Computer, load_computer
-    from aiida.plugins.entry_point import get_entry_point_names
 
-    unknown = sorted(set(entry) - set(_FIELDS))
-    if unknown:
-        raise SetupProblem(
-            f'a computer has no field {unknown[0]!r} (in the computer {entry.get("label")!r})',
-            f'The fields are {", ".join(_FIELDS)}.',
-        )
-    label = entry.get('label')
-    if not label:
-        raise SetupProblem('a computer has no label', 'Give each entry under "computers" a "label".')
+    check_computer(entry)
+    label, transport = entry['label'], entry.get('transport', 'core.local')
     try:
         existing = load_computer(str(label))
     except NotExistent:
         pass
     else:
         _configure(existing, entry)
+        if entry.get('poll_interval') is not None:  # how often one looks at jobs says nothing of how they ran
+            existing.set_minimum_job_poll_interval(float(entry['poll_interval']))
         return existing, False
-    transport = entry.get('transport', 'core.local')
-    if transport != 'core.local' and not entry.get('hostname'):
-        raise SetupProblem(f'the computer {label!r} has no hostname', 'Give the name you use with ssh.')
-    for kind, plugin in (('transport', transport), ('scheduler', entry.get('scheduler', 'core.direct'))):
-        known = get_entry_point_names(f'aiida.{kind}s')
-        if plugin not in known:
-            raise SetupProblem(
-                f'the {kind} {plugin!r} of the computer {label!r} is not known', f'There are: {", ".join(known)}.'
-            )
     try:
         computer = Computer(
             label=str(label),
@@ -109,7 +98,7 @@ def ensure_computer(entry: Mapping[str, Any]) -> tuple[Computer, bool]:
             description=str(entry.get('description', '')),
             transport_type=str(transport),
             scheduler_type=str(entry.get('scheduler', 'core.direct')),
-            workdir=str(entry.get('work_dir', '/scratch/{username}/aiida')),
+            workdir=work_dir_of(entry),
         )
         computer.set_default_mpiprocs_per_machine(int(entry.get('mpiprocs_per_machine', 1)))
         computer.set_prepend_text(str(entry.get('prepend_text') or ''))
@@ -123,6 +112,66 @@ def ensure_computer(entry: Mapping[str, Any]) -> tuple[Computer, bool]:
         raise SetupProblem(f'the computer {label!r} cannot be made: {error}', 'Correct its entry.') from error
     _configure(computer, entry)
     return computer, True
+
+
+def check_computer(entry: Mapping[str, Any]) -> None:
+    """Refuse an entry under ``computers`` that AiiDA could make no computer of.
+
+    :raises SetupProblem: naming what is missing or not known, or looks like a secret.
+    """
+    from aiida.plugins.entry_point import get_entry_point_names
+
+    label = entry.get('label')
+    check_fields(entry, _FIELDS, 'a computer', f'the computer {label!r}')
+    if not label:
+        raise SetupProblem('a computer has no label', 'Give each entry under "computers" a "label".')
+    require_no_secret(entry, f'the computer {label!r}')
+    transport = entry.get('transport', 'core.local')
+    if transport != 'core.local' and not entry.get('hostname'):
+        raise SetupProblem(f'the computer {label!r} has no hostname', 'Give the name you use with ssh.')
+    for kind, plugin in (('transport', transport), ('scheduler', entry.get('scheduler', 'core.direct'))):
+        known = get_entry_point_names(f'aiida.{kind}s')
+        if plugin not in known:
+            raise SetupProblem(
+                f'the {kind} {plugin!r} of the computer {label!r} is not known', f'There are: {", ".join(known)}.'
+            )
+    if 'scratch' in entry and 'work_dir' in entry:
+        raise SetupProblem(
+            f'the computer {label!r} has a scratch ({entry["scratch"]}) and a work_dir ({entry["work_dir"]})',
+            'Jobs run in a folder aiida of the scratch, or in the work_dir: leave one of them out.',
+        )
+    if not work_dir_of(entry).startswith('/'):
+        raise SetupProblem(
+            f'the {"scratch" if "scratch" in entry else "work_dir"} of the computer {label!r} is a relative path, '
+            f'{work_dir_of(entry)!r}',
+            'Give an absolute one; {username} in it stands for your name on that computer.',
+        )
+
+
+def work_dir_of(entry: Mapping[str, Any]) -> str:
+    """Return where the jobs of a computer run: its ``work_dir``, or a folder of its ``scratch``."""
+    if entry.get('scratch'):
+        return f'{str(entry["scratch"]).rstrip("/")}/aiida'
+    return str(entry.get('work_dir', '/scratch/{username}/aiida'))
+
+
+def differences(computer: Computer, entry: Mapping[str, Any]) -> list[str]:
+    """Return what an entry says otherwise than the computer of that label has it, a sentence for each."""
+    asked = {
+        'hostname': (computer.hostname, entry.get('hostname')),
+        'transport': (computer.transport_type, entry.get('transport')),
+        'scheduler': (computer.scheduler_type, entry.get('scheduler')),
+        'work_dir': (computer.get_workdir(), work_dir_of(entry) if {'scratch', 'work_dir'} & set(entry) else None),
+        'mpiprocs_per_machine': (computer.get_default_mpiprocs_per_machine(), entry.get('mpiprocs_per_machine')),
+        'prepend_text': (computer.get_prepend_text(), entry.get('prepend_text')),
+        'append_text': (computer.get_append_text(), entry.get('append_text')),
+        'shebang': (computer.get_shebang(), entry.get('shebang')),
+    }
+    return [
+        f'{field} is {there!r}, the file says {wanted!r}'
+        for field, (there, wanted) in asked.items()
+        if wanted is not None and wanted != there
+    ]
 
 
 def _configure(computer: Computer, entry: Mapping[str, Any]) -> None:

@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .environment import Environment, absolute_here
+from .asked import DIRECT, FIELDS, read_asked
+from .computers import LOCALHOST, check_computer, find_computer
+from .environment import CONDA_PYTHON, Environment, absolute_here
+from .fields import check_fields
 from .problems import SetupProblem
 
 if TYPE_CHECKING:
@@ -24,6 +27,46 @@ class Configuration:
     computers: tuple[Mapping[str, Any], ...] = ()
     environments: tuple[Environment, ...] = ()
 
+    def settled(self) -> tuple[Environment, ...]:
+        """Return the environments with options and lines of shell in the place of what their sites are asked for.
+
+        A profile has to be loaded. Nothing is made: what a file lacks is said before anything is stored.
+
+        :raises SetupProblem: if a code is for a computer that is neither in the file nor known to AiiDA, its scheduler
+            has not what is asked for, or an option is not known.
+        """
+        described = {str(entry['label']): str(entry.get('scheduler', DIRECT)) for entry in self.computers}
+        settled = []
+        for environment in self.environments:
+            settled.append(environment.settled(_scheduler_of(environment.computer, described)))
+            _check_options(settled[-1])
+        return tuple(settled)
+
+
+def _scheduler_of(label: str, described: Mapping[str, str]) -> str:
+    """Return the scheduler of a computer: as AiiDA knows it, which stays, or as a file describes it."""
+    from aiida.orm import Computer, QueryBuilder
+
+    known = QueryBuilder().append(Computer, filters={'label': label}, project='scheduler_type').first(flat=True)
+    if known is None and label == LOCALHOST:
+        return DIRECT
+    return str(known or described.get(label) or find_computer(label).scheduler_type)
+
+
+def _check_options(environment: Environment) -> None:
+    """Refuse options that no job has.
+
+    :raises SetupProblem: naming the first, and the nearest that there is.
+    """
+    from ..calculations.neb import NebCalculation
+
+    check_fields(
+        environment.options,
+        NebCalculation.spec().inputs['metadata']['options'],
+        'a job',
+        f'options of the code {environment.name!r}',
+    )
+
 
 def read_configuration(path: Path) -> Configuration:
     """Return what a YAML file says under ``computers`` and ``codes``.
@@ -35,20 +78,39 @@ def read_configuration(path: Path) -> Configuration:
     try:
         content = yaml.safe_load(path.read_text(encoding='utf-8'))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SetupProblem(f'{path} cannot be read: {error}', 'A template: aiida-litraj setup --template') from error
+        raise SetupProblem(
+            f'{path} cannot be read: {error}', 'A template: aiida-litraj setup --template slurm-gpu'
+        ) from error
     if not isinstance(content, dict) or set(content) - {'computers', 'codes'}:
         found = sorted(map(str, set(content) - {'computers', 'codes'})) if isinstance(content, dict) else [content]
         raise SetupProblem(
             f'{path} has {found[0]!r} at its top, where only "computers" and "codes" may be',
-            'A template: aiida-litraj setup --template',
+            'A template: aiida-litraj setup --template slurm-gpu',
         )
     for key in ('computers', 'codes'):
         entries = content.get(key) or []
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise SetupProblem(f'"{key}" in {path} is not a list of entries', 'Begin each entry with a dash.')
-    return Configuration(
-        tuple(content.get('computers') or []), tuple(Environment.read(entry) for entry in content.get('codes') or [])
-    )
+    computers, codes = content.get('computers') or [], content.get('codes') or []
+    for entry in computers:
+        check_computer(entry)
+        read_asked(entry, f'the computer {entry["label"]!r}')
+    usual = {str(entry['label']): {key: entry[key] for key in FIELDS if key in entry} for entry in computers}
+    merged = [_merged(usual.get(str(entry.get('computer', LOCALHOST)), {}), entry) for entry in codes]
+    return Configuration(tuple(computers), tuple(Environment.read(entry) for entry in merged))
+
+
+def _merged(usual: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entry of a code with what is usual on its computer where it says nothing else.
+
+    Of ``gpus`` each field counts by itself, and a code that mentions none asks for none: how they are asked for is the
+    site's, how many is the code's.
+    """
+    merged = {**{key: value for key, value in usual.items() if key != 'gpus'}, **entry}
+    own, of_site = entry.get('gpus'), usual.get('gpus')
+    if isinstance(own, Mapping) and isinstance(of_site, Mapping):
+        merged['gpus'] = {**of_site, **own}
+    return merged
 
 
 def settle_python(environment: Environment, computer: Computer) -> Environment:
@@ -57,7 +119,7 @@ def settle_python(environment: Environment, computer: Computer) -> Environment:
     :raises SetupProblem: if it isn't there, or is relative although the computer is another machine.
     """
     python = environment.engine_python
-    if python is None:
+    if python is None or (environment.asked.conda is not None and python == CONDA_PYTHON):
         return environment
     if computer.transport_type != 'core.local':
         if '/' in python and not python.startswith(('/', '~/', '$')):

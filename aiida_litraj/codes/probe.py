@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import shlex
 import tempfile
 import uuid
@@ -89,7 +90,7 @@ def _probe(computer: Computer, question: _Question, python: str | None = None) -
         command += f' --potential {_POTENTIAL}'
     script = '\n'.join([*(line for line in lines if line.strip()), f'exec {command}', ''])
     answer = ask_computer(computer, {**question.files, _SCRIPT: script.encode()})
-    report = _find_report(answer.stdout)
+    report = find_report(answer.stdout)
     if answer.status != 0 or report is None:
         raise _explain(answer, computer, question, python)
     return report
@@ -126,7 +127,7 @@ async def _exchange(computer: Computer, files: Mapping[str, bytes]) -> _Answer:
             await transport.rmtree_async(str(folder))
 
 
-def _find_report(stdout: str) -> ProbeReport | None:
+def find_report(stdout: str) -> ProbeReport | None:
     """Return the report in the output, whatever the login scripts of the computer printed around it."""
     decoder = json.JSONDecoder()
     start = stdout.find('{')
@@ -136,6 +137,19 @@ def _find_report(stdout: str) -> ProbeReport | None:
             return ProbeReport.model_validate(content)
         start = stdout.find('{', start + 1)
     return None
+
+
+def explain_failure(code: AbstractCode, computer: Computer, stdout: str, stderr: str) -> SetupProblem:
+    """Return what is wrong with the environment of a code whose engine, run as a job, has given no report."""
+    from aiida.orm import InstalledCode
+
+    named = re.search(r'^export LITRAJ_PYTHON="(.*)"$', code.prepend_text, re.MULTILINE)
+    installed = isinstance(code, InstalledCode)
+    program = str(code.filepath_executable) if installed else f'./{EXECUTABLE}'
+    # A batch script goes on after a program that was not found, so that its exit status does not tell.
+    status = 127 if 'not found' in stderr or 'Permission denied' in stderr else 1
+    question = _Question(code.label, code.prepend_text, program, {})
+    return _explain(_Answer(status, stdout, stderr), computer, question, None if installed or not named else named[1])
 
 
 def _explain(answer: _Answer, computer: Computer, question: _Question, python: str | None) -> SetupProblem:

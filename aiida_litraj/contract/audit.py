@@ -18,6 +18,9 @@ class Audit(Model):
     packages: dict[str, str]
     potential: PotentialReport
     device: str
+    """``cpu`` or ``cuda:N``; of several the first."""
+    devices: list[str] = []
+    """All of them, each with a process of its own if there are several; what is older than this field has none."""
     dtype: str
     kernels: str
     processes: int

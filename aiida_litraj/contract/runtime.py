@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, PositiveFloat, PositiveInt, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from .base import Model
 
@@ -17,10 +17,12 @@ elements, where kernels have bugs."""
 class Runtime(Model):
     """Settings of the run, filled from ``metadata.options`` and so outside the hash of the calculation.
 
-    ``processes=None`` lets the engine choose: one worker process per available core on a CPU, one on a GPU.
-    ``batch_atoms=None`` lets the engine fill the GPU's memory; on a CPU there is one graph per call.
-    ``ranks_per_process``: MPI ranks that share each evaluation, of families that know ranks (gpaw). It is written only
-    where it is given: an engine from before it refuses what it does not know.
+    ``processes=None`` lets the engine choose: one worker process per available core on a CPU; each GPU has one anyway.
+    ``gpus``: of those visible to the job, with a process each; ``None`` for all of them with the device ``auto`` or
+    ``cuda``. ``cuda:N`` is one. A training uses one.
+    ``batch_atoms=None`` lets the engine fill a GPU's memory; on a CPU there is one graph per call.
+    ``ranks_per_process``: MPI ranks that share each evaluation, of families that know ranks (gpaw). Like ``gpus`` it is
+    written only where it is given: an engine from before it refuses what it does not know.
     ``max_seconds`` is the engine's own clock: it checkpoints and ends before the scheduler kills it.
     ``max_item_seconds``: a path that takes longer than this in one run is given up, so that the others can go on.
     ``checkpoint_seconds``: how often the way of a replica is put on disk so that it can be gone on from.
@@ -35,10 +37,21 @@ class Runtime(Model):
     checkpoint_seconds: PositiveFloat = 30.0
     kernels: Kernels = 'plain'
     ranks_per_process: PositiveInt | None = None
+    gpus: PositiveInt | None = None
+
+    @model_validator(mode='after')
+    def _gpus_of_device(self) -> Runtime:
+        if self.gpus is not None and (self.device == 'cpu' or (self.gpus > 1 and self.device.startswith('cuda:'))):
+            has = 'no GPU' if self.device == 'cpu' else 'one GPU'
+            raise ValueError(
+                f'gpus is {self.gpus}, but the device {self.device} is {has}: take the device cuda, or leave gpus out'
+            )
+        return self
 
     @model_serializer(mode='wrap')
-    def _only_given_ranks(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _only_what_is_given(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = dump(self)
-        if self.ranks_per_process is None:
-            values.pop('ranks_per_process', None)
+        for name in ('ranks_per_process', 'gpus'):
+            if values.get(name) is None:
+                values.pop(name, None)
         return values

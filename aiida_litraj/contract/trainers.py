@@ -33,6 +33,15 @@ def _given(value: Any) -> bool:
     return value is not None
 
 
+def _makes_objects(value: Any) -> bool:
+    """Return whether the configuration language of graph-pes takes a part of a value for an import or a reference."""
+    if isinstance(value, str):
+        return value.startswith(('+', '='))
+    if isinstance(value, dict):
+        return any(_makes_objects(part) for pair in value.items() for part in pair)
+    return isinstance(value, (list, tuple)) and any(_makes_objects(part) for part in value)
+
+
 LACKS = (
     Lack(('sevennet',), 'dtype', lambda dtype: dtype == 'float64', 'it trains in float32 only; take native'),
     Lack(
@@ -52,6 +61,11 @@ LACKS = (
     Lack(
         ('graph_pes',), 'architecture.model', lambda model: model not in GRAPH_PES_MODELS,
         f'it has several models, of which this is none; take {", ".join(GRAPH_PES_MODELS)}',
+    ),
+    Lack(
+        ('graph_pes',), 'native', _makes_objects,
+        'its configuration would import and call what begins with +, and copy what begins with =, and a job names no '
+        'code; give plain names and numbers',
     ),
 )  # fmt: skip
 

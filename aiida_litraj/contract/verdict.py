@@ -24,12 +24,17 @@ def judge(results: Sequence[ItemResult], items: str) -> ExitReport:
     bad = [result for result in results if not result.converged]
     if not bad:
         return ExitReport(status=SUCCESS.status, label=SUCCESS.label, message=f'all {items} converged')
-    faults = [r for r in bad if BY_LABEL[str(r.label)].status < 500 and r.label not in _ITEM_FAULTS]
+    faults = [result for result in bad if is_fault(str(result.label))]
     if faults or (not n_converged and len({result.label for result in bad}) == 1):
         worst = (faults or bad)[0]
         code = BY_LABEL[str(worst.label)]
         return ExitReport(status=code.status, label=code.label, message=f'{worst.id}: {worst.reason}')
     return exit_report('ERROR_PARTIAL', n_converged=n_converged, n_total=n_total, items=items)
+
+
+def is_fault(label: str) -> bool:
+    """Return whether what is wrong with an item is of the engine or its environment: another run may do better."""
+    return BY_LABEL[label].status < 500 and label not in _ITEM_FAULTS
 
 
 def exit_report(label: str, **fields: object) -> ExitReport:

@@ -157,6 +157,7 @@ class BatchRun(Generic[JobT, ResultT]):
             packages=self._packages,
             potential=pool.report,
             device=pool.device,
+            devices=pool.devices,
             dtype=pool.dtype,
             kernels=runtime.kernels,
             processes=pool.processes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     probe_parser.add_argument('--potential', type=Path, help='JSON file with a potential to load and report on')
     probe_parser.add_argument('--device', default='auto', help='where to load it: auto, cpu, cuda or cuda:N')
     chosen = parser.parse_args(arguments)
+    os.environ['PYTHONSAFEPATH'] = '1'  # no process that the engine starts takes a file of the job for a module
     try:
         import pydantic  # noqa: F401  the one package the engine needs beside the potential's own
     except ImportError:

@@ -2,6 +2,7 @@
 
 It hides from the NEB scheduler where a potential runs. On a CPU one graph is one call, spread over worker processes;
 on a GPU the configurations of many paths share a call, up to a budget of atoms that shrinks when memory runs out.
+Several GPUs have a process each, among which what is asked for at once is divided.
 """
 
 from __future__ import annotations
@@ -16,18 +17,15 @@ from typing import Protocol
 import numpy as np
 
 from ..contract.potential import PotentialReport, PotentialSpec
-from ..contract.runtime import LARGEST_BATCH_ATOMS, Runtime
+from ..contract.runtime import Runtime
+from .budget import Budget, Ticketed
 from .durations import Durations
 from .failure import Failure, Tolerant
+from .gpu_workers import GpuWorkers
 from .models import Configuration, DeviceOutOfMemory, Evaluation, Evaluator, get_family, load
-from .models.devices import available_cores, resolve_device
+from .models.devices import available_cores, resolve_devices
 from .models.elements import check_covered, covered_numbers
 from .workers import Workers, limit_threads, peak_memory_mb
-
-FIRST_BATCH_ATOMS = 2048
-"""Where the budget of a GPU starts when nobody set it: small enough for any card, 66 copies of a 31-atom cell."""
-BATCHES_IN_FLIGHT = 2
-"""How many full batches of configurations the scheduler is told to keep ready, so that none is launched half full."""
 
 Result = tuple[int, Evaluation | Failure]
 
@@ -36,12 +34,14 @@ class _Backend(Protocol):
     """Where evaluations happen: in this process or in workers."""
 
     report: PotentialReport
-    device: str
+    devices: list[str]
     dtype: str
     model_seconds: float
     durations: Durations
     calls: int
-    halvings: int
+
+    @property
+    def halvings(self) -> int: ...
 
     @property
     def capacity(self) -> int: ...
@@ -57,31 +57,26 @@ class _Backend(Protocol):
 
 
 class _InProcess:
-    """Evaluation in this process, one batch a time.
+    """Evaluation in this process, one batch a time."""
 
-    :param batch_atoms: the most atoms in one batch; ``None`` for one configuration a call.
-    :param grow: whether a full batch that fitted doubles the budget of the next, until one does not fit.
-    """
-
-    def __init__(self, evaluator: Evaluator, batch_atoms: int | None = None, grow: bool = False) -> None:
+    def __init__(self, evaluator: Evaluator, budget: Budget) -> None:
         self.report = evaluator.report
-        self.device = evaluator.device
+        self.devices = [evaluator.device]
         self.dtype = evaluator.dtype
         self.model_seconds = 0.0
         self.durations = Durations()
         self.calls = 0
-        self.halvings = 0
-        self.batch_atoms = batch_atoms
-        self._grow = grow
+        self._budget = budget
         self._evaluator = Tolerant(evaluator)
-        self._queue: deque[tuple[int, Configuration]] = deque()
-        self._atoms_per_configuration = 1.0
+        self._queue: deque[Ticketed] = deque()
+
+    @property
+    def halvings(self) -> int:
+        return self._budget.halvings
 
     @property
     def capacity(self) -> int:
-        if self.batch_atoms is None:
-            return 1
-        return max(1, int(BATCHES_IN_FLIGHT * self.batch_atoms / self._atoms_per_configuration))
+        return self._budget.capacity
 
     @property
     def pending(self) -> int:
@@ -89,41 +84,28 @@ class _InProcess:
 
     def submit(self, ticket: int, configuration: Configuration) -> None:
         self._queue.append((ticket, configuration))
-        # An average that forgets, so that the capacity follows the sizes of the paths now in flight.
-        self._atoms_per_configuration += 0.1 * (len(configuration) - self._atoms_per_configuration)
-
-    def _next_batch(self) -> list[tuple[int, Configuration]]:
-        batch = [self._queue.popleft()]
-        atoms = len(batch[0][1])
-        while self.batch_atoms is not None and self._queue and atoms + len(self._queue[0][1]) <= self.batch_atoms:
-            batch.append(self._queue.popleft())
-            atoms += len(batch[-1][1])
-        return batch
+        self._budget.see(configuration)
 
     def collect(self, block: bool, timeout: float | None) -> list[Result]:
         if not self._queue or not block:  # nothing is ready before it has been computed here
             return []
         while True:
-            batch = self._next_batch()
-            atoms = sum(len(configuration) for _, configuration in batch)
+            batch = self._budget.take(self._queue)
             started, processor = time.perf_counter(), time.process_time()
             try:
                 evaluations = self._evaluator.evaluate([configuration for _, configuration in batch])
             except DeviceOutOfMemory:
                 self._queue.extendleft(reversed(batch))
-                self.batch_atoms = max(atoms // 2, len(batch[0][1]))
-                self.halvings += 1
-                self._grow = False
+                self._budget.halve(batch)
                 continue
             finally:
                 seconds = time.perf_counter() - started
                 self.model_seconds += seconds
-            if self.device == 'cpu':  # by the clock it would be the time of whatever else runs on these cores
+            if self.devices == ['cpu']:  # by the clock it would be the time of whatever else runs on these cores
                 seconds = time.process_time() - processor
             self.durations.append(seconds / len(batch))
             self.calls += sum(isinstance(evaluation, Evaluation) for evaluation in evaluations)
-            if self._grow and self.batch_atoms is not None and self._queue:  # it was full: there was more to take
-                self.batch_atoms = min(2 * self.batch_atoms, LARGEST_BATCH_ATOMS)
+            self._budget.fitted()
             return [(ticket, evaluation) for (ticket, _), evaluation in zip(batch, evaluations, strict=True)]
 
     def close(self) -> None:
@@ -146,18 +128,23 @@ class Pool:
         if family.ranked and runtime.ranks_per_process is not None:
             # here and not in the job's potential: they change no number, so a checkpoint of other ranks is taken up
             spec = spec.model_copy(update={'options': {**spec.options, 'ranks': runtime.ranks_per_process}})
-        device = resolve_device(runtime.device, family.devices)
-        self.processes = 1
+        devices = resolve_devices(runtime.device, family.devices, runtime.gpus)[:useful]
+        device, threads = devices[0], runtime.threads_per_process
+        self.processes = len(devices)
         if device == 'cpu':
             room = max(1, available_cores() // family.cores(spec))
             self.processes = runtime.processes or (1 if family.light else min(room, useful or room))
-        threads = runtime.threads_per_process
+        backend: _Backend
         if self.processes == 1:
             evaluator = load(spec, directory, device, dtype, runtime.kernels)
             limit_threads(threads)
-            backend: _Backend = self._in_process(evaluator, runtime)
-        else:
+            backend = self._in_process(evaluator, runtime)
+        elif device == 'cpu':
             backend = Workers(self.processes, threads or 1, (spec, directory, device, dtype, runtime.kernels))
+        else:
+            threads = threads or max(1, available_cores() // self.processes)
+            budgets = [Budget.of_gpu(runtime) for _ in devices]
+            backend = GpuWorkers(devices, threads, budgets, (spec, directory, dtype, runtime.kernels))
         self._wrap(backend)
 
     def _wrap(self, backend: _Backend) -> None:
@@ -167,9 +154,7 @@ class Pool:
 
     @staticmethod
     def _in_process(evaluator: Evaluator, runtime: Runtime) -> _InProcess:
-        if evaluator.device == 'cpu':
-            return _InProcess(evaluator)
-        return _InProcess(evaluator, runtime.batch_atoms or FIRST_BATCH_ATOMS, grow=runtime.batch_atoms is None)
+        return _InProcess(evaluator, Budget() if evaluator.device == 'cpu' else Budget.of_gpu(runtime))
 
     @classmethod
     def of(cls, evaluator: Evaluator, runtime: Runtime | None = None) -> Pool:
@@ -185,9 +170,14 @@ class Pool:
         return self._backend.report
 
     @property
+    def devices(self) -> list[str]:
+        """Where the potential is evaluated: ``cpu`` alone, or GPUs as ``cuda:N``, one for each process."""
+        return self._backend.devices
+
+    @property
     def device(self) -> str:
-        """``cpu`` or ``cuda:N``."""
-        return self._backend.device
+        """The first of them."""
+        return self._backend.devices[0]
 
     @property
     def dtype(self) -> str:
@@ -211,7 +201,7 @@ class Pool:
 
     @property
     def halvings(self) -> int:
-        """How many times the budget of the device had to be halved."""
+        """How many times the budget of a device had to be halved, of all of them together."""
         return self._backend.halvings
 
     @property

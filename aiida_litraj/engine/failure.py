@@ -40,8 +40,10 @@ class Tolerant:
     broken, and every other path would be told so one by one. Then the exception is raised.
     """
 
-    def __init__(self, evaluator: Evaluator) -> None:
+    def __init__(self, evaluator: Evaluator, device: str | None = None) -> None:
+        """``device``: what it is called before people, where this process has another name for it."""
         self._evaluator = evaluator
+        self._device = device or evaluator.device
         self._answered: Configuration | None = None
 
     def evaluate(self, configurations: Sequence[Configuration]) -> list[Evaluation | Failure]:
@@ -54,7 +56,7 @@ class Tolerant:
         except DeviceOutOfMemory:
             if len(configurations) > 1:
                 raise
-            return [failure('ERROR_DEVICE_MEMORY', device=self._evaluator.device, atoms=len(configurations[0]))]
+            return [failure('ERROR_DEVICE_MEMORY', device=self._device, atoms=len(configurations[0]))]
         except LitrajError as error:
             if len(configurations) == 1:
                 return [Failure(error.code.label, str(error))]

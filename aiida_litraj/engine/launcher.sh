@@ -3,5 +3,7 @@
 # LITRAJ_PYTHON names the interpreter that has the package of the potential; without it, python3 of the PATH is taken.
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P) || exit 1
 PYTHONPATH="$here/aiida_litraj.zip${PYTHONPATH:+:$PYTHONPATH}"
-export PYTHONPATH
+# Else Python takes files of the folder it is started in for modules: a numpy.py in that of the job, say.
+PYTHONSAFEPATH=1
+export PYTHONPATH PYTHONSAFEPATH
 exec "${LITRAJ_PYTHON:-python3}" -m aiida_litraj.engine.cli "$@"

@@ -1,4 +1,4 @@
-"""Worker processes that evaluate one configuration a time: the parent's side, and the program a worker runs.
+"""Worker processes that evaluate for this one: the parent's side on a CPU, and the program that each of them runs.
 
 A worker is a fresh interpreter rather than a fork (forking after torch has started its threads is not safe) and
 rather than ``multiprocessing``'s spawn (which runs the caller's main module again). It talks over a socket pair; it
@@ -17,20 +17,23 @@ import threading
 import time
 import traceback
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import Any
 
 from ..contract.errors import LitrajError
 from ..contract.potential import PotentialReport, PotentialSpec
+from .budget import Ticketed
 from .durations import Durations
 from .failure import Failure, Tolerant
-from .models import Configuration, Evaluation, load
+from .models import Configuration, DeviceOutOfMemory, Evaluation, load
 from .models.devices import available_cores
 from .signals import signals_blocked
 
 LoadArguments = tuple[PotentialSpec, Path, str, str, str]
+"""Potential, folder, device, type of numbers and kernels, as ``models.load`` takes them."""
 THREAD_VARIABLES = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'NUMEXPR_NUM_THREADS')
 _PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
 _MAXRSS_MB = 1.0 / (1 << 20) if sys.platform == 'darwin' else 1.0 / (1 << 10)
@@ -52,36 +55,44 @@ def limit_threads(threads: int | None) -> None:
 
 
 @dataclass
-class _Worker:
-    """A process with the other end of its connection; ``ticket`` is what it is working on."""
+class Worker:
+    """A process with the other end of its connection; ``batch`` is what it is working on."""
 
     process: subprocess.Popen[bytes]
     connection: Connection
     loaded: bool = False
-    ticket: int | None = None
+    batch: list[Ticketed] = field(default_factory=list)
     cpu_seconds: float = 0.0
     peak_memory_mb: float = 0.0
 
     @property
     def idle(self) -> bool:
-        return self.loaded and self.ticket is None
+        """Whether it can be given something."""
+        return self.loaded and not self.batch
 
 
-def _start(threads: int, arguments: LoadArguments) -> _Worker:
+def start(
+    threads: int, arguments: LoadArguments, gpu: str | None = None, environment: Mapping[str, str] | None = None
+) -> Worker:
+    """Start a worker.
+
+    :param gpu: what its device is called before people; such a worker takes several configurations at once.
+    :param environment: in which it runs, beside that of this process.
+    """
     ours, theirs = Pipe(duplex=True)
     paths = [_PACKAGE_ROOT, *filter(None, [os.environ.get('PYTHONPATH')])]
-    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(paths)}
-    environment.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    variables = {**os.environ, 'PYTHONPATH': os.pathsep.join(paths), **(environment or {})}
+    variables.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     with theirs, signals_blocked():
         process = subprocess.Popen(
             [sys.executable, '-m', __name__, str(theirs.fileno()), str(threads)],
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
             stdout=sys.__stderr__,  # what a library prints must not mix with the engine's own output
-            env=environment,
+            env=variables,
         )
-    ours.send(arguments)
-    return _Worker(process, ours)
+    ours.send((arguments, gpu))
+    return Worker(process, ours)
 
 
 class Workers:
@@ -93,8 +104,6 @@ class Workers:
     :raises LitrajError: if the potential cannot be loaded.
     """
 
-    halvings = 0
-
     def __init__(self, processes: int, threads: int, arguments: LoadArguments) -> None:
         self.calls = 0
         self.model_seconds = 0.0
@@ -102,20 +111,30 @@ class Workers:
         self._threads = threads
         self._processes = processes
         self._arguments = arguments
-        self._queue: deque[tuple[int, Configuration]] = deque()
+        self._queue: deque[Ticketed] = deque()
         self._ready: list[tuple[int, Evaluation | Failure]] = []
-        self._workers: list[_Worker] = []
+        self._workers: list[Worker] = []
         self.report: PotentialReport
-        self.device: str
+        self.devices = [arguments[2]]
         self.dtype: str
         try:
-            first = _start(threads, arguments)
-            self._workers.append(first)
-            while not first.loaded:
-                self._receive(first)
+            self._start_first()
+            while not self._workers[0].loaded:
+                self._receive(self._workers[0])
         except BaseException:
             self.close()
             raise
+
+    def _start(self) -> Worker:
+        return start(self._threads, self._arguments)
+
+    def _start_first(self) -> None:
+        self._workers.append(self._start())
+
+    @property
+    def halvings(self) -> int:
+        """How many times less was sent at once for want of memory: there is no less than one configuration."""
+        return 0
 
     @property
     def capacity(self) -> int:
@@ -125,7 +144,7 @@ class Workers:
     @property
     def pending(self) -> int:
         """How many tickets have been submitted and not collected."""
-        working = sum(worker.ticket is not None for worker in self._workers)
+        working = sum(len(worker.batch) for worker in self._workers)
         return len(self._queue) + working + len(self._ready)
 
     @property
@@ -142,21 +161,23 @@ class Workers:
         """Queue a configuration, hand it to an idle worker, start another worker if all are busy."""
         self._queue.append((ticket, configuration))
         self._dispatch()
-        free = sum(worker.ticket is None for worker in self._workers)
+        free = sum(not worker.batch for worker in self._workers)
         if len(self._queue) > free and len(self._workers) < self._processes:
-            self._workers.append(_start(self._threads, self._arguments))
+            self._workers.append(self._start())
 
     def _dispatch(self) -> None:
         for worker in self._workers:
             if self._queue and worker.idle:
-                ticket, configuration = self._queue.popleft()
-                worker.ticket = ticket
-                try:
-                    worker.connection.send((ticket, configuration))
-                except OSError:
-                    self._receive(worker)  # says why it died
+                self._send(worker, [self._queue.popleft()])
 
-    def _receive(self, worker: _Worker) -> None:
+    def _send(self, worker: Worker, batch: list[Ticketed]) -> None:
+        worker.batch = batch
+        try:
+            worker.connection.send([configuration for _, configuration in batch])
+        except OSError:
+            self._receive(worker)  # says why it died
+
+    def _receive(self, worker: Worker) -> None:
         """Take one message of ``worker``.
 
         :raises LitrajError: if its potential cannot be loaded, or the workers together have filled the memory.
@@ -169,17 +190,14 @@ class Workers:
             how = f'killed by signal {-status} (out of memory?)' if status < 0 else f'exit status {status}'
             raise RuntimeError(f'a worker process died: {how}') from error
         if kind == 'loaded':
-            self.report, self.device, self.dtype = content[:3]
+            self.report, self.dtype, usage = content
             worker.loaded = True
-            self._account(worker, content[3])
+            self._account(worker, usage)
         elif kind == 'done':
-            answer, seconds, usage = content
-            assert worker.ticket is not None
-            self._ready.append((worker.ticket, answer))
-            worker.ticket = None
-            self.calls += isinstance(answer, Evaluation)
+            answers, seconds, usage = content
+            batch, worker.batch = worker.batch, []
             self.model_seconds += seconds
-            self.durations.append(usage[0] - worker.cpu_seconds)
+            self._take(worker, batch, answers, self._duration(worker, seconds, usage))
             self._account(worker, usage)
         elif kind == 'refused':
             label, fields = content
@@ -187,14 +205,28 @@ class Workers:
         else:
             raise RuntimeError(f'a worker process crashed:\n{content[0]}')
 
+    def _take(
+        self, worker: Worker, batch: list[Ticketed], answers: list[Evaluation | Failure] | None, seconds: float
+    ) -> None:
+        """Put by the answers to a batch that took a worker so many seconds; ``None``: there was no memory for it."""
+        assert answers is not None  # one configuration has no memory to share with others
+        self._ready += [(ticket, answer) for (ticket, _), answer in zip(batch, answers, strict=True)]
+        self.calls += sum(isinstance(answer, Evaluation) for answer in answers)
+        self.durations.append(seconds / len(batch))
+
+    def _duration(self, worker: Worker, seconds: float, usage: tuple[float, float]) -> float:
+        """Return how long a worker took: by the clock it would be the time of whatever else runs on these cores."""
+        return usage[0] - worker.cpu_seconds
+
     @staticmethod
-    def _account(worker: _Worker, usage: tuple[float, float]) -> None:
+    def _account(worker: Worker, usage: tuple[float, float]) -> None:
         worker.cpu_seconds, worker.peak_memory_mb = usage
 
     def collect(self, block: bool, timeout: float | None) -> list[tuple[int, Evaluation | Failure]]:
         """Return what is ready, with ``block`` at least one evaluation unless ``timeout`` seconds pass."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
+            self._dispatch()
             busy = {worker.connection: worker for worker in self._workers if not worker.idle}
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
             patience = remaining if block and self.pending and not self._ready else 0.0
@@ -216,7 +248,7 @@ class Workers:
             worker.process.wait()
         self._ready = []
         for worker in self._workers:
-            worker.ticket = None
+            worker.batch = []
 
 
 def _usage() -> tuple[float, float]:
@@ -234,18 +266,33 @@ def _watch(connection: Connection) -> None:
 
 def _serve(connection: Connection, threads: int) -> None:
     """Load the potential that the parent names, then evaluate until it hangs up."""
-    arguments: LoadArguments = connection.recv()
+    arguments: LoadArguments
+    arguments, gpu = connection.recv()
     evaluator = load(*arguments)
     limit_threads(threads)
-    connection.send(('loaded', evaluator.report, evaluator.device, evaluator.dtype, _usage()))
-    potential = Tolerant(evaluator)
+    connection.send(('loaded', evaluator.report, evaluator.dtype, _usage()))
+    potential = Tolerant(evaluator, gpu)
+    answers: list[Evaluation | Failure] | None
     while True:
-        _, configuration = connection.recv()
+        configurations: list[Configuration] = connection.recv()
         started = time.perf_counter()
-        (answer,) = potential.evaluate([configuration])
-        if isinstance(answer, Failure) and answer.label == 'ERROR_DEVICE_MEMORY':  # fewer workers may leave it room
-            raise LitrajError(answer.label, device=evaluator.device, atoms=len(configuration))
-        connection.send(('done', answer, time.perf_counter() - started, _usage()))
+        try:
+            answers = potential.evaluate(configurations)
+        except DeviceOutOfMemory:
+            answers = None
+        if gpu is None:
+            _share_memory(evaluator.device, configurations, answers)
+        connection.send(('done', answers, time.perf_counter() - started, _usage()))
+
+
+def _share_memory(device: str, configurations: list[Configuration], answers: list[Evaluation | Failure] | None) -> None:
+    """End where memory has run out that this worker shares with others: fewer of them may leave it room.
+
+    :raises LitrajError: ``ERROR_DEVICE_MEMORY``.
+    """
+    for configuration, answer in zip(configurations, answers or ()):
+        if isinstance(answer, Failure) and answer.label == 'ERROR_DEVICE_MEMORY':
+            raise LitrajError(answer.label, device=device, atoms=len(configuration))
 
 
 def main(arguments: list[str]) -> None:

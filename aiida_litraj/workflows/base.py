@@ -17,10 +17,10 @@ from aiida.engine import (
     process_handler,
     while_,
 )
-from aiida.orm import CalcJobNode, Computer, Data, Dict, Int
+from aiida.orm import Bool, CalcJobNode, Computer, Data, Dict, Int
 from pydantic import ValidationError
 
-from ..calculations.base import LitrajCalcJob, register_exit_codes
+from ..calculations.base import KEEP_FOLDER, LitrajCalcJob, register_exit_codes
 from ..calculations.functions.merge_results import merge, merge_results
 from ..calculations.monitors import STALLED, STOPPED_EXTRA
 from ..contract import files
@@ -28,6 +28,8 @@ from ..contract.audit import Audit
 from ..contract.errors import BY_LABEL
 from ..contract.result import ITEMS, Progress
 from ..contract.runtime import LARGEST_BATCH_ATOMS
+from ..usage.cost import FIRST_VERDICT
+from .cleaning import clean_up, finished_folders
 from .protocols import ProtocolMixin
 from .resume import stopped_job
 from .submission import submitted_before
@@ -66,10 +68,13 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         super().define(spec)
         spec.expose_inputs(cls._process_class, namespace=cls.task())
         spec.inputs['max_iterations'].default = lambda: Int(20)
+        spec.inputs['clean_workdir'].default = lambda: Bool(True)
+        spec.inputs['clean_workdir'].help = 'Whether folders are cleaned once every item has come to its end.'
         spec.outline(
             cls.setup,
             while_(cls.should_run_process)(cls.run_process, cls.inspect_process),
             cls.results,
+            cls.clean_up,
             cls.verdict,
         )
         spec.expose_outputs(cls._process_class, include=(cls.outputs_name, *cls.further_outputs, 'results'))
@@ -242,11 +247,13 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
 
     def _halve(self, node: CalcJobNode) -> str | None:
         """Halve what fills the node's memory; return what the next job will have, ``None`` if there is no half."""
-        return self._halve_processes(node) or self._halve_batch(node)
+        return self._halve_processes(node) or self._halve_batch(node) or self._halve_gpus(node)
 
     def _halve_processes(self, node: CalcJobNode) -> str | None:
-        """Halve the worker processes, which each hold the potential."""
+        """Halve the worker processes of a CPU, which each hold the potential."""
         options, ran = self.ctx.inputs.metadata.options, _audit(node)
+        if ran is not None and ran.device != 'cpu':  # a GPU has one process, and a memory of its own
+            return None
         # Left to itself the engine starts one process per core; its last words say how many that were.
         now = options.get('processes', None) or (2 if ran is None else ran.processes)
         if now <= 1:
@@ -263,6 +270,14 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
             return None
         options.batch_atoms = max(smallest, now // 2)
         return f'{options.batch_atoms} atoms per model call'
+
+    def _halve_gpus(self, node: CalcJobNode) -> str | None:
+        """Halve the GPUs: the process of each holds the potential in the memory of the node, too."""
+        options, ran = self.ctx.inputs.metadata.options, _audit(node)
+        if ran is None or ran.device == 'cpu' or ran.processes <= 1:
+            return None
+        options.gpus = ran.processes // 2
+        return f'{options.gpus} GPU(s)'
 
     def get_outputs(self, node: CalcJobNode) -> Mapping[str, Any]:
         """Return all finished items, whichever job they are from, and one account of them.
@@ -283,6 +298,21 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         numbered = {f'iteration_{number:02d}': account for number, (_, account) in enumerate(accounts, start=1)}
         merged = merge_results(**numbered, metadata={'call_link_label': 'merge_results'})
         return {**made, 'results': merged}
+
+    def clean_up(self) -> None:
+        """Clean the folders, unless they shall stay, or another launch goes on: an item may have lost its trainer."""
+        ended = self.verdict()
+        if ended is not None and ended.status < FIRST_VERDICT:
+            return
+        if not self.inputs.clean_workdir.value or self.ctx.inputs.metadata.options.get(KEEP_FOLDER, False):
+            return
+        told = clean_up(finished_folders(self.jobs(), self.task()))
+        if told is not None:
+            self.report(told)
+
+    def on_terminated(self) -> None:
+        """Leave what is there: aiida-core would clean the folders of a chain that another launch may go on from."""
+        super(BaseRestartWorkChain, self).on_terminated()
 
     def verdict(self) -> ExitCode | None:
         """Return the exit code of the engine's table for all items together; ``None`` if all converged."""

@@ -31,7 +31,8 @@ from ..contract.md import MdParameters, steps_in
 from ..data.potential import PotentialData
 from ..data.trajectory import MdTrajectoryData
 from .children import check_child, check_options, ending_of
-from .md import MONITOR, MdBaseWorkChain
+from .md import MONITOR, MdBaseWorkChain, MdPackedWorkChain
+from .potentials import check_packing
 from .protocols import ProtocolMixin
 from .submission import submitted_before
 
@@ -67,6 +68,14 @@ class ConductivityWorkChain(ProtocolMixin, WorkChain):
         for name in STAGES:
             exclude = ('md.structures', 'md.replicas', 'md.potential', 'md.velocities')
             spec.expose_inputs(MdBaseWorkChain, namespace=name, exclude=exclude)
+        spec.input(
+            'packing',
+            valid_type=Dict,
+            required=False,
+            serializer=to_aiida_type,
+            help='How the runs of a stage are shared out among jobs, ``workflows.packing.Packing``; by default all are '
+            'one job.',
+        )
         spec.inputs.validator = refuse(check_conductivity_inputs)
         spec.outline(cls.plan, cls.equilibrate, cls.take_cells, cls.follow, cls.analyse)
         spec.output('conductivity', valid_type=Dict, required=False, help='What was found, with its warnings.')
@@ -91,6 +100,7 @@ class ConductivityWorkChain(ProtocolMixin, WorkChain):
         overrides: Mapping[str, Any] | Path | str | None = None,
         options: Mapping[str, Any] | None = None,
         computer: Computer | None = None,
+        packing: Mapping[str, Any] | None = None,
     ) -> Any:
         """Return a builder with every number of a protocol filled in.
 
@@ -98,6 +108,7 @@ class ConductivityWorkChain(ProtocolMixin, WorkChain):
             ``{'nvt': {'parameters': {'timestep_fs': 1.0}}}``, or a YAML file.
         :param options: ``metadata.options`` of the jobs.
         :param computer: where to run a code that is not bound to a computer.
+        :param packing: how the runs of a stage are shared out among jobs, such as ``{'max_jobs': 4}``.
         :raises ValueError: if protocol, override or an input cannot be used, naming value and remedy.
         """
         inputs = cls.get_protocol_inputs(protocol, overrides)
@@ -108,6 +119,7 @@ class ConductivityWorkChain(ProtocolMixin, WorkChain):
             'settings': Dict(read_settings(inputs['settings']).model_dump(mode='json'), label=label),
             'potential': potential,
         }
+        given |= {} if packing is None else {'packing': Dict(dict(packing))}
         check_options(options or {}, MdCalculation, 'options')
         metadata = {'options': dict(options or {})} | ({} if computer is None else {'computer': computer})
         stages = {name: {'md': {'code': code, 'parameters': parameters[name], 'metadata': metadata}} for name in STAGES}
@@ -198,6 +210,8 @@ class ConductivityWorkChain(ProtocolMixin, WorkChain):
         inputs.md.structures, inputs.md.replicas = dict(structures), dict(replicas)
         inputs.md.potential = self.inputs.potential
         inputs.metadata.call_link_label = stage
+        if 'packing' in self.inputs:
+            return ToContext(**{stage: self.submit(MdPackedWorkChain, **inputs, packing=self.inputs.packing)})
         return ToContext(**{stage: self.submit(MdBaseWorkChain, **inputs)})
 
 
@@ -243,7 +257,11 @@ def check_conductivity_inputs(inputs: Mapping[str, Any]) -> None:
         check_elements(potential, {kind.symbol for kind in structure.kinds})
         _check_size(large, potential, settings.min_image_distance_ang)
     for name in STAGES:
-        _check_stage(name, inputs.get(name, {}).get('md', {}), settings, large, potential)
+        job = inputs.get(name, {}).get('md', {})
+        _check_stage(name, job, settings, large, potential)
+        if inputs.get('packing') is not None:
+            packing = {'packing': inputs['packing'].get_dict(), 'options': (job.get('metadata') or {}).get('options')}
+            check_packing(packing, MdCalculation, name)
 
 
 def _check_stage(

@@ -8,20 +8,23 @@ from typing import Any
 
 import numpy as np
 from aiida.engine import ExitCode, ToContext, WorkChain
-from aiida.orm import AbstractCode, Computer, Dict, to_aiida_type
+from aiida.orm import AbstractCode, Computer, Data, Dict, to_aiida_type
 
 from ..calculations.base import register_exit_codes
 from ..calculations.evaluate import EvaluateCalculation, covers_any
 from ..calculations.functions.compare_labels import compare_labels, families_of, groups_of, read_comparison
+from ..calculations.functions.cut_frames import cut_frames, join_predictions
 from ..calculations.validation import check_elements, check_parameters, refuse
 from ..contract.evaluate import EvaluationParameters
 from ..data.frames import FramesData
 from ..data.potential import PotentialData
 from .base import EngineBaseWorkChain
 from .children import check_child, ending_of
-from .potentials import check_jobs, check_potentials, define_potentials, job_inputs, jobs_of
+from .packed import PackedWorkChain
+from .packing import Packing
+from .potentials import check_jobs, check_potentials, define_potentials, job_inputs, jobs_of, packed_or_not
 from .protocols import ProtocolMixin
-from .submission import submitted_before
+from .submission import made_before, outputs_made_before, submitted_before
 
 BLOCK = 'all'
 """Name of the one block of a comparison's jobs."""
@@ -66,6 +69,53 @@ class EvaluateBaseWorkChain(EngineBaseWorkChain):
     def largest(self) -> int:
         """Return the number of atoms of the largest configuration of the next job."""
         return max(int(block.base.attributes.get('n_atoms')) for block in self.ctx.inputs.frames.values())
+
+
+class EvaluatePackedWorkChain(PackedWorkChain):
+    """Has blocks of configurations evaluated by several jobs beside each other, large blocks cut into pieces."""
+
+    _base = EvaluateBaseWorkChain
+    sample_items = 1
+    any_parameters = True
+
+    @classmethod
+    def costs(cls, inputs: Mapping[str, Any]) -> dict[str, float]:
+        """Return what each block costs: its atoms, all configurations together."""
+        return {name: float(block.shared_frames.offsets[-1]) for name, block in inputs['frames'].items()}
+
+    def take_apart(self, packing: Packing) -> dict[str, list[dict[str, Any]]]:
+        """Cut blocks that are larger than a piece; not those of which the potential covers a part only.
+
+        A piece with none that it covers would be refused; in a block such configurations are named in the account.
+        """
+        job, cut = self.inputs.evaluate, {}
+        for name, block in sorted(job.frames.items()):
+            covered = not job.potential.covers(list(block.base.attributes.get('elements')))
+            if not covered or block.shared_frames.offsets[-1] <= packing.piece_atoms or block.n_frames == 1:
+                continue
+            label = f'cut_{name}'
+            pieces = outputs_made_before(self, label) or cut_frames(
+                block, Dict({'piece_atoms': packing.piece_atoms}), metadata={'call_link_label': label}
+            )
+            cut[name] = [
+                {'name': f'{name}_{piece}', 'uuid': node.uuid, 'n_frames': node.n_frames}
+                for piece, node in sorted(pieces.items())
+            ]
+        return cut
+
+    def put_together(self, made: dict[str, dict[str, Data]]) -> None:
+        """Make of the predictions of pieces those of their block, in its order."""
+        predictions = made[self._base.outputs_name]
+        for name, pieces in self.ctx.pieces.items():
+            known = {one['name']: predictions.pop(one['name']) for one in pieces if one['name'] in predictions}
+            if known:
+                label, order = f'join_{name}', [{'name': one['name'], 'n_frames': one['n_frames']} for one in pieces]
+                predictions[name] = made_before(self, label) or join_predictions(
+                    self.inputs.evaluate.frames[name],
+                    Dict({'pieces': order}),
+                    metadata={'call_link_label': label},
+                    **known,
+                )
 
 
 class EvaluateWorkChain(ProtocolMixin, WorkChain):
@@ -145,11 +195,11 @@ class EvaluateWorkChain(ProtocolMixin, WorkChain):
                 started[label] = earlier
                 continue
             given = {'parameters': self.inputs.parameters, 'frames': {BLOCK: self.inputs.frames}}
-            inputs = job_inputs(chosen, self.inputs.jobs.get(name, {}), given)
+            job = self.inputs.jobs.get(name, {})
+            chain, beside = packed_or_not(EvaluatePackedWorkChain, job)
+            inputs = {'evaluate': job_inputs(chosen, job, given), **beside, 'metadata': {'call_link_label': label}}
             try:
-                started[label] = self.submit(
-                    EvaluateBaseWorkChain, **{'evaluate': inputs, 'metadata': {'call_link_label': label}}
-                )
+                started[label] = self.submit(chain, **inputs)
             except ValueError as error:
                 self.ctx.refused[name] = str(error)
                 self.report(f'{name}: {error}')
@@ -195,7 +245,7 @@ def check_evaluate_inputs(inputs: Mapping[str, Any]) -> None:
     """
     potentials, jobs = inputs.get('potentials', None) or {}, inputs.get('jobs', None) or {}
     check_potentials(potentials)
-    check_jobs(jobs, potentials, (EvaluateCalculation,))
+    check_jobs(jobs, potentials, (EvaluateCalculation,), packable=True)
     if inputs.get('parameters', None) is not None:
         check_parameters(inputs['parameters'].get_dict(), EvaluationParameters)
     settings = None if inputs.get('settings', None) is None else read_comparison(inputs['settings'].get_dict())

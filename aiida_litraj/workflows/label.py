@@ -19,6 +19,7 @@ from ..contract.level import Level
 from ..data.frames import FramesData
 from ..groups.labelled import join
 from .backends import LabelBackend, Outcome, load, of_code
+from .cleaning import clean_up, folders_of_successful
 from .label_blocks import BLOCK, FAILED, LABELLED, RUNNING, WAITING, Blocks, give, given
 from .label_items import (
     check_label_inputs,
@@ -65,7 +66,8 @@ class LabelWorkChain(ProtocolMixin, WaitsForAny):
             non_db=True,
             default=dict,
             help='``options``, which are ``metadata.options`` of the jobs, ``computer``, the label of one for a code '
-            'that is not bound to any, and ``max_in_flight``, how many calculations are under way at a time.',
+            'that is not bound to any, ``max_in_flight``, how many calculations are under way at a time, and '
+            '``keep_folders``, whether those of labels stay on their computer.',
         )
         spec.inputs.validator = refuse(check_label_inputs)
         spec.outline(cls.prepare, while_(cls.is_under_way)(cls.advance), cls.finish)
@@ -327,6 +329,10 @@ class LabelWorkChain(ProtocolMixin, WaitsForAny):
         made = self.blocks.gather(self._about())
         for name, node in made.items():
             self.out(name, node)
+        if not self.inputs.jobs.get('keep_folders', False):
+            told = clean_up(folders_of_successful(self.node.pk))
+            if told is not None:
+                self.report(told)
         return ending(made['report']['items'])
 
 

@@ -20,7 +20,7 @@ from .backends import LabelBackend, Outcome, check_code, load
 from .label_jobs import check_job_inputs, computer_of
 from .label_sets import check_set
 
-JOB_KEYS = ('options', 'computer', 'max_in_flight')
+JOB_KEYS = ('options', 'computer', 'max_in_flight', 'keep_folders')
 ALONE, QUEUED = 1, 10
 """Calculations under way at a time: where each has the machine to itself, and where a queue shares it out."""
 WITHOUT_QUEUE = 'core.direct'
@@ -73,6 +73,8 @@ def check_jobs(jobs: Mapping[str, Any], code: AbstractCode | None) -> None:
         raise ValueError(f'jobs.{unknown[0]} is not known; there are: {", ".join(JOB_KEYS)}')
     if not isinstance(jobs.get('options') or {}, Mapping):
         raise ValueError(f"jobs.options = {jobs['options']!r}; give a dictionary such as {{'withmpi': True}}")
+    if not isinstance(jobs.get('keep_folders', False), bool):
+        raise ValueError(f'jobs.keep_folders = {jobs["keep_folders"]!r}; give true or false')
     most = jobs.get('max_in_flight')
     if most is not None and (not isinstance(most, int) or most < 1):
         raise ValueError(f'jobs.max_in_flight = {most!r}; give a number of calculations, at least 1')

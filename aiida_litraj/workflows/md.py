@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from aiida.common import AttributeDict
 from aiida.engine import ToContext
-from aiida.orm import AbstractCode, ArrayData, CalcJobNode, Computer, Dict, StructureData
+from aiida.orm import AbstractCode, ArrayData, CalcJobNode, Computer, Data, Dict, StructureData
 
 from ..calculations.md import KEEP_UNFINISHED, MdCalculation, check_structures, used_structures
 from ..calculations.monitors import HOPELESS
@@ -15,6 +16,7 @@ from ..calculations.validation import check_parameters
 from ..contract.md import MdParameters
 from ..data.potential import PotentialData
 from .base import MAX_IDLE_CRASHES, EngineBaseWorkChain
+from .packed import PackedWorkChain
 
 MONITOR = {'entry_point': HOPELESS, 'minimum_poll_interval': 60}
 """Ends a job that has evaluated nothing for an hour, which would else sit there to the end of its walltime."""
@@ -85,3 +87,42 @@ class MdBaseWorkChain(EngineBaseWorkChain):
         for name in ('structures', 'velocities'):
             if name in self.ctx.inputs:
                 self.ctx.inputs[name] = used_structures(self.ctx.inputs.replicas, self.ctx.inputs[name])
+
+
+class MdPackedWorkChain(PackedWorkChain):
+    """Follows any number of replicas in several jobs beside each other.
+
+    A first job would take as long as the others, for replicas are long and few: what earlier jobs of the potential took
+    is known, whatever their ensemble, or nothing is.
+    """
+
+    _base = MdBaseWorkChain
+    sample_items = 2
+    any_parameters = True
+
+    @classmethod
+    def costs(cls, inputs: Mapping[str, Any]) -> dict[str, float]:
+        """Return what each replica costs: its atoms times its steps."""
+        timestep = inputs['parameters']['timestep_fs']
+        sizes = {name: len(structure.sites) for name, structure in inputs['structures'].items()}
+        found = {}
+        for name, replica in inputs['replicas'].items():
+            values = replica.get_dict()
+            found[name] = (
+                sizes[values['structure']] * sum(part['duration_fs'] for part in values['schedule']) / timestep
+            )
+        return found
+
+    @classmethod
+    def beside(cls, inputs: Mapping[str, Any], item: Dict) -> dict[str, Data]:
+        """Return where a replica starts: its structure, and its velocities if they are given."""
+        name = item['structure']
+        given = {f'{kind}__{name}': (inputs.get(kind, None) or {}).get(name) for kind in ('structures', 'velocities')}
+        return {label: node for label, node in given.items() if node is not None}
+
+    def narrowed(self, job: AttributeDict) -> AttributeDict:
+        """Return the inputs of a job with the structures and velocities of its replicas alone."""
+        for name in ('structures', 'velocities'):
+            if name in job:
+                job[name] = used_structures(job.replicas, job[name])
+        return job

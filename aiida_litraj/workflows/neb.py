@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aiida.orm import AbstractCode, CalcJobNode, Computer, Dict, Str, to_aiida_type
+import numpy as np
+from aiida.orm import AbstractCode, CalcJobNode, Computer, Data, Dict, Str, to_aiida_type
 
+from ..analysis.packing import end_key
 from ..calculations.neb import NebCalculation
 from ..calculations.validation import check_parameters, refuse
 from ..contract.neb import CONFIGURATIONS, NebParameters
@@ -17,6 +19,7 @@ from ..groups.configurations import check_path_name, join_block
 from ..groups.labelled import check_joinable
 from ..parsers.neb import hop_of, level_of
 from .base import EngineBaseWorkChain
+from .packed import PackedWorkChain
 
 
 class NebBaseWorkChain(EngineBaseWorkChain):
@@ -72,16 +75,51 @@ class NebBaseWorkChain(EngineBaseWorkChain):
     def get_outputs(self, node: CalcJobNode) -> Mapping[str, Any]:
         """Return all finished paths, and one account; their configurations join the data set, if there is one."""
         made = super().get_outputs(node)
-        if 'dataset' in self.inputs:
-            name = self.inputs.dataset.value
-            for configurations in made.get(CONFIGURATIONS, {}).values():
-                if (told := join_block(name, configurations)) is not None:
-                    self.report(told)
+        join_dataset(self, made)
         return made
 
     def largest(self) -> int:
         """Return the number of atoms of the largest path of the next job."""
         return max(path.natoms for path in self.ctx.inputs.paths.values())
+
+
+class NebPackedWorkChain(PackedWorkChain):
+    """Optimises any number of paths in several jobs beside each other; paths with an end in common share a job."""
+
+    _base = NebBaseWorkChain
+
+    @classmethod
+    def costs(cls, inputs: Mapping[str, Any]) -> dict[str, float]:
+        """Return what each path costs: images times atoms, to which a step of its band is proportional."""
+        return {name: float(path.n_images * path.natoms) for name, path in inputs['paths'].items()}
+
+    @classmethod
+    def shared(cls, items: Mapping[str, PathData]) -> dict[str, list[str]]:
+        """Return the ends of each path: a job relaxes one that several have once."""
+        keys = {}
+        for name, path in items.items():
+            positions, cell, pbc = path.get_positions(), path.cell, np.array(path.pbc, dtype=bool)
+            keys[name] = [end_key(path.numbers, positions[end], cell, pbc) for end in (0, -1)]
+        return keys
+
+    @classmethod
+    def beside(cls, inputs: Mapping[str, Any], item: PathData) -> dict[str, Data]:
+        """Return that the configurations are kept: a job that did not keep them cannot give them."""
+        keep = inputs.get('keep_configurations', None)
+        return {'keep_configurations': keep} if keep is not None and keep.value else {}
+
+    def put_together(self, made: dict[str, dict[str, Data]]) -> None:
+        """Let configurations that jobs of before have kept join the data set, if there is one, like all others."""
+        join_dataset(self, made)
+
+
+def join_dataset(chain: Any, made: Mapping[str, Any]) -> None:
+    """Let the configurations among the outputs of a chain join its data set, if it has one."""
+    if 'dataset' not in chain.inputs:
+        return
+    for configurations in made.get(CONFIGURATIONS, {}).values():
+        if (told := join_block(chain.inputs.dataset.value, configurations)) is not None:
+            chain.report(told)
 
 
 def check_dataset(inputs: Mapping[str, Any]) -> None:

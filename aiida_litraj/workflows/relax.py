@@ -13,6 +13,7 @@ from ..calculations.validation import check_parameters
 from ..contract.relax import RelaxationParameters
 from ..data.potential import PotentialData
 from .base import EngineBaseWorkChain
+from .packed import PackedWorkChain
 
 
 class RelaxBaseWorkChain(EngineBaseWorkChain):
@@ -54,3 +55,14 @@ class RelaxBaseWorkChain(EngineBaseWorkChain):
     def largest(self) -> int:
         """Return the number of atoms of the largest structure of the next job."""
         return max(len(structure.sites) for structure in self.ctx.inputs.structures.values())
+
+
+class RelaxPackedWorkChain(PackedWorkChain):
+    """Relaxes any number of structures in several jobs beside each other."""
+
+    _base = RelaxBaseWorkChain
+
+    @classmethod
+    def costs(cls, inputs: Mapping[str, Any]) -> dict[str, float]:
+        """Return what each structure costs: its atoms, to which a step is proportional."""
+        return {name: float(len(structure.sites)) for name, structure in inputs['structures'].items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from aiida.engine import ProcessState
@@ -47,16 +47,17 @@ def stopped_job(process: type[LitrajCalcJob], inputs: Mapping[str, Any]) -> tupl
     """
     computer = inputs['metadata'].get('computer', None) or inputs['code'].computer
     given = set(inputs[process.items_name()])
+    hashes = {str(node_hash(item)) for item in inputs[process.items_name()].values()}
     # All at once: to leave an iteration in the middle would leave a transaction open, in which nothing can be written.
-    for (running,) in _alike(process, inputs, RUNNING).all():
+    for (running,) in alike(process, inputs, RUNNING, hashes).all():
         if running.computer.uuid == computer.uuid and _items_with(running, inputs, process) == given:
             return None  # one that runs is not to be copied from
-    query = _alike(process, inputs, SUBMITTED)
+    query = alike(process, inputs, SUBMITTED, hashes)
     query.append(RemoteData, with_incoming='job', edge_filters={'label': 'remote_folder'}, project='*')
     for job, folder in query.order_by({'job': {'ctime': 'desc'}}).all():
         if not job.is_terminated or job.computer.uuid != computer.uuid or _items_with(job, inputs, process) != given:
             continue
-        if _was_cut_off(job, process) or set(job.inputs[process.items_name()]) != given:
+        if was_cut_off(job, process) or set(job.inputs[process.items_name()]) != given:
             if not folder.is_cleaned:
                 return job, folder
         elif (job.exit_status or 0) >= 500 or job.is_finished_ok:
@@ -64,24 +65,36 @@ def stopped_job(process: type[LitrajCalcJob], inputs: Mapping[str, Any]) -> tupl
     return None
 
 
-def _alike(process: type[LitrajCalcJob], inputs: Mapping[str, Any], filters: dict[str, Any]) -> QueryBuilder:
-    """Return the query for jobs with the code, the potential, the parameters and one or more of the items."""
-    items = {node_hash(item) for item in inputs[process.items_name()].values()}
+def alike(
+    process: type[LitrajCalcJob],
+    inputs: Mapping[str, Any],
+    filters: dict[str, Any],
+    items: Iterable[str] | None = None,
+    parameters: bool = True,
+) -> QueryBuilder:
+    """Return the query for jobs, tagged ``job``, with the code, the potential and the parameters of some inputs.
+
+    :param items: hashes, of which a job has to have one among its items; by default it may have any.
+    :param parameters: whether these have to be the same.
+    """
     query = QueryBuilder().append(process, filters=filters, tag='job', project='*').distinct()
     query.append(AbstractCode, with_outgoing='job', filters={'uuid': inputs['code'].uuid})
     # by content, as a chain may make both anew at each launch
     if inputs.get('potential', None) is not None:  # jobs that do without have other parameters than those with one
-        alike = {f'extras.{HASH}': node_hash(inputs['potential'])}
-        query.append(PotentialData, with_outgoing='job', edge_filters={'label': 'potential'}, filters=alike)
-    alike = {f'extras.{HASH}': node_hash(inputs['parameters'])}
-    query.append(Dict, with_outgoing='job', edge_filters={'label': 'parameters'}, filters=alike)
-    named = {'label': {'like': f'{process.items_name()}\\_\\_%'}}
-    return query.append(
-        Data, with_outgoing='job', edge_filters=named, filters={f'extras.{HASH}': {'in': sorted(items)}}
-    )
+        same = {f'extras.{HASH}': node_hash(inputs['potential'])}
+        query.append(PotentialData, with_outgoing='job', edge_filters={'label': 'potential'}, filters=same)
+    if parameters:
+        same = {f'extras.{HASH}': node_hash(inputs['parameters'])}
+        query.append(Dict, with_outgoing='job', edge_filters={'label': 'parameters'}, filters=same)
+    if items is not None:
+        named = {'label': {'like': f'{process.items_name()}\\_\\_%'}}
+        same = {f'extras.{HASH}': {'in': sorted(set(items))}}
+        query.append(Data, with_outgoing='job', edge_filters=named, filters=same)
+    return query
 
 
-def _was_cut_off(job: CalcJobNode, process: type[LitrajCalcJob]) -> bool:
+def was_cut_off(job: CalcJobNode, process: type[LitrajCalcJob]) -> bool:
+    """Return whether a job that has ended left a checkpoint from which another goes on to the same numbers."""
     if job.process_state in (ProcessState.KILLED, ProcessState.EXCEPTED):
         return True
     cut_off = _CUT_OFF | {BY_LABEL[label].status for label in process.resumable}

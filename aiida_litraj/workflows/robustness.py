@@ -27,8 +27,8 @@ from ..contract.md import MdParameters, Segment, check_segment
 from ..contract.relax import RelaxationParameters
 from ..data.potential import PotentialData
 from .children import check_child, ending_of, nested, resolved
-from .md import MONITOR, MdBaseWorkChain
-from .potentials import check_jobs, check_potentials, define_potentials, job_inputs, jobs_of
+from .md import MONITOR, MdBaseWorkChain, MdPackedWorkChain
+from .potentials import check_jobs, check_potentials, define_potentials, job_inputs, jobs_of, packed_or_not
 from .protocols import ProtocolMixin
 from .relax import RelaxBaseWorkChain
 from .submission import submitted_before
@@ -40,7 +40,8 @@ PHYSICS = 500
 class RobustnessWorkChain(ProtocolMixin, WorkChain):
     """Relaxes a start with each potential, anneals it at each temperature and pressure, and says who survived.
 
-    The start is given, or packed at random. All replicas of a potential are one job. A replica that dies is a result;
+    The start is given, or packed at random. All replicas of a potential are one job, unless ``jobs`` has a ``packing``
+    for it, by which they are shared out among several. A replica that dies is a result;
     the chain fails only where a potential could not be asked, and then still has the grids of the others.
     """
 
@@ -183,8 +184,11 @@ class RobustnessWorkChain(ProtocolMixin, WorkChain):
         earlier = submitted_before(self, label)
         if earlier is not None:
             return earlier
-        inputs = job_inputs(self.inputs.potentials[name], self.inputs.jobs.get(name, {}), given)
-        return self.submit(chain, **{task: inputs, 'metadata': {'call_link_label': label}})
+        job, beside = self.inputs.jobs.get(name, {}), {}
+        if chain is MdBaseWorkChain:
+            chain, beside = packed_or_not(MdPackedWorkChain, job)
+        inputs = job_inputs(self.inputs.potentials[name], job, given)
+        return self.submit(chain, **{task: inputs, **beside, 'metadata': {'call_link_label': label}})
 
 
 def check_robustness_inputs(inputs: Mapping[str, Any]) -> None:
@@ -200,7 +204,7 @@ def check_robustness_inputs(inputs: Mapping[str, Any]) -> None:
         raise ValueError(f'structure and packing: {given} given; the start is one or the other')
     check_potentials(inputs.get('potentials', None) or {})
     jobs = inputs.get('jobs', None) or {}
-    check_jobs(jobs, inputs['potentials'], (RelaxCalculation, MdCalculation))
+    check_jobs(jobs, inputs['potentials'], (RelaxCalculation, MdCalculation), packable=True)
     if inputs.get('grid', None) is None or inputs.get('dynamics', None) is None:
         return
     grid, name = read_grid(inputs['grid'].get_dict()), 'structure' if packing is None else 'packing'

@@ -56,6 +56,15 @@ def test_in_a_skewed_cell_the_shortest_way_is_not_that_of_the_fractions() -> Non
     np.testing.assert_allclose(displacements(other, one, cell, PERIODIC), [[expected]], atol=ROUND_OFF)
 
 
+def test_nor_is_a_way_shorter_than_half_an_edge() -> None:
+    """-0.49 of the first and 0.3 of the second edge: 0.93 Ang; second less first edge away from it, 0.85."""
+    cell = np.array([[4.0, 0.0, 0.0], [3.6, 1.0, 0.0], [0.0, 0.0, 9.0]])
+    one = np.zeros((1, 1, 3))
+    other = one - 0.49 * cell[0] + 0.3 * cell[1]  # (-0.88, 0.3, 0)
+    expected = np.hypot(-0.88 + 0.4, 0.3 - 1.0)
+    np.testing.assert_allclose(displacements(other, one, cell, PERIODIC), [[expected]], atol=ROUND_OFF)
+
+
 def test_energies_from_the_first_image_and_both_barriers() -> None:
     """The path: 0, 0.5, -0.1, so a barrier of 0.5 and a range of 0.6; the reference: 0, 0.4, 0.2, 0.4 both."""
     found = compare_paths(

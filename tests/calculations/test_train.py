@@ -309,6 +309,15 @@ BAD: dict[str, tuple[Any, str]] = {
 }  # fmt: skip
 
 
+def test_more_than_one_gpu_is_refused(train_inputs: Any, instantiate: Any) -> None:
+    inputs = train_inputs()
+    inputs['metadata']['options']['gpus'] = 1
+    instantiate(TrainCalculation, inputs)
+    inputs['metadata']['options']['gpus'] = 2
+    with pytest.raises(ValueError, match=r'metadata\.options\.gpus = 2: a training uses one GPU; leave it out'):
+        instantiate(TrainCalculation, inputs)
+
+
 @pytest.mark.parametrize('case', BAD)
 def test_bad_input_is_refused(case: str, train_inputs: Any, instantiate: Any, count_processes: Any) -> None:
     change, message = BAD[case]

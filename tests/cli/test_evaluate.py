@@ -81,6 +81,22 @@ def test_stored_configurations(launch: Any) -> None:
     assert builder.frames.uuid == frames.uuid
 
 
+def test_work_is_shared_out_if_asked_for(launch: Any) -> None:
+    pk = str(some_labelled(2).store().pk)
+    done, builder = launch('--frames', pk, '--potential', 'morse', '--max-jobs', '3', '--walltime', '7200')
+    assert done.exit_code == 0, done.output
+    assert builder.jobs['morse']['packing'] == {'max_jobs': 3}
+    assert builder.jobs['morse']['options']['max_wallclock_seconds'] == 7200
+    done, builder = launch('--frames', pk, '--potential', 'morse')
+    assert 'packing' not in builder.jobs['morse']
+    done, builder = launch('--frames', pk, '--potential', 'morse', '--max-jobs', '0')
+    assert done.exit_code == 2 and '--max-jobs' in done.output
+
+
+def test_gpus_of_a_job_are_an_option_of_it(code: Any) -> None:
+    assert launching.job_options(code, {'gpus': 2})['gpus'] == 2
+
+
 REFUSED = {
     'no place': ((), 'configurations: none given; name one of FILE, --frames and --dataset'),
     'two places': (('a.xyz', '--frames', '1'), 'configurations: FILE and --frames given'),

@@ -17,8 +17,9 @@ from aiida_litraj.cli.errors import Program, Refusal
 COMMANDS = [
     ('setup',), ('potential',), ('potential', 'import'), ('potential', 'list'), ('potential', 'show'),
     ('potential', 'lineage'), ('potential', 'export'), ('launch',),
-    ('hops',),
+    ('hops',), ('doctor',),
     ('launch', 'barrier'), ('launch', 'conductivity'), ('status',), ('show',), ('plot',), ('dataset',),
+    ('usage',), ('clean',),
 ]  # fmt: skip
 HEAVY = ('aiida', 'ase', 'matplotlib', 'numpy', 'pydantic', 'rich', 'scipy', 'torch')
 
@@ -49,7 +50,7 @@ def test_every_command_helps(command: Sequence[str]) -> None:
         (['launch', 'barrier', 'a.cif'], "Missing option '--potential'"),
         (['setup', '--name', 'a'], "the code 'a' needs --engine-python"),
         (['setup', '--engine-python', 'b'], "--engine-python 'b' describes a code: give its name with --name"),
-        (['setup', '--config', '/nowhere.yml'], "'/nowhere.yml' does not exist"),
+        (['setup', '--from', '/nowhere.yml'], "'/nowhere.yml' does not exist"),
     ],
 )
 def test_command_line_that_does_not_parse(arguments: list[str], message: str) -> None:
@@ -94,11 +95,12 @@ def test_a_locked_database_is_a_sentence() -> None:
     assert 'verdi daemon stop' in done.stderr and 'INSERT' not in done.stderr
 
 
-def test_template_is_printed_as_it_is() -> None:
+@pytest.mark.parametrize('arguments', [(), ('slurm-gpu',), ('slurm-cpu',), ('workstation',), ('local',)])
+def test_template_is_printed_as_it_is(arguments: tuple[str, ...]) -> None:
     from pathlib import Path
 
     import aiida_litraj
 
-    template = Path(aiida_litraj.__file__).parent / 'cli' / 'templates' / 'cluster.yml'
-    result = CliRunner().invoke(main, ['setup', '--template'])
-    assert result.stdout == template.read_text()
+    templates = Path(aiida_litraj.__file__).parent / 'cli' / 'templates'
+    result = CliRunner().invoke(main, ['setup', '--template', *arguments])
+    assert result.stdout == (templates / f'{(arguments or ("slurm-gpu",))[0]}.yml').read_text()

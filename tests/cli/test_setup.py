@@ -52,20 +52,20 @@ def test_file_with_computers_and_codes(tmp_path: Path) -> None:
         'options': {'max_wallclock_seconds': 60},
     }
     path.write_text(yaml.safe_dump({'computers': [computer], 'codes': [code, {**code, 'name': 'other'}]}))
-    status, first = run('--config', str(path))
+    status, first = run('--from', str(path))
     assert status == 0
     assert [(entry['name'], entry['state']) for entry in first['codes']] == [('toy', 'new'), ('other', 'new')]
-    assert first['computers'][-1] == {'label': 'here', 'created': True}
-    _, again = run('--config', str(path))
+    assert first['computers'][-1] == {'label': 'here', 'created': True, 'differs': []}
+    _, again = run('--from', str(path))
     assert [entry['state'] for entry in again['codes']] == ['same', 'same']
-    assert again['computers'][-1] == {'label': 'here', 'created': False}
+    assert again['computers'][-1] == {'label': 'here', 'created': False, 'differs': []}
 
 
 @pytest.mark.parametrize(('field', 'value'), [('transport', 'core.shh'), ('scheduler', 'core.slrum')])
 def test_plugin_that_is_not_there_is_named_with_those_that_are(tmp_path: Path, field: str, value: str) -> None:
     path = tmp_path / 'far.yml'
     path.write_text(yaml.safe_dump({'computers': [{'label': 'far', 'hostname': 'far', field: value}]}))
-    status, content = run('--config', str(path))
+    status, content = run('--from', str(path))
     assert status == 1
     assert content['error']['message'] == f"the {field} {value!r} of the computer 'far' is not known"
     assert {'transport': 'core.ssh_async', 'scheduler': 'core.slurm'}[field] in content['error']['remedy']

@@ -38,10 +38,10 @@ def configuration(cluster: Installation) -> str:
 
 
 def test_from_setup_to_barrier_over_ssh(cluster: Installation, configuration: str, crystal: Path) -> None:
-    first = cluster.json('setup', '--config', configuration)
+    first = cluster.json('setup', '--from', configuration)
     assert [computer['created'] for computer in first['computers'] if computer['label'] == 'cluster'] == [True]
     assert (first['codes'][0]['computer'], first['codes'][0]['state']) == ('cluster', 'new')
-    again = cluster.json('setup', '--config', configuration)
+    again = cluster.json('setup', '--from', configuration)
     assert (again['codes'][0]['state'], again['codes'][0]['uuid']) == ('same', first['codes'][0]['uuid'])
 
     assert cluster.json('potential', 'import', '--family', 'toy', '--name', 'morse')['sha256']
@@ -57,7 +57,7 @@ def test_machine_that_does_not_answer_is_named(cluster: Installation, configurat
     path = cluster.folder / 'gone.yml'
     content = Path(configuration).read_text().replace('hostname: cluster', 'hostname: nowhere.invalid')
     path.write_text(content.replace('label: cluster', 'label: gone').replace('computer: cluster', 'computer: gone'))
-    done = cluster.call('setup', '--config', str(path))
+    done = cluster.call('setup', '--from', str(path))
     assert done.returncode == 1
     assert "the computer 'gone' cannot be used" in done.stderr
     assert 'verdi computer test gone' in done.stderr

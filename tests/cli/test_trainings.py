@@ -64,7 +64,7 @@ def test_parts_are_held_back_and_it_is_stored_how(launch: Any) -> None:
     source = labelled(10).store()
     done, builder = launch(
         *TUNE, str(source.pk), '--held-out', 'materials', '--seeds', '3,4', '--epochs', '7', '--no-cache',
-        '--max-jobs', '40', '--learning-rate', '0.004', '--batch-size', '3',
+        '--max-iterations', '40', '--learning-rate', '0.004', '--batch-size', '3',
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     assert 'toy on from morse: 7 configurations of Li to learn, 1 to tell the best epoch, 2 to judge by' in done.output

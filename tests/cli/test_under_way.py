@@ -17,6 +17,7 @@ from aiida_litraj.cli.replicas import JOB
 from aiida_litraj.cli.under_way import Round, in_chain, longest, together
 from aiida_litraj.contract.files import PROGRESS
 from aiida_litraj.contract.result import ActiveItem, Progress
+from aiida_litraj.workflows.packing import PACKED_EXTRA
 from tests.fixtures.nodes import md_parameters, replica
 
 pytestmark = pytest.mark.usefixtures('aiida_profile_clean')
@@ -115,6 +116,38 @@ def test_status_counts_as_its_table_does(grid: WorkChainNode, base: Any, job: An
     assert (content['progress']['n_items'], content['progress']['n_finished']) == (5, 2)
     assert (len(content['replicas']), len(ended)) == (5, 2)
     assert '2 of 5 replicas done' in CliRunner().invoke(main, ['status', str(grid.pk)]).stdout
+
+
+def test_parts_of_a_packed_chain_are_one_stage(grid: WorkChainNode, base: Any, job: Any) -> None:
+    """Ten replicas: one known before, three in a part that has ended, two and three in parts that run, one waits."""
+    packed = WorkChainNode(process_type='aiida.workflows:litraj.md.packed')
+    packed.base.links.add_incoming(grid, link_type=LinkType.CALL_WORK, link_label='md_morse')
+    packed.store()
+    packed.set_process_state('waiting')
+    packed.base.extras.set(PACKED_EXTRA, {'total': 10, 'earlier': 1, 'waiting': 1})
+
+    def part(name: str, state: str = 'waiting') -> WorkChainNode:
+        node = WorkChainNode(process_type='aiida.workflows:litraj.md.base')
+        node.base.links.add_incoming(packed, link_type=LinkType.CALL_WORK, link_label=name)
+        node.store()
+        node.set_process_state(state)
+        return node
+
+    ended = part('part_000', 'finished')
+    known = {name: {'status': 'finished', 'converged': True} for name in 'ab'}
+    results = Dict({'items': {**known, 'c': {'status': 'failed', 'converged': False}}}).store()
+    results.base.links.add_incoming(ended, link_type=LinkType.RETURN, link_label='results')
+    job(part('part_001'), 'de', progress=state(2, 1, 500, calls=1500))
+    job(part('part_002'), 'fgh', progress=state(3, 0, 250, 500, calls=750))
+    content = json.loads(CliRunner().invoke(main, ['status', str(grid.pk), '--json']).stdout)
+    assert (content['progress']['n_items'], content['progress']['n_finished']) == (10, 1 + 3 + 1)
+    assert content['progress']['n_converged'] == 1 + 2 + 1
+    assert content['seconds_left'] is None  # nobody knows of the one that waits
+    assert {row['stage'] for row in content['replicas']} == {'md_morse'}
+    packed.base.extras.set(PACKED_EXTRA, {'total': 10, 'earlier': 1, 'waiting': 0})
+    content = json.loads(CliRunner().invoke(main, ['status', str(packed.pk), '--json']).stdout)
+    assert content['seconds_left'] == pytest.approx(2250 / 7.5)
+    assert '5 of 10 replicas done, 1 of them died' in CliRunner().invoke(main, ['status', str(packed.pk)]).stdout
 
 
 def test_each_potential_that_runs_has_its_line(grid: WorkChainNode, base: Any, job: Any) -> None:

@@ -11,22 +11,37 @@ from typing import Any
 import pytest
 
 import aiida_litraj
+from aiida_litraj.calculations.base import RUNTIME_OPTIONS
 from aiida_litraj.codes import SetupProblem
-from aiida_litraj.codes.computers import ensure_computer, find_computer
+from aiida_litraj.codes.computers import differences, ensure_computer, find_computer
 from aiida_litraj.codes.configuration import read_configuration, settle_python
 from aiida_litraj.codes.environment import Environment
 
-TEMPLATE = Path(aiida_litraj.__file__).parent / 'cli' / 'templates' / 'cluster.yml'
+TEMPLATES = Path(aiida_litraj.__file__).parent / 'cli' / 'templates'
 
 
-def test_template_reads() -> None:
-    read = read_configuration(TEMPLATE)
-    assert [entry['label'] for entry in read.computers] == ['cluster']
-    gpu, mace = read.environments
+@pytest.mark.usefixtures('aiida_profile_clean')
+@pytest.mark.parametrize('name', sorted(path.stem for path in TEMPLATES.glob('*.yml')))
+def test_template_can_be_set_up_as_it_is(name: str) -> None:
+    for environment in read_configuration(TEMPLATES / f'{name}.yml').settled():
+        assert environment.engine_python
+
+
+@pytest.mark.usefixtures('aiida_profile_clean')
+def test_template_of_a_cluster_asks_for_what_it_says() -> None:
+    gpu, mace = read_configuration(TEMPLATES / 'slurm-gpu.yml').settled()
     assert gpu.families == ('sevennet',)
-    assert gpu.options['device'] == 'cuda'
-    assert gpu.script == 'module load cuda\nexport LITRAJ_PYTHON="/home/me/envs/sevennet/bin/python"'
-    assert (mace.name, mace.computer) == ('mace', 'localhost')
+    assert gpu.script == 'module load cuda/12.4\nexport LITRAJ_PYTHON="/home/me/envs/sevennet/bin/python"'
+    assert gpu.options == {
+        'account': 'my-project',
+        'queue_name': 'gpu',
+        'max_wallclock_seconds': 43200,
+        'max_memory_kb': 64 * 2**20,
+        'resources': {'num_machines': 1, 'num_mpiprocs_per_machine': 1, 'num_cores_per_mpiproc': 8},
+        'custom_scheduler_commands': '#SBATCH --gres=gpu:a100:1',
+        'device': 'cuda',
+    }
+    assert (mace.name, mace.computer, mace.options) == ('mace', 'localhost', {})
 
 
 @pytest.mark.parametrize(
@@ -42,6 +57,21 @@ def test_template_reads() -> None:
         ('codes: [{name: a, engine_python: b, installed: c}]', "engine_python='b' and installed='c'"),
         ('codes: [{name: a b, engine_python: c}]', "'a b' cannot be the name of a code"),
         ('codes: [{name: a, engine_python: 3}]', "engine_python of the code 'a' is 3"),
+        ('codes: [{name: a, engine_pyhton: b}]', r"no field 'engine_pyhton'.*Did you mean 'engine_python'\?"),
+        ('codes: [{name: a, engine_python: b, options: device}]', "options of the code 'a' is 'device'"),
+        ('computers: [{label: a, hostnam: b}]', r"no field 'hostnam'.*Did you mean 'hostname'\?"),
+        ('computers: [{label: a, scratch: /b, work_dir: /c}]', r'has a scratch \(/b\) and a work_dir \(/c\)'),
+        ('computers: [{label: a, scratch: b}]', "scratch of the computer 'a' is a relative path, 'b/aiida'"),
+        ('computers: [{label: a, gpus: {request: gress}}]', "in the computer 'a': gpus.request = 'gress'"),
+        (
+            'codes: [{name: a, conda: b, gpus: {conut: 2}}]',
+            "in the code 'a': gpus.conut = 2 is not known, but count is",
+        ),
+        ('codes: [{name: a, conda: b, gpus: {count: 0}}]', 'gpus.count = 0'),
+        ('codes: [{name: a, conda: b, gpus: {type: "a100\\n#SBATCH --x"}}]', 'gpus.type = .*one word is wanted'),
+        ('codes: [{name: a, conda: b, partition: "a; rm"}]', "partition = 'a; rm': one word is wanted"),
+        ('codes: [{name: a, conda: b, walltime: soon}]', "walltime = 'soon': write a time as"),
+        ('codes: [{name: a, conda: b, walltime: 30}]', 'walltime = 30'),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, content: str, message: str) -> None:
@@ -105,6 +135,20 @@ class TestComputers:
         with pytest.raises(SetupProblem, match=message):
             ensure_computer(entry)
 
+    def test_one_that_exists_stays_as_it_is_and_what_differs_is_said(self, tmp_path: Path) -> None:
+        ensure_computer({'label': 'here', 'work_dir': str(tmp_path), 'poll_interval': 3, 'prepend_text': 'true'})
+        other = {'label': 'here', 'scratch': '/elsewhere', 'poll_interval': 5, 'prepend_text': 'true'}
+        computer, created = ensure_computer(other)
+        assert (created, computer.get_workdir()) == (False, str(tmp_path))
+        assert differences(computer, other) == [f"work_dir is {str(tmp_path)!r}, the file says '/elsewhere/aiida'"]
+        assert computer.get_minimum_job_poll_interval() == 5
+
+    def test_option_that_no_job_has_is_named_before_anything_is_stored(self, tmp_path: Path) -> None:
+        path = tmp_path / 'here.yml'
+        path.write_text('computers: [{label: here}]\ncodes: [{name: a, engine_python: /p, options: {qeue_name: b}}]')
+        with pytest.raises(SetupProblem, match=r"no field 'qeue_name'.*Did you mean 'queue_name'\?"):
+            read_configuration(path).settled()
+
     def test_unknown_computer_lists_those_there_are(self, aiida_localhost: Any) -> None:
         with pytest.raises(SetupProblem, match=rf"no computer 'nix' \(there are: {aiida_localhost.label}\)"):
             find_computer('nix')
@@ -119,3 +163,89 @@ class TestComputers:
     def test_python_that_is_not_there_is_named(self, aiida_localhost: Any) -> None:
         with pytest.raises(SetupProblem, match='there is no Python at /nowhere/python'):
             settle_python(Environment('a', aiida_localhost.label, '/nowhere/python'), aiida_localhost)
+
+
+def code(**fields: Any) -> Environment:
+    return Environment.read({'name': 'a', 'engine_python': '/p', **fields})
+
+
+@pytest.mark.parametrize(
+    ('gpus', 'lines'),
+    [
+        ({}, ['--gres=gpu:1']),
+        ({'type': 'a100', 'count': 2}, ['--gres=gpu:a100:2']),
+        ({'request': 'gpus', 'constraint': 'a100&nvlink'}, ['--gpus=1', '--constraint=a100&nvlink']),
+        ({'request': 'gpus-per-task', 'type': 'h100'}, ['--ntasks=1', '--gpus-per-task=h100:1']),
+        ({'request': 'gpus-per-node', 'count': 4}, ['--gpus-per-node=4']),
+        ({'request': 'none', 'constraint': 'gpu'}, ['--constraint=gpu']),
+    ],
+)
+def test_gpus_are_asked_for_as_the_site_wants_it(gpus: dict[str, Any], lines: list[str]) -> None:
+    options = (
+        code(gpus=gpus, options={'custom_scheduler_commands': '#SBATCH --exclude=n1'}).settled('core.slurm').options
+    )
+    said = options['custom_scheduler_commands'].splitlines()
+    assert said == [f'#SBATCH {line}' for line in [*lines, '--exclude=n1']]
+    assert options['device'] == 'cuda'
+
+
+def test_gpus_of_a_machine_without_a_queue_are_a_matter_of_the_engine() -> None:
+    assert code(gpus={'type': 'rtx'}).settled('core.direct').options == {'device': 'cuda'}
+
+
+@pytest.mark.parametrize(
+    ('written', 'seconds'), [('2h', 7200), ('90min', 5400), ('1-12:00:00', 129600), ('02:00:00', 7200)]
+)
+def test_walltime_as_people_write_it(written: str, seconds: int) -> None:
+    assert code(walltime=written).settled('core.direct').options == {'max_wallclock_seconds': seconds}
+
+
+@pytest.mark.parametrize(
+    ('fields', 'scheduler', 'message'),
+    [
+        ({'partition': 'gpu'}, 'core.direct', "partition = 'gpu' of the code 'a' wants a queue"),
+        ({'gpus': {'request': 'gres'}}, 'core.pbspro', r"asked for by '--gres=gpu:1'.* core.pbspro, not core.slurm"),
+        ({'partition': 'a', 'options': {'queue_name': 'b'}}, 'core.slurm', r"options.queue_name = 'b', and 'a'"),
+        (
+            {'gpus': {}, 'options': {'custom_scheduler_commands': '#SBATCH --gres=gpu:1'}},
+            'core.slurm',
+            "GPUs of the code 'a' are asked for twice",
+        ),
+    ],
+)
+def test_what_the_scheduler_has_not_or_is_said_twice_is_refused(
+    fields: dict[str, Any], scheduler: str, message: str
+) -> None:
+    with pytest.raises(SetupProblem, match=message):
+        code(**fields).settled(scheduler)
+
+
+def test_names_of_modules_and_environments_cannot_reach_the_shell(tmp_path: Path) -> None:
+    """A shell in whose path ``module`` and ``conda`` only say with which words they were called."""
+    odd = ['cuda/12.4; touch ran', '$(touch ran)', "a'`touch ran`"]
+    script = code(modules=odd, conda='env; touch ran').settled('core.direct').script
+    stub = 'module() { printf "%s|" "$@"; }; conda() { [ "$1" = info ] && echo /nowhere || printf "%s|" "$@"; }\n'
+    done = subprocess.run(['bash', '-c', stub + script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == '|'.join(['load', *odd, 'activate', 'env; touch ran', ''])
+    assert not (tmp_path / 'ran').exists()
+
+
+def test_what_is_usual_on_a_computer_holds_for_its_codes(tmp_path: Path) -> None:
+    path = tmp_path / 'cluster.yml'
+    path.write_text(
+        'computers:\n'
+        '  - {label: far, hostname: far, transport: core.ssh_async, scheduler: core.slurm,\n'
+        '     partition: gpu, account: me, gpus: {request: gpus, type: a100}}\n'
+        'codes:\n'
+        '  - {name: a, computer: far, engine_python: /p, account: you, gpus: {count: 2}}\n'
+        '  - {name: b, computer: far, engine_python: /p}\n'
+        '  - {name: c, engine_python: /p}\n'
+    )
+    first, second, third = read_configuration(path).environments
+    assert first.settled('core.slurm').options == {
+        **{'queue_name': 'gpu', 'account': 'you', 'device': 'cuda'},
+        **({'gpus': 2} if 'gpus' in RUNTIME_OPTIONS else {}),
+        'custom_scheduler_commands': '#SBATCH --gpus=a100:2',
+    }
+    assert second.settled('core.slurm').options == {'queue_name': 'gpu', 'account': 'me'}
+    assert third.settled('core.direct').options == {}

@@ -45,6 +45,19 @@ def builder(engine_code: Any, computer: Any) -> Any:
     return make
 
 
+def test_grid_in_several_jobs_is_the_grid_of_one(builder: Any) -> None:
+    """To the last digit, for each replica goes its own way."""
+    packed = builder()
+    packed.jobs = {'morse': {**packed.jobs['morse'], 'packing': {'max_jobs': 3, 'reuse': False}}}
+    outputs, node = run_get_node(packed)
+    assert node.is_finished_ok, (node.exit_status, node.exit_message)
+    jobs = [one for one in node.called_descendants if isinstance(one, CalcJobNode) and 'replicas' in one.inputs]
+    assert len(jobs) == 3
+    assert sorted(name for job in jobs for name in job.inputs.replicas) == sorted(outputs['results']['morse']['items'])
+    whole, _ = run_get_node(builder())
+    assert outputs['grids']['morse'].get_dict() == whole['grids']['morse'].get_dict()
+
+
 def test_cold_replicas_survive_and_hot_ones_die(builder: Any) -> None:
     outputs, node = run_get_node(builder())
     assert node.is_finished_ok, (node.exit_status, node.exit_message)

@@ -58,22 +58,6 @@ def test_jobs_share_the_gpus_and_are_accounted_for(testbed: Any) -> None:
     assert all('gres/gpu=1' in resources.split(',') for *_, resources in lines)
 
 
-def test_chain_on_the_cluster_has_the_barrier_of_the_job_here(
-    on_the_cluster: Any, submit_and_await: Any, engine_code: Any, neb_inputs: Any, unbroken: Any
-) -> None:
-    inputs = {**neb_inputs({'hop': vacancy_path()}, potential(), neb_parameters()), 'code': engine_code}
-    reference = unpack_arrays(unbroken(inputs) / files.RESULT_ARRAYS)['hop/energies']
-    assert np.ptp(reference) > 0.1
-    node = submit_and_await(NebBaseWorkChain, neb={**inputs, 'metadata': on_the_cluster()}, timeout=PATIENCE_S)
-    assert node.is_finished_ok, node.exit_message
-    np.testing.assert_allclose(node.outputs.paths['hop'].energies, reference, atol=SAME_EV)
-    (job,) = jobs_of(node)
-    assert (job.computer.transport_type, job.computer.scheduler_type) == ('core.ssh_async', 'core.slurm')
-    told = accounting_of(job)
-    assert (told['JobID'], told['State'], told['ExitCode']) == (job.get_job_id(), 'COMPLETED', '0:0')
-    assert 'gres/gpu=1' in told['AllocTRES'].split(',')
-
-
 def test_chain_goes_on_from_a_job_that_slurm_has_ended(
     testbed: Any,
     on_the_cluster: Any,

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from aiida_litraj.contract import LitrajError, PotentialReport, PotentialSpec, Runtime
-from aiida_litraj.engine.evaluation import FIRST_BATCH_ATOMS, Pool
+from aiida_litraj.engine.budget import FIRST_BATCH_ATOMS
+from aiida_litraj.engine.evaluation import Pool
 from aiida_litraj.engine.failure import Failure
 from aiida_litraj.engine.models import Configuration, DeviceOutOfMemory, Evaluation
 from aiida_litraj.engine.workers import Workers

@@ -16,9 +16,9 @@ import secrets
 import shutil
 import signal
 import socket
-import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -27,7 +27,7 @@ from string import Template
 
 HERE = Path(__file__).resolve().parent
 DEFAULT = HERE.parents[1] / 'build' / 'testbed'
-FAILED, USAGE, NO_PACKAGES, NO_ROOT = 1, 2, 3, 4
+FAILED, USAGE, NO_PACKAGES, NO_ROOT, FORBIDDEN = 1, 2, 3, 4, 5
 """Exit codes; argparse has taken the second."""
 STATE = 'testbed.json'
 ALIAS, NODE, PARTITION, GPUS, CPUS = 'testbed', 'node1', 'gpu', 2, 4
@@ -45,6 +45,8 @@ PROGRAMS = {
     'ssh-keygen': 'openssh-client',
 }  # fmt: skip
 """What is run, and the Debian package that has it."""
+TRIAL = 'import os; os.chroot("/"); os.setgroups([]); os.setgid(65534); os.setuid(65534)'
+"""What sshd does of which only root is able."""
 DAEMONS = ('munged', 'mariadbd', 'slurmdbd', 'slurmctld', 'slurmd', 'sshd')
 """In the order in which they start; each needs those before it."""
 
@@ -220,15 +222,21 @@ def make_folder(folder: Path) -> Cluster:
     cluster = Cluster(folder, free_ports(('slurmctld', 'slurmd', 'slurmdbd', 'sshd')), not PRIVILEGES.exists())
     cluster.store()
     for index in range(GPUS):
-        os.mknod(folder / 'dev' / f'gpu{index}', 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        (folder / 'dev' / f'gpu{index}').symlink_to(os.devnull)
     for name in ('host_key', 'user_key'):
         demand(cluster, 'ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', ALIAS, '-f', str(folder / 'ssh' / name))
     host_key = (folder / 'ssh' / 'host_key.pub').read_text(encoding='utf-8')
     (folder / 'ssh' / 'known_hosts').write_text(f'[127.0.0.1]:{cluster.ports["sshd"]} {host_key}', encoding='utf-8')
-    (folder / 'etc' / 'munge.key').write_bytes(secrets.token_bytes(128))
-    (folder / 'etc' / 'munge.key').chmod(0o400)
+    make_munge_key(cluster)
     write_configuration(cluster)
     return cluster
+
+
+def make_munge_key(cluster: Cluster) -> None:
+    """Make the secret by which the daemons know each other."""
+    key = cluster.folder / 'etc' / 'munge.key'
+    key.write_bytes(secrets.token_bytes(128))
+    key.chmod(0o400)
 
 
 def write_configuration(cluster: Cluster) -> None:
@@ -351,7 +359,31 @@ def check_machine() -> None:
         install = f'apt-get install -y --no-install-recommends {" ".join(missing)}'
         raise TestbedError(f'packages of the system are missing; as root: {install}', NO_PACKAGES)
     if os.geteuid() != 0:
-        raise TestbedError('Slurm runs jobs as any user, and device files are made by root: run this as root', NO_ROOT)
+        raise TestbedError('Slurm runs jobs as any user: run this as root', NO_ROOT)
+
+
+def check_rights() -> None:
+    """Raise unless root may do here what its daemons do: a container often takes some of that away.
+
+    sshd shuts the part that speaks to strangers into an empty folder as another user, and munged, which vouches for
+    users, runs only where nobody could deceive it.
+    """
+    done = subprocess.run([sys.executable, '-I', '-c', TRIAL], capture_output=True, text=True, check=False)
+    if done.returncode:
+        words = done.stderr.strip().splitlines()[-1:]
+        raise TestbedError(f'sshd could not become another user here: {"".join(words)}', FORBIDDEN)
+    with tempfile.TemporaryDirectory() as name:
+        cluster = Cluster(Path(name), {}, made_privileges=False)
+        for folder in ('etc', 'run', 'log'):
+            (cluster.folder / folder).mkdir()
+        try:
+            make_munge_key(cluster)
+            start(cluster, 'munged')
+        except (TestbedError, OSError) as error:
+            raise TestbedError(f'munged will not run here: {" ".join(str(error).split())}', FORBIDDEN) from error
+        finally:
+            if pid := pid_of(cluster, 'munged'):
+                end({pid: str(started(pid))}, seconds=1.0)  # a signal that finds it in accept() may be lost on it
 
 
 def up(folder: Path) -> Cluster:
@@ -451,6 +483,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if given.command == 'check':
             check_machine()
+            check_rights()
         elif given.command == 'up':
             print(json.dumps(description(up(folder)), indent=2))
         elif down(folder):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,33 @@ def test_only_root_brings_it_up(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setattr(cluster.os, 'geteuid', lambda: 1000)
     assert cluster.main(['check']) == cluster.NO_ROOT
     assert 'run this as root' in capsys.readouterr().err
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize('right', ['setuid', 'setgid', 'sys_chroot'])
+def test_right_that_a_container_takes_away_is_named(right: str) -> None:
+    """Root without one of its capabilities, which the kernel enforces."""
+    check = [sys.executable, cluster.__file__, 'check']
+    able = subprocess.run(check, capture_output=True, text=True, check=False)
+    if able.returncode:
+        pytest.skip(able.stderr.strip())
+    deprived = ['setpriv', f'--bounding-set=-{right}', *check]
+    done = subprocess.run(deprived, capture_output=True, text=True, check=False)
+    assert (done.returncode, 'PermissionError' in done.stderr) == (cluster.FORBIDDEN, True), done.stderr
+
+
+def test_munged_that_refuses_is_quoted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refuses = [sys.executable, '-c', 'raise SystemExit("munged: Error: Keyfile is insecure")']
+    monkeypatch.setattr(cluster, 'check_machine', lambda: None)
+    monkeypatch.setattr(cluster, 'command_of', lambda it, daemon: refuses)
+    monkeypatch.setattr(cluster, 'TRIAL', 'pass')
+    monkeypatch.setattr(cluster.tempfile, 'tempdir', str(tmp_path))
+    assert cluster.main(['check']) == cluster.FORBIDDEN
+    assert 'munged will not run here' in (said := capsys.readouterr().err)
+    assert said.strip().endswith('Keyfile is insecure')
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize('name', ['with a blank', 'a' * 100, 'full'])

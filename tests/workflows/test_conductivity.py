@@ -15,7 +15,7 @@ from aiida.orm import Dict, StructureData, WorkChainNode
 from aiida_litraj.analysis.conductivity import name_of
 from aiida_litraj.data import PotentialData
 from aiida_litraj.workflows.conductivity import ConductivityWorkChain
-from aiida_litraj.workflows.md import MdBaseWorkChain
+from aiida_litraj.workflows.md import MdBaseWorkChain, MdPackedWorkChain
 from tests.fixtures.nodes import flat
 from tests.fixtures.trajectories import trajectory
 from tests.fixtures.walks import hopping
@@ -209,6 +209,30 @@ def runs(folder: Path, *names: str) -> dict[str, Any]:
 
 
 EVERY = tuple(name_of(temperature, repeat) for temperature in TWO for repeat in (1, 2))
+
+
+def test_runs_of_a_stage_are_shared_out_if_asked_for(
+    launcher_code: Any, computer: Any, instantiate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(packing: Any) -> Any:
+        return ConductivityWorkChain.get_builder_from_protocol(
+            launcher_code, sites(), conductor(), 'quick', changes(), computer=computer, packing=packing
+        )
+
+    with pytest.raises(ValueError, match=r'npt\.packing\.max_jobs = 0'):
+        build({'max_jobs': 0})
+    submitted: list[Any] = []
+
+    def submit(chain: Any, **inputs: Any) -> Any:
+        instantiate(chain, {**inputs, 'metadata': {}})  # which it takes
+        submitted.append((chain, inputs['packing'].get_dict()))
+        return Ended(0, {}).node
+
+    made = instantiate(ConductivityWorkChain, dict(build({'max_jobs': 2})._inputs(prune=True)))
+    monkeypatch.setattr(made, 'submit', submit)
+    made.plan()
+    made.equilibrate()
+    assert submitted == [(MdPackedWorkChain, {'max_jobs': 2})]
 
 
 @pytest.fixture

@@ -50,6 +50,13 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     'no potential': ({'potentials': {}}, r'potentials: none given'),
     'job of none': ({'jobs': {'mors': {}}}, r"jobs\.mors: no potential is called 'mors'; there are: morse"),
     'option': ({'jobs': {'morse': {'options': {'devise': 'cpu'}}}}, r'devise.* is not known, but device is'),
+    'packing': ({'jobs': {'morse': {'packing': {'max_jobs': 0}}}}, r'jobs\.morse\.packing\.max_jobs = 0'),
+    'packing of two walltimes': (
+        {'jobs': {'morse': {'packing': {'walltime_seconds': 60}, 'options': {'max_wallclock_seconds': 90}}}},
+        r'jobs\.morse\.packing\.walltime_seconds = 60, but metadata\.options\.max_wallclock_seconds = 90',
+    ),
+    'empty packing': ({'jobs': {'morse': {'packing': {}}}}, r"packing = {}; give a dictionary such as {'max_jobs'"),
+    'no packing': ({'jobs': {'morse': {'packing': 8}}}, r"packing = 8; give a dictionary such as {'max_jobs'"),
     'family': ({'overrides': {'settings': {'family': 'colour'}}}, r"settings\.family = 'colour'.*seed, stage"),
 }  # fmt: skip
 

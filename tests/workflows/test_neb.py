@@ -252,6 +252,25 @@ def test_batch_that_was_left_to_the_engine_is_halved_from_its_largest(chain: Any
     assert made.inputs.metadata.options.batch_atoms == LARGEST_BATCH_ATOMS // 2
 
 
+def test_memory_of_a_node_with_several_gpus_halves_these_at_last(chain: Any) -> None:
+    """Once a batch is one configuration; the processes of GPUs are never those of a CPU."""
+    made = chain({'a': vacancy_path(1), 'b': vacancy_path(1)}, batch_atoms=6)
+    made.audit = {**AUDIT, 'device': 'cuda:0', 'devices': [f'cuda:{n}' for n in range(4)], 'processes': 4}
+    options = made.inputs.metadata.options
+    assert made.job(110, OPEN).status == 0
+    assert (options.batch_atoms, options.get('gpus', None)) == (3, None)
+    assert made.job(110, OPEN).status == 0
+    assert (options.batch_atoms, options.gpus, options.processes) == (3, 2, 1)
+    assert any('with 2 GPU(s), 2 of 2 paths left' in report for report in made.reports)
+
+
+def test_memory_of_a_gpu_is_not_that_of_several(chain: Any) -> None:
+    """Each has its own, and the engine has gone down to one configuration on it."""
+    made = chain()
+    made.audit = {**AUDIT, 'device': 'cuda:0', 'processes': 4}
+    assert made.job(410, HALF).status == 410
+
+
 def test_fatal_code_is_told_even_of_the_last_job_allowed(chain: Any) -> None:
     made = chain(max_iterations=1)
     assert made.job(322, OPEN, calls=1).status == 322

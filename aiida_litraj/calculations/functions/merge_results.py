@@ -11,9 +11,9 @@ from aiida.orm import Dict
 from ...contract.result import ITEMS, ItemResult
 from ...contract.verdict import judge
 
-_CALLS = ('band_calls', 'endpoint_calls', 'saddle_calls', 'model_calls')
+CALLS = ('band_calls', 'endpoint_calls', 'saddle_calls', 'model_calls')
 """Fields of an item, of whatever task, that count evaluations."""
-_SUMS = ('model_seconds', 'cpu_seconds', 'wall_seconds', 'out_of_memory_halvings')
+SUMS = ('model_seconds', 'cpu_seconds', 'wall_seconds', 'out_of_memory_halvings')
 
 
 @calcfunction
@@ -38,16 +38,16 @@ def merge(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     audits = [result['audit'] for result in results if result['audit'] is not None]
     audit = None
     if audits:
-        counted = [entry[key] for entry in items.values() for key in _CALLS if key in entry]
+        counted = [entry[key] for entry in items.values() for key in CALLS if key in entry]
         calls = sum(counted or [each['model_calls'] - each['resumed_calls'] for each in audits])
         audit = {
             **audits[-1],
-            **{key: sum(each[key] for each in audits) for key in _SUMS},
+            **{key: sum(each[key] for each in audits) for key in SUMS},
             'peak_memory_mb': max(each['peak_memory_mb'] for each in audits),
             'started_at': audits[0]['started_at'],
             'model_calls': max(calls, audits[-1]['model_calls']),
         }
-    ended = judge([_of_any_task(name, entry) for name, entry in items.items()], ITEMS[results[-1]['task']])
+    ended = judge([of_any_task(name, entry) for name, entry in items.items()], ITEMS[results[-1]['task']])
     return {
         **results[-1],
         'exit': ended.model_dump(mode='json'),
@@ -57,6 +57,7 @@ def merge(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _of_any_task(name: str, entry: dict[str, Any]) -> ItemResult:
+def of_any_task(name: str, entry: dict[str, Any]) -> ItemResult:
+    """Return what an account says of an item, as far as all tasks say it."""
     shared = {field: entry[field] for field in ItemResult.model_fields if field in entry}
     return ItemResult.model_validate({'id': name, **shared})

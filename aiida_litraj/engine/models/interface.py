@@ -70,8 +70,9 @@ class Evaluator(Protocol):
 class LoadRequest:
     """What a family gets to load a potential.
 
-    ``path`` is the checkpoint when the potential is a file; the engine has checked its sha256 before. ``device`` is
-    ``cpu`` or ``cuda:N``, never ``auto``. ``dtype`` is ``native``, ``float32`` or ``float64``.
+    ``path`` is the checkpoint when the potential is a file: a copy whose sha256 the engine has checked, and which goes
+    once the potential is loaded. ``device`` is ``cpu`` or ``cuda:N``, never ``auto``. ``dtype`` is ``native``,
+    ``float32`` or ``float64``.
     """
 
     spec: PotentialSpec

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...contract.errors import LitrajError
@@ -47,6 +49,36 @@ def verify_checksum(spec: PotentialSpec, path: Path) -> str:
             'ERROR_POTENTIAL_CHECKSUM', potential=f'{spec.family}:{label_of(spec)}', found=found, expected=spec.sha256
         )
     return found
+
+
+@contextlib.contextmanager
+def own_copy(spec: PotentialSpec, path: Path) -> Iterator[Path]:
+    """Yield a copy of the checkpoint at ``path`` in a folder that nobody else can open, with the sha256 of ``spec``.
+
+    What is opened is then what was checked, whatever becomes of ``path`` in between.
+
+    :raises LitrajError: ``ERROR_POTENTIAL_CHECKSUM`` if ``spec`` expects other bytes, ``ERROR_POTENTIAL_NOT_LOADED``
+        if it expects none, or ``path`` is not a readable file.
+    """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise not_loaded(spec, f'{path.name} is no regular file')
+    if spec.sha256 is None and path.is_file():
+        raise not_loaded(spec, f'a checkpoint can run code, so its sha256 is needed; it has {sha256_of(path)}')
+    with contextlib.ExitStack() as stack:
+        try:
+            original = stack.enter_context(path.open('rb'))
+        except OSError as error:
+            raise not_loaded(spec, f'no readable file {path.name}: {error.strerror}') from error
+        try:
+            copy = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix='litraj-')), path.name)
+            with copy.open('xb') as target:
+                while block := original.read(1 << 20):
+                    target.write(block)
+        except OSError as error:
+            reason = f'{path.name} cannot be copied to {tempfile.gettempdir()} (TMPDIR): {error.strerror}'
+            raise not_loaded(spec, reason) from error
+        verify_checksum(spec, copy)
+        yield copy
 
 
 def resolve_dtype(request: LoadRequest, offered: Sequence[str]) -> str:

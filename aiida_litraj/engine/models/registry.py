@@ -14,7 +14,7 @@ from ...contract.errors import LitrajError
 from ...contract.potential import PotentialSpec
 from .devices import resolve_device
 from .interface import Evaluator, Family, LoadRequest
-from .refusal import label_of, not_loaded, sha256_of, verify_checksum
+from .refusal import label_of, not_loaded, own_copy
 
 ENTRY_POINTS = 'litraj.potential_families'
 """Group in which a third-party package offers a :class:`Family`."""
@@ -110,7 +110,7 @@ def load(
 
     ``dtype`` may be ``highest``: float64 where the potential offers it, else its own.
 
-    A checkpoint lies in ``directory`` and is unpickled only once its bytes have the sha256 of ``spec``.
+    A checkpoint lies in ``directory``; a copy of it is unpickled, once its bytes have the sha256 of ``spec``.
 
     :raises LitrajError: ``ERROR_FAMILY_MISSING``, ``ERROR_ENVIRONMENT``, ``ERROR_POTENTIAL_NOT_LOADED``,
         ``ERROR_POTENTIAL_CHECKSUM``, ``ERROR_DTYPE``, ``ERROR_DEVICE`` or ``ERROR_KERNELS``.
@@ -124,22 +124,10 @@ def load(
             return load(spec, directory, device, 'native', kernels)
     family = get_family(spec.family)
     resolved = resolve_device(device, family.devices)
-    path = None
-    if spec.file is not None:
-        path = directory / spec.file
-        if spec.sha256 is None and path.is_file():
-            raise not_loaded(spec, f'a checkpoint can run code, so its sha256 is needed; it has {sha256_of(path)}')
-        verify_checksum(spec, path)
-    request = LoadRequest(spec=spec, path=path, device=resolved, dtype=dtype, kernels=kernels)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # stdout is for the engine's own output
-            evaluator = family.load(request)
-    except LitrajError:
-        raise
-    except ImportError as error:
-        raise LitrajError('ERROR_ENVIRONMENT', reason=f'the family {spec.family} needs {_describe(error)}') from error
-    except Exception as error:  # unpickling what is not a checkpoint can fail in any way
-        raise not_loaded(spec, _describe(error)) from error
+    with contextlib.ExitStack() as stack:
+        path = None if spec.file is None else stack.enter_context(own_copy(spec, directory / spec.file))
+        request = LoadRequest(spec=spec, path=path, device=resolved, dtype=dtype, kernels=kernels)
+        evaluator = _loaded(family, request)
     if spec.sha256 is not None and evaluator.report.sha256 != spec.sha256:
         raise LitrajError(
             'ERROR_POTENTIAL_CHECKSUM',
@@ -148,3 +136,20 @@ def load(
             expected=spec.sha256,
         )
     return evaluator
+
+
+def _loaded(family: Family, request: LoadRequest) -> Evaluator:
+    """Return what a family makes of a request.
+
+    :raises LitrajError: whatever goes wrong.
+    """
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is for the engine's own output
+            return family.load(request)
+    except LitrajError:
+        raise
+    except ImportError as error:
+        reason = f'the family {request.spec.family} needs {_describe(error)}'
+        raise LitrajError('ERROR_ENVIRONMENT', reason=reason) from error
+    except Exception as error:  # unpickling what is not a checkpoint can fail in any way
+        raise not_loaded(request.spec, _describe(error)) from error

@@ -68,9 +68,9 @@ _OWN = {
 _NOT_WATCHED = {
     'allow_random_padding_pt', 'atomic_numbers', 'compute_polarizability', 'enable_cueq', 'enable_oeq',
     'filter_type_pt', 'foundation_head', 'foundation_model_kwargs', 'foundation_model_readout', 'head_key', 'heads',
-    'lbfgs', 'lora', 'lora_alpha', 'lora_rank', 'num_samples_pt', 'only_cueq', 'plot_frequency', 'plot_interaction_e',
-    'skip_evaluate_heads', 'start_swa', 'statistics_file', 'subselect_pt', 'swa', 'test_dir', 'test_file',
-    'valid_fraction',
+    'lbfgs', 'les_arguments', 'lora', 'lora_alpha', 'lora_rank', 'num_samples_pt', 'only_cueq', 'plot_frequency',
+    'plot_interaction_e', 'skip_evaluate_heads', 'start_swa', 'statistics_file', 'subselect_pt', 'swa', 'test_dir',
+    'test_file', 'valid_fraction',
 }  # fmt: skip
 """What changes the course of a training in ways that are not followed here, or does nothing in it."""
 _MODELS = ('MACE', 'ScaleShiftMACE')

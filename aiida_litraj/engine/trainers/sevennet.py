@@ -45,6 +45,7 @@ _NEUTRAL = {
 """Native options that say what another parameter says, and are refused for it: two answers would be one too many."""
 _OWN = {
     'data.data_format', 'data.data_format_args', 'data.load_trainset_path', 'data.load_validset_path',
+    'data.save_by_label', 'data.save_by_train_valid', 'data.save_dataset_path',
     'model.chemical_species', 'train.best_metric', 'train.continue', 'train.csv_log', 'train.device',
     'train.error_record', 'train.per_epoch', 'train.random_seed', 'train.train_shuffle', 'train.use_modality',
 }  # fmt: skip

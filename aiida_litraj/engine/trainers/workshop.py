@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from ...contract.potential import PotentialReport
 from ...contract.train import TrainJob
 from ..models import Evaluator, get_family, load
 from ..models.devices import resolve_device
+from ..models.refusal import own_copy
 from ..workers import peak_memory_mb
 from .registry import get_trainer
 
@@ -19,7 +21,7 @@ _MAXRSS_MB = 1.0 / (1 << 20) if sys.platform == 'darwin' else 1.0 / (1 << 10)
 
 
 class Workshop:
-    """A context manager with what a run tells of a pool of evaluations.
+    """A context manager with what a run tells of a pool of evaluations. It has one device, however many there are.
 
     :ivar report: of the parent; from scratch it says nothing but the family.
     :raises LitrajError: if there is no such trainer or device, the parent cannot be loaded, or what is asked for does
@@ -37,18 +39,24 @@ class Workshop:
         self.dtype = job.parameters.dtype
         _check(job, self.trainer.family)
         self.device = resolve_device(job.runtime.device, get_family(self.trainer.family).devices)
-        self.report = PotentialReport(family=self.trainer.family) if self._spec is None else self.parent().report
+        self.devices = [self.device]
+        self._copies = contextlib.ExitStack()
+        self.parent_file: Path | None = None
+        """A copy of the file of the parent, its sha256 checked; ``None`` from scratch, or where its package knows it by
+        name."""
+        try:
+            if self._spec is not None and self._spec.file is not None:
+                self.parent_file = self._copies.enter_context(own_copy(self._spec, directory / self._spec.file))
+                self._directory = self.parent_file.parent
+            self.report = PotentialReport(family=self.trainer.family) if self._spec is None else self.parent().report
+        except BaseException:
+            self._copies.close()
+            raise
 
     def parent(self) -> Evaluator:
         """Return the parent, loaded anew: it is not kept beside a training, which wants the memory."""
         assert self._spec is not None
         return load(self._spec, self._directory, self.device)
-
-    @property
-    def parent_file(self) -> Path | None:
-        """The file of the parent, ``None`` from scratch or where its package knows it by name."""
-        known = self._spec is not None and self._spec.file is not None
-        return self._directory / str(self._spec.file) if self._spec is not None and known else None
 
     @property
     def worker_cpu_seconds(self) -> float:
@@ -67,7 +75,8 @@ class Workshop:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing is open."""
+        """Remove the copy of the parent."""
+        self._copies.close()
 
 
 def _check(job: TrainJob, family: str) -> None:
@@ -77,7 +86,12 @@ def _check(job: TrainJob, family: str) -> None:
     """
     parameters, spec = job.parameters, job.potential
     wrong = None
-    if spec is None:
+    if (job.runtime.gpus or 1) > 1:
+        wrong = (
+            f'gpus is {job.runtime.gpus}, but a training uses one: leave it out, and give each training a job of its '
+            'own where they shall go on side by side'
+        )
+    elif spec is None:
         if parameters.architecture is None:
             wrong = 'architecture is needed where a training starts from scratch: give it, or a potential to go on from'
         elif parameters.energy_references == 'parent':

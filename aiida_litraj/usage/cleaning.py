@@ -1,0 +1,111 @@
+"""Which folders of jobs may go: those of chains that have finished well, or of all that have ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from .cost import ENDED, FIRST_VERDICT, OURS, Job
+from .folders import Folder, folders_of, in_use
+from .jobs import Chain, Found, find_jobs
+
+UNDER_WAY, IN_USE, NOT_WELL, TOO_YOUNG = 'under way', 'in use', 'not well', 'too young'
+KEPT = {
+    UNDER_WAY: 'of what is under way',
+    IN_USE: 'from which a job goes on',
+    NOT_WELL: 'of what was cut off or failed, from which a launch may go on',
+    TOO_YOUNG: 'of what has ended later',
+}
+"""Why folders stay, as it is said to a person."""
+_BASE = '.base'
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would go, and how many folders stay for which reason.
+
+    :ivar chain_of: by the pk of a folder, the topmost chain or the job itself that it belongs to.
+    :ivar resumable: pks of jobs whose work can no longer be gone on from, by no launch.
+    :ivar several: pks of restarting chains of more than one job, which the cache does not know: an equal launch finds
+        their work in the folder of the last job only.
+    """
+
+    folders: list[Folder]
+    chain_of: dict[int, Chain]
+    kept: dict[str, int] = field(default_factory=dict)
+    resumable: list[int] = field(default_factory=list)
+    several: list[int] = field(default_factory=list)
+
+
+def plan(pks: Iterable[int] = (), before: datetime | None = None, failed: bool = False) -> Plan:
+    """Return which folders may go.
+
+    :param pks: of processes; without any, all jobs of this plugin's chains.
+    :param before: leave what has ended later.
+    :param failed: take along what was cut off or failed.
+    """
+    found = find_jobs(pks)
+    jobs = {job.pk: job for job in found.jobs}
+    folders = [folder for folder in folders_of(jobs) if not folder.cleaned]
+    used, kept = in_use(folders), Counter[str]()
+    well = _well(found)
+    going: list[Folder] = []
+    for folder in folders:
+        job = jobs[folder.job]
+        why = _reason(job, found, before, failed or job.pk in well) or (IN_USE if folder.pk in used else None)
+        if why is None:
+            going.append(folder)
+        else:
+            kept[why] += 1
+    last = [jobs[folder.job] for folder in going]
+    return Plan(
+        folders=going,
+        chain_of={folder.pk: found.chains[_top(jobs[folder.job])] for folder in going},
+        kept=dict(kept),
+        resumable=[job.pk for job in last if job.pk not in well],
+        several=_several(last, found.jobs),
+    )
+
+
+def _reason(job: Job, found: Found, before: datetime | None, may_go: bool) -> str | None:
+    """Return why the folder of a job stays, but for what goes on from it; ``None`` if it may go."""
+    above = [found.chains[pk] for pk in job.callers]
+    if not job.has_ended or any(chain.state not in ENDED for chain in above):
+        return UNDER_WAY
+    if before is not None and found.chains[_top(job)].changed > before:
+        return TOO_YOUNG
+    return None if may_go else NOT_WELL
+
+
+def _top(job: Job) -> int:
+    return job.callers[-1] if job.callers else job.pk
+
+
+def _well(found: Found) -> set[int]:
+    """Return the pks of jobs of whose work nothing is left to be done, by them or by others that took it up."""
+    everything = {job.pk: job for job in (*found.jobs, *found.lineage)}
+    well = {pk for pk, job in everything.items() if _is_well(job, found.chains)}
+    ahead = list(well)
+    while ahead:
+        before = everything[ahead.pop()].goes_on_from
+        if before in everything and before not in well:
+            well.add(before)
+            ahead.append(before)
+    return well
+
+
+def _is_well(job: Job, chains: dict[int, Chain]) -> bool:
+    """Return whether nothing of what a job was to do is left: its restarting chain, or the job alone, has finished."""
+    caller = chains[job.callers[0]] if job.callers else None
+    if caller is None or not caller.kind.endswith(_BASE):
+        return job.did_its_work
+    if caller.state != 'finished' or caller.exit_status is None:
+        return False
+    return caller.exit_status == 0 or (caller.kind.startswith(OURS) and caller.exit_status >= FIRST_VERDICT)
+
+
+def _several(going: Sequence[Job], jobs: Sequence[Job]) -> list[int]:
+    number = Counter(job.callers[0] for job in jobs if job.callers and job.is_ours and job.cached_from is None)
+    return sorted({job.callers[0] for job in going if job.callers and job.is_ours and number[job.callers[0]] > 1})
