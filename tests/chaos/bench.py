@@ -68,6 +68,15 @@ class Bench:
         return self.folder / 'environment'
 
     @property
+    def nowhere(self) -> Path:
+        """Where ``verdi`` is run and its daemon lives: nothing is in it.
+
+        A ZeroMQ broker that finds the file of its sockets' folder empty, as a full disk leaves it, deletes all that is
+        in the folder in which the daemon was started (aiida-core 2.9).
+        """
+        return self.folder / 'nowhere'
+
+    @property
     def clock(self) -> Path:
         """The file that says by how many seconds the clocks of jobs are off."""
         return self.folder / 'clock'
@@ -86,12 +95,13 @@ class Bench:
         return get_daemon_client(PROFILE)
 
     def daemon_processes(self) -> list[psutil.Process]:
-        """Return circus, the workers and the broker: all that ``verdi daemon start`` has started."""
+        """Return circus and what it asks for figures, the workers and the broker: all that ``verdi daemon start`` has started."""
         found = []
         for process in psutil.process_iter(['cmdline']):
             with contextlib.suppress(psutil.Error):
                 words = process.info['cmdline'] or []
-                if 'daemon' in words and str(self.aiida_path) in process.environ().get('AIIDA_PATH', ''):
+                ours = 'daemon' in words or any('circus' in word for word in words)
+                if ours and str(self.aiida_path) in process.environ().get('AIIDA_PATH', ''):
                     found.append(process)
         return found
 
@@ -120,7 +130,9 @@ class Bench:
         asked = [str(Path(sys.executable).with_name('verdi')), '-p', PROFILE, *command]
         with tempfile.TemporaryFile('w+') as said:  # what it starts may hold on to a pipe
             try:
-                code = subprocess.run(asked, stdout=said, stderr=said, timeout=seconds, check=False).returncode
+                code = subprocess.run(
+                    asked, cwd=self.nowhere, stdout=said, stderr=said, timeout=seconds, check=False
+                ).returncode
             except subprocess.TimeoutExpired:
                 code = 124
             said.seek(0)
@@ -292,7 +304,7 @@ def write_environment(made: Bench) -> None:
     ssh = made.folder / 'home' / '.ssh'
     ssh.mkdir(mode=0o700, parents=True)
     (ssh / 'config').symlink_to(made.bed.folder / 'ssh' / 'config')
-    for place in (made.calls, made.environment):
+    for place in (made.calls, made.environment, made.nowhere):
         place.mkdir()
     made.clock.write_text('0')
     if compiler := shutil.which('cc'):

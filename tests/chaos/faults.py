@@ -407,6 +407,7 @@ class RepositoryDiskFull(Fault):
     name = 'AiiDA repository full'
     holds = (3.0, 8.0)
     costs = 1
+    codes = frozenset({301})
     excepts = True
 
     def missing(self, bench: Bench) -> str | None:
