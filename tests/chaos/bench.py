@@ -95,7 +95,7 @@ class Bench:
         return get_daemon_client(PROFILE)
 
     def daemon_processes(self) -> list[psutil.Process]:
-        """Return circus and what it asks for figures, the workers and the broker: all that ``verdi daemon start`` has started."""
+        """Return what ``verdi daemon start`` has started: circus and its figures, the workers and the broker."""
         found = []
         for process in psutil.process_iter(['cmdline']):
             with contextlib.suppress(psutil.Error):

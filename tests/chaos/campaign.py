@@ -34,6 +34,8 @@ HURRIED = 'scontrol update StartTime=now'
 EXCEPTED = -1
 """For the exit code of a chain that has none."""
 LOOK_S = 1.0
+LANDING_S = 120.0
+"""What chains have to come to their end after the last fault, where there is a limit in minutes."""
 
 
 @dataclass
@@ -73,7 +75,10 @@ class Campaign:
         self.order = self._kinds_in_turn()
 
     def run(self, n_faults: int, minutes: float = math.inf) -> None:
-        """Inject faults until there were ``n_faults``, or for so long, and follow all chains to their end."""
+        """Inject faults until there were ``n_faults``, or for so long, and follow chains to their end.
+
+        What is left in ``flights`` had not come to its end when the time was over.
+        """
         plan = self._plan()
         limit = time.monotonic() + 60.0 * minutes
         while len(self.injections) < n_faults and time.monotonic() < limit:
@@ -81,7 +86,7 @@ class Campaign:
             fault, hold = next(plan)
             self._wait(self.chance.uniform(*GAP_S))
             self._inject(fault, hold)
-        while self.flights:
+        while self.flights and time.monotonic() < limit + LANDING_S:
             self._look()
             time.sleep(LOOK_S)
 

@@ -21,8 +21,8 @@ _SUFFIX = '.epoch'
 class State:
     """The curve of a training and the checkpoints of its last and its best epoch; empty in a new folder.
 
-    Each checkpoint has the name of its epoch, and the state is written after it: together they are always of one epoch. A
-    state whose checkpoints are not there with the bytes that they were written with counts for nothing.
+    Each checkpoint has the name of its epoch, and the state is written after it: together they are always of one epoch.
+    A state whose checkpoints are not there with the bytes that they were written with counts for nothing.
 
     :ivar native_input: what the trainer was given at first.
     :ivar offsets_ev: what is added for each element to the energies that the parent counts from.
