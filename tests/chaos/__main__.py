@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.chaos import bench as benches
-from tests.chaos.faults import ALL, FAULTS, Fault
+from tests.chaos.fault import ALL, Fault
+from tests.chaos.faults import FAULTS
 from tests.chaos.table import LEGEND, markdown
 
 EXAMPLES = """examples, as root:

@@ -157,14 +157,8 @@ class Bench:
         wait_until(lambda: not self.daemon_processes(), STOP_S)
         Path(self.client.circus_pid_file).unlink(missing_ok=True)  # of one that was killed: it would pass for running
 
-    def restart_daemon(self) -> str:
-        """What mends a dead broker: ``verdi daemon stop``, ``verdi daemon start``."""
-        self.stop_daemon()
-        self.start_daemon()
-        return ''
-
     def repair(self) -> str:
-        """What mends processes that no worker has: ``verdi process repair``, while the daemon is stopped.
+        """What mends a dead broker, and processes that no worker has: ``verdi process repair`` with a daemon stopped.
 
         Return what it said.
         """
