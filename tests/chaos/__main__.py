@@ -113,7 +113,9 @@ def campaign(
             made.told = lambda: bar.update(task, completed=len(made.injections))
             made.undisturbed()
             made.run(asked.faults, asked.minutes)
-        return as_dict(made, seed, time.monotonic() - began)
+        found = as_dict(made, seed, time.monotonic() - began)
+        (folder / 'campaign.json').write_text(json.dumps(found, indent=1))  # the bench may take its time to come down
+        return found
 
 
 if __name__ == '__main__':
