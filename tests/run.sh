@@ -75,7 +75,7 @@ section_gpaw() {
   OMPI_MCA_mpi_yield_when_idle=1 engine gpaw dft --timeout=900 $(find tests/engine -name 'test_gpaw*.py')
 }
 section_dft() { "$PY" -m pytest tests --ignore=tests/engine --ignore-glob='*/cli/test_example*.py' -m 'dft and not gpu'; }
-section_slurm() { "$PY" -m pytest tests --ignore=tests/engine -m 'slurm and not gpu'; }
+section_slurm() { "$PY" -m pytest tests --ignore=tests/engine -m 'slurm and not gpu and not chaos'; }
 section_services() {
   local code=0 pair
   for pair in 'postgresql rabbitmq' 'sqlite rabbitmq' 'postgresql zeromq'; do
@@ -250,6 +250,7 @@ summary() {
   cat <<'END'
 
 Not run here, for want of what it needs:
+  ten minutes      faults at random against chains on a cluster: python -m tests.chaos, pytest tests/chaos
   a GPU            batches of images, halving on out-of-memory, faster kernels: pytest -m gpu in an engine environment
   downloads        MACE foundation models by name; their place is taken by a small model of our own
 END

@@ -39,7 +39,7 @@ def submitted_before(chain: WorkChain, label: str, known: Iterable[ProcessNode] 
 def made_before(chain: WorkChain, label: str) -> Data | None:
     """Return the result of the calculation function that a killed worker has already called ``label``, or ``None``.
 
-    One that was cut off itself has none, and is called once more.
+    One that was cut off itself has none, be it that it says it has finished, and is called once more.
     """
     made = outputs_made_before(chain, label)
     return None if made is None else made['result']
@@ -48,8 +48,9 @@ def made_before(chain: WorkChain, label: str) -> Data | None:
 def outputs_made_before(chain: WorkChain, label: str) -> dict[str, Any] | None:
     """Return the results of such a function by their names, where it has several."""
     for called in _called(chain, label):
-        if called.is_finished_ok:
-            return {name: called.outputs[name] for name in called.outputs}
+        made = {name: called.outputs[name] for name in called.outputs}
+        if called.is_finished_ok and made:  # the state is put on disk before the results are
+            return made
     return None
 
 

@@ -29,7 +29,7 @@ PLACES = 12
 WORK_DISK_MB, REPOSITORY_DISK_MB = 48, 256
 RETRY_SECONDS, ATTEMPTS = 2, 3
 """How long AiiDA waits after the first failure of a transport task, and how often it tries, before it pauses."""
-COMMAND_S, STOP_S = 90, 12
+COMMAND_S, STOP_S = 90, 40
 
 
 @dataclass
@@ -68,6 +68,15 @@ class Bench:
         return self.folder / 'environment'
 
     @property
+    def nowhere(self) -> Path:
+        """Where ``verdi`` is run and its daemon lives: nothing is in it.
+
+        A ZeroMQ broker that finds the file of its sockets' folder empty, as a full disk leaves it, deletes all that is
+        in the folder in which the daemon was started (aiida-core 2.9).
+        """
+        return self.folder / 'nowhere'
+
+    @property
     def clock(self) -> Path:
         """The file that says by how many seconds the clocks of jobs are off."""
         return self.folder / 'clock'
@@ -86,12 +95,13 @@ class Bench:
         return get_daemon_client(PROFILE)
 
     def daemon_processes(self) -> list[psutil.Process]:
-        """Return circus, the workers and the broker: all that ``verdi daemon start`` has started."""
+        """Return what ``verdi daemon start`` has started: circus and its figures, the workers and the broker."""
         found = []
         for process in psutil.process_iter(['cmdline']):
             with contextlib.suppress(psutil.Error):
                 words = process.info['cmdline'] or []
-                if 'daemon' in words and str(self.aiida_path) in process.environ().get('AIIDA_PATH', ''):
+                ours = 'daemon' in words or any('circus' in word for word in words)
+                if ours and str(self.aiida_path) in process.environ().get('AIIDA_PATH', ''):
                     found.append(process)
         return found
 
@@ -120,11 +130,17 @@ class Bench:
         asked = [str(Path(sys.executable).with_name('verdi')), '-p', PROFILE, *command]
         with tempfile.TemporaryFile('w+') as said:  # what it starts may hold on to a pipe
             try:
-                code = subprocess.run(asked, stdout=said, stderr=said, timeout=seconds, check=False).returncode
+                code = subprocess.run(
+                    asked, cwd=self.nowhere, stdout=said, stderr=said, timeout=seconds, check=False
+                ).returncode
             except subprocess.TimeoutExpired:
                 code = 124
             said.seek(0)
             return subprocess.CompletedProcess(asked, code, said.read(), '')
+
+    def resume_node(self) -> None:
+        """What an administrator does with a node that is down or drained."""
+        self.slurm('scontrol', 'update', f'NodeName={cluster.NODE}', 'State=RESUME')
 
     def start_daemon(self) -> None:
         """Start the daemon; a busy machine may be too slow for the first try."""
@@ -139,15 +155,10 @@ class Bench:
         self.verdi('daemon', 'stop', seconds=STOP_S)
         send(self.daemon_processes(), signal.SIGKILL)
         wait_until(lambda: not self.daemon_processes(), STOP_S)
-
-    def restart_daemon(self) -> str:
-        """What mends a dead broker: ``verdi daemon stop``, ``verdi daemon start``."""
-        self.stop_daemon()
-        self.start_daemon()
-        return ''
+        Path(self.client.circus_pid_file).unlink(missing_ok=True)  # of one that was killed: it would pass for running
 
     def repair(self) -> str:
-        """What mends processes that no worker has: ``verdi process repair``, while the daemon is stopped.
+        """What mends a dead broker, and processes that no worker has: ``verdi process repair`` with a daemon stopped.
 
         Return what it said.
         """
@@ -287,7 +298,7 @@ def write_environment(made: Bench) -> None:
     ssh = made.folder / 'home' / '.ssh'
     ssh.mkdir(mode=0o700, parents=True)
     (ssh / 'config').symlink_to(made.bed.folder / 'ssh' / 'config')
-    for place in (made.calls, made.environment):
+    for place in (made.calls, made.environment, made.nowhere):
         place.mkdir()
     made.clock.write_text('0')
     if compiler := shutil.which('cc'):

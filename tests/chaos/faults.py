@@ -2,211 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import time
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import psutil
 
-from aiida_litraj.contract import files
-from tests.chaos.bench import Bench, command_of, send, wait_until
+from tests.chaos.bench import Bench, send
+from tests.chaos.fault import Fault, Target
+from tests.chaos.faults_of_jobs import (
+    EngineKilled,
+    HalfCheckpoint,
+    HelperKilled,
+    Requeue,
+    Scancel,
+    TruncatedResult,
+    Walltime,
+)
 from tests.testbed import cluster
 
-ENGINE = 'aiida_litraj.engine.cli'
-RESULT_S = 40.0
-"""How long is waited for the result of a job that is to be damaged."""
 SKEW_SECONDS = 3 * 3600
-ALL = ('neb', 'md', 'train', 'label')
-OF_THE_ENGINE = ('neb', 'md', 'train')
-LABEL_CODES = frozenset({110, 120, 140, 342, 501})
-"""As what a labelling ends of which some or all jobs were lost: the finished labels are its outputs."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """A job that runs: its folder, its number in Slurm, its processes, and which kind of chain it is of."""
-
-    kind: str
-    folder: Path
-    job_id: str
-    processes: tuple[psutil.Process, ...]
-
-    @property
-    def main(self) -> list[psutil.Process]:
-        """The engine or GPAW, without what they have started."""
-        if self.kind == 'label':
-            return [each for each in self.processes if 'aiida.py' in ' '.join(command_of(each))]
-        return [each for each in self.processes if ENGINE in command_of(each)]
-
-    @property
-    def helpers(self) -> list[psutil.Process]:
-        """Worker processes of an engine, or its trainer."""
-        of_shell = ('sh', 'bash', 'slurmstepd', 'slurm_script')
-        with_names = [(each, name_of(each)) for each in self.processes if each not in self.main]
-        return [each for each, name in with_names if name not in of_shell and not name.startswith('slurm')]
-
-
-def name_of(process: psutil.Process) -> str:
-    try:
-        return process.name()
-    except psutil.Error:
-        return 'sh'
-
-
-class Fault(ABC):
-    """Something that goes wrong.
-
-    :cvar name: as in the table of docs/source/topics/faults.md.
-    :cvar of_job: whether it hits one job, which has to run, or all.
-    :cvar kinds: of chain that it can hit.
-    :cvar holds: for how many seconds it lasts, at least and at most.
-    :cvar costs: how many interruptions of each chain it may cause.
-    :cvar codes: as what a chain of the engine may end, to be launched again; ``label_codes`` of a labelling.
-    :cvar excepts: whether a chain may end with an exception of AiiDA's, to be launched again too.
-    """
-
-    name: ClassVar[str]
-    of_job: ClassVar[bool] = False
-    kinds: ClassVar[tuple[str, ...]] = ALL
-    holds: ClassVar[tuple[float, float]] = (0.0, 0.0)
-    costs: ClassVar[int] = 1
-    codes: ClassVar[frozenset[int]] = frozenset()
-    excepts: ClassVar[bool] = False
-    label_codes: ClassVar[frozenset[int]] = LABEL_CODES
-
-    def missing(self, bench: Bench) -> str | None:
-        """Return why it cannot be had here, if it cannot."""
-        return None
-
-    @abstractmethod
-    def inject(self, bench: Bench, target: Target | None, chance: random.Random) -> str | None:
-        """Let it happen; return what was done in words, ``None`` if there was nothing left to be hit."""
-
-    def heal(self, bench: Bench) -> None:  # noqa: B027  most need nothing
-        """Put right what a person or a machine puts right."""
-
-    def ends_as(self, kind: str) -> frozenset[int]:
-        """Return the exit codes beside 0 that a chain may end with, to be launched again."""
-        return self.label_codes if kind == 'label' else self.codes
-
-
-class OfJob(Fault):
-    of_job = True
-
-    @abstractmethod
-    def strike(self, bench: Bench, target: Target, chance: random.Random) -> str | None:
-        """Let it happen to a job."""
-
-    def inject(self, bench: Bench, target: Target | None, chance: random.Random) -> str | None:
-        assert target is not None
-        return self.strike(bench, target, chance)
-
-
-# --- of single jobs --------------------------------------------------------------------------------------------------
-
-
-class Walltime(OfJob):
-    """The job has stalled, as on a node that is ill, until Slurm ends it: that looks every 30 s."""
-
-    name = 'walltime'
-
-    def strike(self, bench: Bench, target: Target, chance: random.Random) -> str | None:
-        halted = send(target.main, signal.SIGSTOP)
-        done = bench.slurm('scontrol', 'update', f'JobId={target.job_id}', 'EndTime=now+1')
-        return f'job {target.job_id} at its end, {halted} process(es) halted' if done.returncode == 0 else None
-
-
-class EngineKilled(OfJob):
-    name = 'out of memory: engine'
-
-    def strike(self, bench: Bench, target: Target, chance: random.Random) -> str | None:
-        return f'killed {target.main[0].pid}' if target.main and send(target.main[:1], signal.SIGKILL) else None
-
-
-class HelperKilled(OfJob):
-    name = 'out of memory: worker process or trainer'
-    kinds = ('neb', 'train')
-    codes = frozenset({310, 312})
-
-    def strike(self, bench: Bench, target: Target, chance: random.Random) -> str | None:
-        largest = sorted(target.helpers, key=memory_of)[-1:]
-        return f'killed {largest[0].pid}' if largest and send(largest, signal.SIGKILL) else None
-
-
-def memory_of(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_info().rss)
-    except psutil.Error:
-        return 0
-
-
-class Scancel(OfJob):
-    name = 'scancel'
-
-    def strike(self, bench: Bench, target: Target, chance: random.Random) -> str | None:
-        done = bench.slurm('scancel', target.job_id)
-        return f'cancelled job {target.job_id}' if done.returncode == 0 else None
-
-
-class Requeue(OfJob):
-    name = 'requeue'
-
-    def strike(self, bench: Bench, target: Target, chance: random.Random) -> str | None:
-        done = bench.slurm('scontrol', 'requeue', target.job_id)
-        return f'job {target.job_id}: {done.stderr.strip() or "queued again"}'
-
-
-class TruncatedResult(OfJob):
-    """A result loses its end between that of the engine and its retrieval."""
-
-    name = 'truncated result'
-    costs = 1
-    codes = frozenset({303, 304, 306})
-
-    def strike(self, bench: Bench, target: Target, chance: random.Random) -> str | None:
-        names = ['results.json'] if target.kind == 'label' else [files.RESULT, files.RESULT_ARRAYS]
-        last, cut = target.folder / (names[0]), target.folder / chance.choice(names)
-        if not wait_until(lambda: last.exists() and not running(target.main), RESULT_S) or not cut.exists():
-            return None
-        size = cut.stat().st_size
-        os.truncate(cut, int(size * chance.random()))
-        return f'{cut.name} of job {target.job_id} cut from {size} to {cut.stat().st_size} bytes'
-
-
-def running(processes: list[psutil.Process]) -> bool:
-    return any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
-
-
-class HalfCheckpoint(OfJob):
-    """A file of the checkpoint has lost its end when the engine is killed."""
-
-    name = 'half-written checkpoint'
-    kinds = OF_THE_ENGINE
-
-    def strike(self, bench: Bench, target: Target, chance: random.Random) -> str | None:
-        send([*target.main, *target.helpers], signal.SIGSTOP)
-        whole = [path for path in (target.folder / files.CHECKPOINT).rglob('*') if path.is_file() and size_of(path)]
-        said = 'no file yet'
-        if whole:
-            cut = chance.choice(sorted(whole))
-            size = size_of(cut)
-            os.truncate(cut, int(size * chance.random()))
-            said = f'{cut.relative_to(target.folder)} cut from {size} to {size_of(cut)} bytes'
-        killed = send([*target.main, *target.helpers], signal.SIGKILL)
-        return f'{said}, {killed} process(es) of job {target.job_id} killed' if killed else None
-
-
-def size_of(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
 
 # --- of the cluster --------------------------------------------------------------------------------------------------
 
@@ -220,7 +36,7 @@ class NodeDown(Fault):
         return f'{cluster.NODE} is down'
 
     def heal(self, bench: Bench) -> None:
-        bench.slurm('scontrol', 'update', f'NodeName={cluster.NODE}', 'State=RESUME')
+        bench.resume_node()
 
 
 class Daemon(Fault):
@@ -243,7 +59,13 @@ class SlurmdKilled(Daemon):
 
 
 class SlurmctldKilled(Daemon):
+    """What it had not written it does not know: a job that it starts again drains the node, as a duplicate."""
+
     name, daemon = 'slurmctld killed and back', 'slurmctld'
+
+    def heal(self, bench: Bench) -> None:
+        super().heal(bench)
+        bench.resume_node()
 
 
 class SshdKilled(Daemon):
@@ -377,7 +199,7 @@ class BrokerKilled(Fault):
         return f'killed {killed} broker' if killed else None
 
     def heal(self, bench: Bench) -> None:
-        bench.restart_daemon()
+        bench.repair()
 
 
 class DaemonKilled(Fault):
@@ -401,6 +223,7 @@ class RepositoryDiskFull(Fault):
     name = 'AiiDA repository full'
     holds = (3.0, 8.0)
     costs = 1
+    codes = frozenset({301})
     excepts = True
 
     def missing(self, bench: Bench) -> str | None:
@@ -412,7 +235,7 @@ class RepositoryDiskFull(Fault):
 
     def heal(self, bench: Bench) -> None:
         bench.free(bench.aiida_path)
-        bench.restart_daemon()
+        bench.repair()
 
 
 class PostgresqlRestarted(Fault):

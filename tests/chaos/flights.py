@@ -12,7 +12,7 @@ from aiida.manage import get_manager
 from aiida.orm import Log, ProcessNode, QueryBuilder, WorkChainNode, load_node
 
 from tests.chaos.chains import Kind, differences
-from tests.chaos.faults import LABEL_CODES, Fault
+from tests.chaos.fault import LABEL_CODES, Fault
 
 MOST_LAUNCHES = 5
 LOG_LINES = 6

@@ -98,6 +98,7 @@ def as_dict(campaign: Campaign, seed: int, seconds: float) -> dict[str, object]:
         'injected': len(campaign.injections),
         'by_fault': by_fault(campaign),
         'chains': len(campaign.ended),
+        'unfinished': {flight.label: flight.evidence() for flight in campaign.flights},
         'undisturbed': {name: work for name, (_, work) in campaign.references.items()},
         'rows': [asdict(row) for row in rows(campaign)],
         'injections': [asdict(injection) for injection in campaign.injections],

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.faults import ALL, FAULTS
+from tests.chaos.fault import ALL
+from tests.chaos.faults import FAULTS
 from tests.testbed import cluster
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from aiida.common.links import LinkType
 from aiida.engine import ProcessState
-from aiida.orm import CalcJobNode, WorkChainNode
+from aiida.orm import CalcFunctionNode, CalcJobNode, Int, WorkChainNode
 
-from aiida_litraj.workflows.submission import submitted_before
+from aiida_litraj.workflows.submission import made_before, submitted_before
 
 pytestmark = pytest.mark.usefixtures('aiida_profile')
 LABEL = 'iteration_01'
@@ -82,3 +82,22 @@ def test_child_whose_name_only_looks_alike_is_not_taken(chain: Any, child: CalcJ
     """To the database ``iteration_01`` fits ``iteration101``: an underscore is any character."""
     child.set_process_state(ProcessState.FINISHED)
     assert submitted_before(chain, 'iteration_0_') is None
+
+
+def test_function_that_finished_and_left_nothing_is_called_once_more(chain: Any) -> None:
+    """Its worker was killed between its end and its result; that of the call before it counts."""
+    calls = []
+    for _ in range(2):
+        called = CalcFunctionNode()
+        called.base.links.add_incoming(chain.node, link_type=LinkType.CALL_CALC, link_label='extract_a')
+        called.store()
+        called.set_process_state(ProcessState.FINISHED)
+        called.set_exit_status(0)
+        calls.append(called)
+    assert made_before(chain, 'extract_a') is None
+    made = Int(3)
+    made.base.links.add_incoming(calls[1], link_type=LinkType.CREATE, link_label='result')
+    made.store()
+    found = made_before(chain, 'extract_a')
+    assert found is not None
+    assert found.uuid == made.uuid

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...contract.arrays import Array, write_atomic
 from ...contract.train import CURVE, TrainingParameters
+from ..models.refusal import sha256_of
 from .interface import Epoch
 
 _STATE = 'state.json'
@@ -21,6 +22,7 @@ class State:
     """The curve of a training and the checkpoints of its last and its best epoch; empty in a new folder.
 
     Each checkpoint has the name of its epoch, and the state is written after it: together they are always of one epoch.
+    A state whose checkpoints are not there with the bytes that they were written with counts for nothing.
 
     :ivar native_input: what the trainer was given at first.
     :ivar offsets_ev: what is added for each element to the energies that the parent counts from.
@@ -31,15 +33,17 @@ class State:
         self.rows: list[list[float]] = []
         self.native_input: str | None = None
         self.offsets_ev: dict[str, float] | None = None
+        self._sha256: dict[str, str] = {}
         try:
             known = json.loads((folder / _STATE).read_text())
             if known['fingerprint'] == fingerprint and all(len(row) == len(CURVE) for row in known['rows']):
                 self.rows, self.native_input = known['rows'], known['native_input']
                 self.offsets_ev = known['offsets_ev']
-                if any(not path.is_file() for path in self._wanted()):
-                    raise ValueError('a checkpoint is missing')
+                self._sha256 = {path.name: known['sha256'][path.name] for path in self._wanted()}
+                if any(sha256_of(self._folder / name) != sha256 for name, sha256 in self._sha256.items()):
+                    raise ValueError('a checkpoint has lost its end')
         except (OSError, ValueError, KeyError, TypeError):
-            self.rows, self.native_input, self.offsets_ev = [], None, None
+            self.rows, self.native_input, self.offsets_ev, self._sha256 = [], None, None, {}
         folder.mkdir(exist_ok=True)
 
     @property
@@ -80,6 +84,8 @@ class State:
         os.replace(passing, target)
         values = {**epoch.values, 'epoch': float(epoch.number)}
         self.rows.append([float(values.get(name, np.nan)) for name in CURVE])
+        known = self._sha256 | {target.name: sha256_of(target)}
+        self._sha256 = {path.name: known[path.name] for path in self._wanted()}
         self.write()
         for path in self._folder.glob(f'*{_SUFFIX}'):
             if path not in self._wanted():
@@ -92,6 +98,7 @@ class State:
             'rows': self.rows,
             'native_input': self.native_input,
             'offsets_ev': self.offsets_ev,
+            'sha256': self._sha256,
         }
         write_atomic(self._folder / _STATE, json.dumps(content).encode())
 

@@ -128,6 +128,24 @@ def test_signalled_and_resumed(sets: Any, unbroken: Any, run_engine: Any, rerun:
     assert_same_training(Trained.read(folder), unbroken)
 
 
+def test_checkpoint_that_lost_its_end_is_not_gone_on_from(
+    sets: Any, unbroken: Any, run_engine: Any, rerun: Any, tmp_path: Path
+) -> None:
+    """Half of what an epoch left, as after a full disk: the training begins anew, and is the same."""
+    folder = write_job(tmp_path / 'job', sets, None, SETTINGS)
+    process = run_engine(folder)
+    while not epochs_on_disk(folder):
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert_no_trainer(folder)
+    last = folder / files.CHECKPOINT / 'a.training' / f'{epochs_on_disk(folder)}.epoch'
+    os.truncate(last, last.stat().st_size // 2)
+    rerun.engine(folder)
+    assert_same_training(Trained.read(folder), unbroken)
+
+
 def test_cut_off_by_the_clock_and_resumed(
     sets: Any, unbroken: Any, rerun: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
