@@ -83,7 +83,9 @@ def main(given: list[str] | None = None) -> int:
         return 2
     print(json.dumps(result, indent=1) if asked.json else f'{markdown(result)}\n\n{LEGEND}')
     held = not result['violations'] and not result['unfinished'] and result['injected'] >= asked.faults
-    console.print(f'seed {seed}: {"everything held" if held else "VIOLATIONS, see above"}')
+    short = 'not whole: too few faults, or chains that had not ended'
+    verdict = 'everything held' if held else 'VIOLATIONS, see above' if result['violations'] else short
+    console.print(f'seed {seed}: {verdict}')
     return 0 if held else 1
 
 
