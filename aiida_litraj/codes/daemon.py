@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 from .problems import SetupProblem
 
@@ -34,11 +37,30 @@ def ensure_daemon() -> str:
         client = get_daemon_client(profile.name)
         state = 'running' if client.is_daemon_running else 'started'
         if state == 'started':
-            client.start_daemon()
+            with in_empty_folder():
+                client.start_daemon()
     except (AiidaException, DaemonException, OSError) as error:
         raise SetupProblem(f'the daemon does not start: {error}', 'Start it by hand: verdi daemon start') from error
     _reach_broker(profile.name)
     return state
+
+
+@contextlib.contextmanager
+def in_empty_folder() -> Iterator[Path]:
+    """Work in a folder in which there is nothing: what is started there works there.
+
+    A ZeroMQ broker of aiida-core 2.9 that starts deletes the folder that the last one has noted for its sockets. After a
+    full disk the note is empty, and then that is the folder in which the daemon was started, with all that is in it.
+    """
+    from aiida.manage.configuration import get_config
+
+    folder, back = Path(get_config().dirpath).resolve() / 'daemon' / 'empty', os.getcwd()
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)
+    try:
+        yield folder
+    finally:
+        os.chdir(back)
 
 
 def _reach_broker(name: str) -> None:

@@ -119,6 +119,27 @@ def test_profile_without_a_broker_cannot_submit(monkeypatch: pytest.MonkeyPatch)
         ensure_daemon()
 
 
+def test_daemon_is_started_where_there_is_nothing_to_delete(
+    aiida_profile: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A broker of aiida-core that starts after a full disk empties the folder that it is in: see docs, faults."""
+    from aiida.manage import get_manager
+
+    from aiida_litraj.codes.daemon import ensure_daemon
+
+    places = []
+    client = 'aiida.engine.daemon.client.DaemonClient'
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(f'{client}.is_daemon_running', False)
+    monkeypatch.setattr(f'{client}.start_daemon', lambda _: places.append(Path.cwd()))
+    monkeypatch.setattr(type(get_manager()), 'get_communicator', lambda _: None)
+    assert ensure_daemon() == 'started'
+    (place,) = places
+    assert place != tmp_path
+    assert not list(place.iterdir())
+    assert Path.cwd() == tmp_path
+
+
 def test_broker_that_cannot_be_reached_is_told_before_anything_is_submitted(
     aiida_profile: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

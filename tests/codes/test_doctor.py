@@ -354,3 +354,24 @@ def test_each_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(host, 'way_of', lambda _: host.Way('c', port, True, False))
         answer = host.check(Case('p', Limits(answer_s=5)))
     assert answer.status == 'ok', answer
+
+
+def test_note_that_a_full_disk_has_emptied_is_told_before_a_broker_reads_it(aiida_profile: Any) -> None:
+    """aiida-core takes what is written there for a folder to delete; nothing stands for the one that it is in."""
+    from aiida_litraj.codes.doctor import broker as link
+
+    note = link._layout(aiida_profile).sockets_file
+    before = note.read_bytes() if note.exists() else None
+    note.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        note.write_bytes(b'')
+        found = link.check(Case(aiida_profile.name, SHORT))
+        assert found.status == 'broken'
+        assert f'{note} is empty' in found.message
+        assert f'rm {note}' in found.remedy
+        note.write_text('/somewhere/else')
+        assert 'is empty' not in link.check(Case(aiida_profile.name, SHORT)).message
+    finally:
+        note.unlink()
+        if before is not None:
+            note.write_bytes(before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import socket
 import time
 from typing import Any
@@ -90,6 +91,13 @@ def _explain(error: Exception, profile: Any, place: str) -> Answer:
 def _zeromq(profile: Any) -> Answer:
     from aiida.engine.daemon.client import get_daemon_client
 
+    note = _layout(profile).sockets_file
+    if note.exists() and not note.read_text(encoding='utf-8').strip():
+        return broken(
+            f'{note} is empty, as a full disk leaves it: the next start of the broker deletes the folder in which the '
+            'daemon was or is started, with all that is in it',
+            f'rm {shlex.quote(str(note))}; then, in an empty folder: verdi -p {profile.name} daemon restart',
+        )
     if not get_daemon_client(profile.name).is_daemon_running:
         return ok('ZeroMQ, which runs with the daemon')
     process = zeromq_process(profile)
@@ -123,12 +131,15 @@ def _last_word_s(profile: Any) -> float | None:
         return None
 
 
-def _read(profile: Any, what: str) -> str:
+def _layout(profile: Any) -> Any:
     from aiida.brokers.zeromq.service import ZeromqBrokerService
     from aiida.manage.configuration import get_config
 
-    layout = ZeromqBrokerService.FilepathLayout(get_config().filepaths(profile)['broker_service']['dir'])
+    return ZeromqBrokerService.FilepathLayout(get_config().filepaths(profile)['broker_service']['dir'])
+
+
+def _read(profile: Any, what: str) -> str:
     try:
-        return str(getattr(layout, what).read_text(encoding='utf-8'))
+        return str(getattr(_layout(profile), what).read_text(encoding='utf-8'))
     except OSError:
         return ''
