@@ -49,8 +49,8 @@ def ensure_daemon() -> str:
 def in_empty_folder() -> Iterator[Path]:
     """Work in a folder in which there is nothing: what is started there works there.
 
-    A ZeroMQ broker of aiida-core 2.9 that starts deletes the folder that the last one has noted for its sockets. After a
-    full disk the note is empty, and then that is the folder in which the daemon was started, with all that is in it.
+    A ZeroMQ broker of aiida-core 2.9 that starts deletes the folder that the last one has noted for its sockets. After
+    a full disk the note is empty, and then that is the folder in which the daemon was started, with all in it.
     """
     from aiida.manage.configuration import get_config
 

@@ -35,21 +35,31 @@ def from_sacct(text: str | None) -> Allocation | None:
     :param text: of ``sacct --parsable`` with a header, as AiiDA keeps it in ``detailed_job_info``. Of a job that was
         put back into the queue accounting tells the last run.
     """
-    lines = [line.split('|') for line in (text or '').splitlines() if '|' in line]
-    if len(lines) < 2 or 'JobID' not in lines[0] or 'Elapsed' not in lines[0]:
+    row = _own_line(text)
+    if row is None or 'Elapsed' not in row:
         return None
-    rows = [dict(zip(lines[0], line)) for line in lines[1:] if len(line) == len(lines[0])]
-    # Lines of steps, like 7.batch, are of what the job's own line has already.
-    whole = [row for row in rows if row['JobID'] and '.' not in row['JobID']]
-    if not whole:
-        return None
-    row = whole[-1]
     elapsed = _number(row.get('ElapsedRaw')) if row.get('ElapsedRaw') else _seconds(row['Elapsed'])
     if not elapsed:  # cancelled in the queue: it was given nothing
         return None if elapsed is None else Allocation(0.0, 0, 0)
     given = dict(part.partition('=')[::2] for part in row.get('AllocTRES', '').split(',') if '=' in part)
     cores = _number(given.get('cpu')) or _number(row.get('AllocCPUS'))
     return Allocation(elapsed, None if cores is None else int(cores), _gpus(given))
+
+
+def state_from_sacct(text: str | None) -> str | None:
+    """Return the state of a job in Slurm's accounting, such as ``COMPLETED`` or ``CANCELLED``; ``None`` if unknown."""
+    words = ((_own_line(text) or {}).get('State') or '').split()  # CANCELLED by 1000
+    return words[0] if words else None
+
+
+def _own_line(text: str | None) -> dict[str, str] | None:
+    """Return the columns of the job itself; lines of its steps, like 7.batch, are of what that has already."""
+    lines = [line.split('|') for line in (text or '').splitlines() if '|' in line]
+    if len(lines) < 2 or 'JobID' not in lines[0]:
+        return None
+    rows = [dict(zip(lines[0], line)) for line in lines[1:] if len(line) == len(lines[0])]
+    whole = [row for row in rows if row['JobID'] and '.' not in row['JobID']]
+    return whole[-1] if whole else None
 
 
 def _gpus(given: Mapping[str, str]) -> int | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aiida_litraj.usage.allocation import Allocation, cores_asked, from_sacct, gpus_asked
+from aiida_litraj.usage.allocation import Allocation, cores_asked, from_sacct, gpus_asked, state_from_sacct
 
 SACCT = Path(__file__).parent / 'sacct'
 
@@ -22,6 +22,17 @@ SACCT = Path(__file__).parent / 'sacct'
 def test_real_texts(name: str, allocation: Allocation) -> None:
     """The line of the job, not those of its steps, which have the same time once more."""
     assert from_sacct((SACCT / f'{name}.txt').read_text()) == allocation
+
+
+def test_state_is_that_of_the_job_and_not_of_a_step() -> None:
+    states = {path.stem: state_from_sacct(path.read_text()) for path in SACCT.glob('*.txt')}
+    assert states == {
+        'two_gpus_7_s': 'COMPLETED',
+        'three_cores_failed_3_s': 'FAILED',
+        'cancelled_in_the_queue': 'CANCELLED',
+    }
+    assert state_from_sacct('JobID|State|\n7|FAILED|\n7.batch|CANCELLED|\n') == 'FAILED'
+    assert state_from_sacct(None) is None
 
 
 def test_time_without_its_raw_seconds() -> None:

@@ -210,13 +210,24 @@ def test_scheduler_that_ended_the_job_is_heard_although_the_parser_says_300(tmp_
     assert GpawBackend().outcome(node).label == 'ERROR_SCHEDULER_OUT_OF_WALLTIME'
 
 
-def test_job_that_was_cancelled_is_lost_and_says_so(computer: Any) -> None:
+@pytest.mark.parametrize('who', ['slurmstepd', 'slurmstepd-node1'])
+def test_job_that_was_cancelled_is_lost_and_says_so(who: str, computer: Any) -> None:
     """AiiDA has no exit code for that; GPAW's log alone would say no more than that it ends in the middle."""
-    words = 'slurmstepd: error: *** JOB 12 ON node1 CANCELLED AT 2026-11-22T10:00:00 ***'
+    words = f'{who}: error: *** JOB 12 ON node1 CANCELLED AT 2026-11-22T10:00:00 ***'
     node = ended(computer, 300, {'_scheduler-stderr.txt': f'{words}\n', 'aiida.out': 'iter:   3\n'})
     outcome = GpawBackend().outcome(node)
     assert (outcome.label, outcome.lost, outcome.retry) == ('ERROR_DFT_CRASHED', True, False)
     assert outcome.reason == f'it was cancelled: {words}'
+
+
+@pytest.mark.parametrize(('state', 'lost'), [('CANCELLED by 1000', True), ('FAILED', False)])
+def test_job_that_only_accounting_says_was_cancelled_is_lost(state: str, lost: bool, computer: Any) -> None:
+    """The daemon of the node that writes of it into the job's log may have been cut off itself."""
+    told = {'retval': 0, 'stderr': '', 'stdout': f'JobID|State|AllocCPUS|\n12|{state}|2|\n12.batch|CANCELLED|2|\n'}
+    node = ended(computer, 300, {'_scheduler-stderr.txt': '', 'aiida.out': 'iter: 3\n'}, detailed_job_info=told)
+    outcome = GpawBackend().outcome(node)
+    assert outcome.lost is lost
+    assert ('it was cancelled: CANCELLED in the accounting of Slurm' in (outcome.reason or '')) is lost
 
 
 @pytest.mark.parametrize('what', ['JOB 12', 'STEP 12.0'])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aiida.common.exceptions import AiidaException
 from aiida.engine import CalcJob
 
+from ...usage.allocation import state_from_sacct
 from .base import Outcome
 
 if TYPE_CHECKING:
@@ -17,8 +18,9 @@ OF_ALL_JOBS = {code.status: label for label, code in CalcJob.exit_codes.items() 
 """Exit codes that aiida-core itself gives a job, and their labels."""
 AGAIN = ('ERROR_SCHEDULER_NODE_FAILURE',)
 """No fault of the job."""
-CANCELLED = re.compile(r'slurmstepd: error: \*\*\* (?:JOB|STEP) .* CANCELLED AT .*')
-"""What Slurm writes where somebody, or a job of higher priority, has ended a job. AiiDA has no exit code for that."""
+CANCELLED = re.compile(r'slurmstepd(?:-\S+)?: error: \*\*\* (?:JOB|STEP) .* CANCELLED AT .*')
+"""What Slurm writes where somebody, or a job of higher priority, has ended a job, some versions with the
+name of the node. AiiDA has no exit code for that."""
 TIME_LIMIT = 'DUE TO TIME LIMIT'
 """What it adds where the walltime was over: the next job of the same would not come further."""
 
@@ -36,11 +38,17 @@ def scheduler_verdict(node: ProcessNode) -> Outcome | None:
 
 
 def _cancelled(node: ProcessNode) -> Outcome | None:
-    """Return that a job was cancelled, in Slurm's words, or ran out of its walltime where nothing else tells."""
+    """Return that a job was cancelled, in Slurm's words, or ran out of its walltime where nothing else tells.
+
+    Where its daemon on the node could not write them into the log of the job, accounting knows.
+    """
     try:
         said = CANCELLED.findall(node.get_scheduler_stderr() or '')
+        state = state_from_sacct((node.get_detailed_job_info() or {}).get('stdout'))
     except (AiidaException, AttributeError, OSError):
         return None
+    if not said and state == 'CANCELLED':
+        said = ['CANCELLED in the accounting of Slurm']
     if not said:
         return None
     if any(TIME_LIMIT in line for line in said):
