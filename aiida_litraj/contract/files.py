@@ -12,3 +12,5 @@ ITEMS = 'items'
 """Folder with ``<id>.json`` and ``<id>.npz`` of each finished item, written as soon as it is finished."""
 STDOUT = 'litraj.out'
 STDERR = 'litraj.err'
+LOCK = 'engine.lock'
+"""Held by the engine that works in the folder: a scheduler may have been given the same job twice."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import signal
+import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -16,6 +19,28 @@ from ..contract.arrays import AnyArray, pack_arrays, unpack_arrays, write_atomic
 from ..contract.result import ItemResult, JobResult
 
 ResultT = TypeVar('ResultT', bound=ItemResult)
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[bool]:
+    """Work in a folder while no other engine does; yield whether another one had to be waited for.
+
+    Where the answer of a scheduler to a submission is lost on its way, AiiDA submits once more, and two jobs are given
+    the same folder: side by side they would write into the same journals. A file system without locks has none here.
+    """
+    with contextlib.ExitStack() as stack:
+        waited = False
+        try:
+            handle = stack.enter_context((path / files.LOCK).open('ab'))
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waited = True
+                sys.stderr.write('another engine is at work in this folder: waiting for its end\n')
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            sys.stderr.write(f'the folder cannot be locked against other engines: {error}\n')
+        yield waited
 
 
 @dataclass

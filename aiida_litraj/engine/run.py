@@ -18,16 +18,42 @@ from ..contract.errors import SUCCESS, LitrajError
 from ..contract.result import ExitReport, ItemResult, JobResult
 from ..contract.verdict import exit_report
 from .batch import BatchRun
-from .folder import Folder, Stop
+from .folder import Folder, Stop, alone
 from .tasks.registry import TASKS, run_class
 
 
 def run(job_file: Path) -> JobResult[Any]:
     """Run the job in ``job_file`` and return its result, which is on disk beside it whatever happens.
 
-    Only a kill -9, or a disk that takes no more, keeps ``result.json`` from being written.
+    Only a kill -9, or a disk that takes no more, keeps ``result.json`` from being written. Where another engine works
+    in the same folder its end is waited for: what it has done is the result, what it has left is gone on with.
     """
-    folder = Folder(job_file.resolve().parent)
+    path, begun = job_file.resolve().parent, time.monotonic()
+    with alone(path) as waited:
+        done = _done_by_another(path) if waited else None
+        return _run(job_file, Folder(path), begun) if done is None else done
+
+
+def _done_by_another(path: Path) -> JobResult[Any] | None:
+    """Return the result that another engine has left, if nothing is left to do."""
+    try:
+        content = (path / files.RESULT).read_bytes()
+        result: JobResult[Any] = run_class(_task_of(content)).result_model.model_validate_json(content)
+    except (OSError, ValueError):
+        return None
+    return result if _is_through(result) else None
+
+
+def _is_through(result: JobResult[Any]) -> bool:
+    """Return whether nothing is left to be resumed."""
+    return result.exit.status == SUCCESS.status or result.exit.status >= 500
+
+
+def _run(job_file: Path, folder: Folder, begun: float) -> JobResult[Any]:
+    """Run the job in a folder that no other engine works in.
+
+    :param begun: when the job began, by the clock that its time is measured on.
+    """
     for said in (files.RESULT, files.PROGRESS):  # by an earlier run in this folder, of a job that was queued again
         (folder.path / said).unlink(missing_ok=True)
     task: str | None = None
@@ -41,7 +67,7 @@ def run(job_file: Path) -> JobResult[Any]:
         return _give_up(folder, task, exit_report('ERROR_JOB_INVALID', reason=_short(error)))
     folder.sort({item.id for item in job.items})
     limit = job.runtime.max_seconds
-    stop = Stop(None if limit is None else time.monotonic() + limit)
+    stop = Stop(None if limit is None else begun + limit)
     stop.listen()
     under_way: BatchRun[Any, Any] | None = None
     try:
@@ -57,8 +83,8 @@ def run(job_file: Path) -> JobResult[Any]:
         ended = exit_report('ERROR_ENGINE_CRASHED', reason=f'{type(error).__name__}: {_short(error)}')
         _give_up(folder, task, ended, under_way)
         raise
-    through = result.exit.status == SUCCESS.status or result.exit.status >= 500  # nothing is left to be resumed
-    if through and not folder.put_by.exists():  # else what earlier jobs have finished is of use to one that wants all
+    # else what earlier jobs have finished is of use to one that wants all
+    if _is_through(result) and not folder.put_by.exists():
         shutil.rmtree(folder.checkpoint, ignore_errors=True)
     return result
 

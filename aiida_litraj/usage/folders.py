@@ -144,11 +144,13 @@ def _taken_away(computer: str, folders: Sequence[Folder], seconds: float | None)
     async def remove_all(transport: Any) -> None:
         places = asyncio.Semaphore(AT_ONCE)
 
+        async def take(folder: Folder) -> str | None:
+            # Here, for what is waited for with a limit begins a moment later than the waiting.
+            return 'given up' if given_up.is_set() else await _remove(transport, folder)
+
         async def remove(folder: Folder) -> None:
             async with places:
-                if not given_up.is_set():
-                    taken = _within(REMOVE_S, _remove(transport, folder), f'taking {folder.path} away')
-                    ended.put((folder, await taken))
+                ended.put((folder, await _within(REMOVE_S, take(folder), f'taking {folder.path} away')))
 
         await asyncio.gather(*(remove(folder) for folder in folders))
 

@@ -32,7 +32,8 @@ class EngineKilled(OfJob):
     name = 'out of memory: engine'
 
     def strike(self, bench: Bench, target: Target, chance: random.Random) -> str | None:
-        return f'killed {target.main[0].pid}' if target.main and send(target.main[:1], signal.SIGKILL) else None
+        engine = target.main[:1]  # once: it may end between two looks
+        return f'killed {engine[0].pid}' if engine and send(engine, signal.SIGKILL) else None
 
 
 class HelperKilled(OfJob):

@@ -56,6 +56,13 @@ def states(*nodes: Any) -> list[str]:
     return [load_node(node.pk).process_state.value for node in nodes]
 
 
+def children(process: psutil.Process) -> list[psutil.Process]:
+    """Return the children of a process; none if one ended in the middle of the looking."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return list(process.children())
+    return []
+
+
 @contextlib.contextmanager
 def running(folder: Path, script: str = 'sleep 100; true') -> Iterator[psutil.Popen]:
     """Run in a folder what stands for a job: a shell and its child."""
@@ -63,11 +70,11 @@ def running(folder: Path, script: str = 'sleep 100; true') -> Iterator[psutil.Po
     process = psutil.Popen(['bash', '-c', f'echo; {script}'], cwd=folder, stdout=subprocess.PIPE)
     try:
         process.stdout.readline()
-        while not process.children():
+        while not children(process):
             time.sleep(0.01)
         yield process
     finally:
-        for one in [process, *process.children()]:
+        for one in [process, *children(process)]:
             with contextlib.suppress(psutil.NoSuchProcess):  # of short-lived children one may just have ended
                 one.kill()
         process.wait()

@@ -67,7 +67,7 @@ def attacked(vacancy_hop: Any, job_folder: Any, rerun: Any) -> Callable[..., Any
         assert {path.name for path in folder.parent.iterdir()} == before
         left = {path.relative_to(folder).as_posix() for path in folder.rglob('*')}
         assert left <= {
-            files.JOB, files.ARRAYS, files.ITEMS, files.CHECKPOINT, files.RESULT, files.RESULT_ARRAYS
+            files.JOB, files.ARRAYS, files.ITEMS, files.CHECKPOINT, files.RESULT, files.RESULT_ARRAYS, files.LOCK
         }  # fmt: skip
         return ended
 

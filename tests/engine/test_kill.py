@@ -100,3 +100,32 @@ def test_signal_to_the_process(
     resumed = rerun(folder)
     assert_unbroken(resumed, unbroken)
     assert resumed.resumed_calls >= ran.calls
+
+
+@pytest.mark.parametrize('killed', [False, True])
+def test_second_engine_in_a_folder_waits_for_the_first(
+    killed: bool, fan: Any, unbroken: Any, job_folder: Any, run_engine: Any, rerun: Any
+) -> None:
+    """A job that was submitted twice: side by side both would write the same journals, and each answer twice.
+
+    The second has the result of the first; or it goes on, from the last answer on, where that was killed.
+    """
+    folder = job_folder(fan, LOOSE, runtime={'processes': 1, 'device': 'cpu'})
+    first = run_engine(folder)
+    while not evaluations(folder):
+        assert first.poll() is None
+        time.sleep(0.002)
+    second = run_engine(folder)
+    if killed:
+        while evaluations(folder) < 0.5 * unbroken.calls:
+            assert first.poll() is None
+            time.sleep(0.002)
+        first.kill()
+        first.wait()
+        had = evaluations(folder)
+    assert second.wait(60) == 0
+    if not killed:
+        assert first.wait(0) == 0, 'the second was through before the first'
+    ran = rerun.read(folder)
+    assert_unbroken(ran, unbroken)
+    assert ran.resumed_calls >= had if killed else ran.resumed_calls == 0

@@ -10,7 +10,7 @@ from typing import Any
 
 from .case import Case
 from .daemon import deaf
-from .finding import Answer, broken, ok, unchecked, warning
+from .finding import Answer, broken, ok, unchecked
 
 LOOK_S = 0.2
 KILL_S = 5.0
@@ -29,7 +29,7 @@ def check(case: Case) -> Answer:
     if case.quick:
         lost = deaf(profile, case.limits.answer_s)
         return (
-            warning(lost, f'{again}. {repair}') if lost else unchecked('--quick submits nothing', 'aiida-litraj doctor')
+            broken(lost, f'{again}. {repair}') if lost else unchecked('--quick submits nothing', 'aiida-litraj doctor')
         )
     from ...workflows.heartbeat import HeartbeatWorkChain
 
