@@ -108,7 +108,7 @@ def ask_computer(computer: Computer, files: Mapping[str, bytes]) -> _Answer:
         # Whatever a transport raises, from a name that doesn't resolve to a full disk, the job would meet it too.
         raise SetupProblem(
             f'the computer {computer.label!r} cannot be used: {error or type(error).__name__}',
-            f'Test it with: verdi computer test {computer.label}',
+            f'See which link is broken: aiida-litraj doctor --computer {computer.label} --quick',
         ) from error
 
 

@@ -60,4 +60,4 @@ def test_machine_that_does_not_answer_is_named(cluster: Installation, configurat
     done = cluster.call('setup', '--from', str(path))
     assert done.returncode == 1
     assert "the computer 'gone' cannot be used" in done.stderr
-    assert 'verdi computer test gone' in done.stderr
+    assert 'aiida-litraj doctor --computer gone --quick' in done.stderr

@@ -86,7 +86,7 @@ def test_unreachable_computer_is_named(aiida_computer: Any) -> None:
     computer = aiida_computer(label='closed', transport_type='core.local')
     computer.configure()
     computer.set_workdir('/proc/no/such/place')
-    with pytest.raises(SetupProblem, match=r"the computer 'closed' cannot be used.*verdi computer test closed"):
+    with pytest.raises(SetupProblem, match=r"the computer 'closed' cannot be used.*doctor --computer closed"):
         probe_environment(Environment('broken', 'closed', '/usr/bin/python3'), computer)
 
 
