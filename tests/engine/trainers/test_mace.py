@@ -112,7 +112,7 @@ def stop_after(folder: Path, epochs: int) -> Callable[[Stop], bool]:
     """Return what stops a training once there is a checkpoint of so many epochs."""
 
     def keep_running(stop: Stop) -> bool:
-        if list((folder / files.CHECKPOINT).glob(f'a.training/{epochs}.epoch')):
+        if any(int(path.stem) >= epochs for path in (folder / files.CHECKPOINT).glob('a.training/[0-9]*.epoch')):
             stop.reason = 'SIGTERM'
         return stop.reason is None
 
