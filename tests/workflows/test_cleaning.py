@@ -225,7 +225,7 @@ class Slow:
             self.blocked.wait(PATIENCE_S)
 
     async def path_exists_async(self, path: str) -> bool:
-        if path == '/work':
+        if path == '/scratch':
             return True
         self.asked.append(path)
         if self.at == 'folder':
@@ -239,7 +239,7 @@ def test_transport_that_blocks_is_given_up(at: str, n_left: int, monkeypatch: py
     blocked = threading.Event()
     transport = Slow(blocked, at)
     monkeypatch.setattr(folders_module, 'load_computer', lambda _: SimpleNamespace(get_transport=lambda: transport))
-    folders = [Folder(pk, pk, 'abcd', f'/work/ab/cd/{pk}', 'far', False) for pk in (1, 2)]
+    folders = [Folder(pk, pk, 'abcd', f'/scratch/ab/cd/{pk}', 'far', False) for pk in (1, 2)]
     said = [problem for _, problem in folders_module._taken_away('far', folders, 0.5)]
     assert not blocked.is_set() and any(thread.name == 'litraj-far' for thread in threading.enumerate())
     assert said == (['far: no answer within 0.5 s'] * n_left or [None, None])
