@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..report.words import counted
+from ..usage.sums import BY
 from .ages import Age
 from .console import emit_json, print_table
 from .errors import refusals
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from ..usage.cost import Job
     from ..usage.jobs import Found
 
-BY = ('chain', 'potential', 'code', 'computer', 'kind')
 MOST_ROWS = 40
 NOTHING = 'No job of this plugin has run here. Begin something: aiida-litraj launch --help'
 _SOURCES = {

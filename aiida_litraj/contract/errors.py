@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+FIRST_VERDICT = 500
+"""From here on an exit code says something of physics, and nothing of the engine or where it ran."""
+
 
 class ExitCode(NamedTuple):
     """One line of the table; ``message`` may hold fields in braces for ``str.format``."""
@@ -20,7 +23,7 @@ class ExitCode(NamedTuple):
     @property
     def invalidates_cache(self) -> bool:
         """Whether a calculation that ended so must not be reused."""
-        return self.status < 500
+        return self.status < FIRST_VERDICT
 
 
 TABLE: tuple[ExitCode, ...] = (
@@ -68,6 +71,11 @@ TABLE: tuple[ExitCode, ...] = (
 
 BY_LABEL: dict[str, ExitCode] = {code.label: code for code in TABLE}
 SUCCESS = ExitCode(0, 'SUCCESS', 'all converged')
+
+
+def stands(status: int) -> bool:
+    """Return whether all that a job which ended with this code was to do is done: it went well, or physics said no."""
+    return status == SUCCESS.status or status >= FIRST_VERDICT
 
 
 class LitrajError(Exception):

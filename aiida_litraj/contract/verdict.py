@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .errors import BY_LABEL, SUCCESS
 from .result import ExitReport, ItemResult
@@ -34,7 +35,18 @@ def judge(results: Sequence[ItemResult], items: str) -> ExitReport:
 
 def is_fault(label: str) -> bool:
     """Return whether what is wrong with an item is of the engine or its environment: another run may do better."""
-    return BY_LABEL[label].status < 500 and label not in _ITEM_FAULTS
+    return BY_LABEL[label].invalidates_cache and label not in _ITEM_FAULTS
+
+
+def is_end(entry: Mapping[str, Any]) -> bool:
+    """Return whether an entry of an account says that its item is at an end which counts for any launch.
+
+    One that was given up for where or how long its job ran is not, and a label that is not in the table says nothing.
+    """
+    label = entry.get('label')
+    if entry.get('status') in (None, 'unfinished'):
+        return False
+    return label is None or (label in BY_LABEL and not BY_LABEL[label].invalidates_cache)
 
 
 def exit_report(label: str, **fields: object) -> ExitReport:

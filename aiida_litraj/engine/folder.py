@@ -22,7 +22,7 @@ ResultT = TypeVar('ResultT', bound=ItemResult)
 
 
 @contextlib.contextmanager
-def alone(path: Path) -> Iterator[bool]:
+def locked(path: Path) -> Iterator[bool]:
     """Work in a folder while no other engine does; yield whether another one had to be waited for.
 
     Where the answer of a scheduler to a submission is lost on its way, AiiDA submits once more, and two jobs are given

@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 from ..contract import files
 from ..contract.arrays import unpack_arrays
-from ..contract.errors import SUCCESS, LitrajError
+from ..contract.errors import LitrajError, stands
 from ..contract.result import ExitReport, ItemResult, JobResult
 from ..contract.verdict import exit_report
 from .batch import BatchRun
-from .folder import Folder, Stop, alone
+from .folder import Folder, Stop, locked
 from .tasks.registry import TASKS, run_class
 
 
@@ -29,7 +29,7 @@ def run(job_file: Path) -> JobResult[Any]:
     in the same folder its end is waited for: what it has done is the result, what it has left is gone on with.
     """
     path, begun = job_file.resolve().parent, time.monotonic()
-    with alone(path) as waited:
+    with locked(path) as waited:
         done = _done_by_another(path) if waited else None
         return _run(job_file, Folder(path), begun) if done is None else done
 
@@ -41,12 +41,7 @@ def _done_by_another(path: Path) -> JobResult[Any] | None:
         result: JobResult[Any] = run_class(_task_of(content)).result_model.model_validate_json(content)
     except (OSError, ValueError):
         return None
-    return result if _is_through(result) else None
-
-
-def _is_through(result: JobResult[Any]) -> bool:
-    """Return whether nothing is left to be resumed."""
-    return result.exit.status == SUCCESS.status or result.exit.status >= 500
+    return result if stands(result.exit.status) else None
 
 
 def _run(job_file: Path, folder: Folder, begun: float) -> JobResult[Any]:
@@ -84,7 +79,7 @@ def _run(job_file: Path, folder: Folder, begun: float) -> JobResult[Any]:
         _give_up(folder, task, ended, under_way)
         raise
     # else what earlier jobs have finished is of use to one that wants all
-    if _is_through(result) and not folder.put_by.exists():
+    if stands(result.exit.status) and not folder.put_by.exists():
         shutil.rmtree(folder.checkpoint, ignore_errors=True)
     return result
 

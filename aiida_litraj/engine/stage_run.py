@@ -113,7 +113,7 @@ class StageRun(BatchRun[JobT, ResultT]):
         spent = self._scheduler.spent
         result, arrays = self._tasks.result(name, outcome, spent)
         self.settle(result, arrays)
-        if isinstance(outcome, Failure) and BY_LABEL[outcome.label].status < 500:
+        if isinstance(outcome, Failure) and BY_LABEL[outcome.label].invalidates_cache:
             return  # the next run may do better
         calls = {task: spent[task].total() for task in (name, *self._tasks.needs(name))}
         self._folder.keep(result, arrays, self._tasks.fingerprint(name), calls)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from .cost import ENDED, FIRST_VERDICT, OURS, Job
+from ..contract.errors import stands
+from .cost import ENDED, OURS, Job
 from .folders import Folder, folders_of, in_use
 from .jobs import Chain, Found, find_jobs
 from .reasons import asked_to_stay, with_items_left
@@ -113,7 +114,7 @@ def _is_well(job: Job, chains: dict[int, Chain]) -> bool:
         return job.did_its_work
     if caller.state != 'finished' or caller.exit_status is None:
         return False
-    return caller.exit_status == 0 or (caller.kind.startswith(OURS) and caller.exit_status >= FIRST_VERDICT)
+    return stands(caller.exit_status) if caller.kind.startswith(OURS) else caller.exit_status == 0
 
 
 def _several(going: Sequence[Job], jobs: Sequence[Job]) -> list[int]:

@@ -9,13 +9,12 @@ from functools import cached_property
 from typing import Any
 
 from ..contract.calls import calls_of
+from ..contract.errors import stands
 from .allocation import Allocation, cores_asked, from_sacct, gpus_asked
 
 ENDED = ('finished', 'killed', 'excepted')
 """States of a process that has."""
 OURS = 'litraj.'
-FIRST_VERDICT = 500
-"""Exit codes from here on say something of physics: the job has done its work."""
 DIRECT = 'core.direct'
 TRAINING = 'litraj.train'
 
@@ -83,7 +82,7 @@ class Job:
         """Whether what it computed stands: it went well, or the engine says that physics said no."""
         if self.state != 'finished' or self.exit_status is None:
             return False
-        return self.exit_status == 0 or (self.is_ours and self.exit_status >= FIRST_VERDICT)
+        return stands(self.exit_status) if self.is_ours else self.exit_status == 0
 
     @cached_property
     def accounted(self) -> Allocation | None:

@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar
 from aiida.orm import CalcJobNode, Computer, QueryBuilder, RemoteData, load_computer, load_node
 
 from .cost import ENDED
+from .jobs import CACHED_FROM
 
 AT_ONCE = 4
 """Folders that are taken away beside each other over one connection."""
@@ -30,7 +31,6 @@ MANY = 50
 CONNECT_S, DU_S, REMOVE_S = 20.0, 60.0, 600.0
 """Seconds for a login, for the sizes of as many folders as are asked for at a time, and for taking one away."""
 CLEANED = RemoteData.KEY_EXTRA_CLEANED
-_CACHED_FROM = '_aiida_cached_from'
 Result = TypeVar('Result')
 
 
@@ -66,7 +66,7 @@ def folders_of(jobs: Iterable[int]) -> list[Folder]:
     pks = sorted(set(jobs))
     if not pks:
         return []
-    filters = {'id': {'in': pks}, 'extras': {'!has_key': _CACHED_FROM}}
+    filters = {'id': {'in': pks}, 'extras': {'!has_key': CACHED_FROM}}
     query = QueryBuilder().append(CalcJobNode, filters=filters, tag='job', project=['id', 'uuid'])
     query.append(Computer, with_node='job', project='label')
     query.append(

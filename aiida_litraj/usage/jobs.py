@@ -18,11 +18,12 @@ from aiida.orm import (
     WorkflowNode,
 )
 
+from ..contract.errors import FIRST_VERDICT
 from ..data.potential import PotentialData
-from .cost import DIRECT, FIRST_VERDICT, OURS, TRAINING, Job
+from .cost import DIRECT, OURS, TRAINING, Job
 
 CACHED_FROM = '_aiida_cached_from'
-_CALLS = {'type': {'in': [LinkType.CALL_CALC.value, LinkType.CALL_WORK.value]}}
+CALLS = {'type': {'in': [LinkType.CALL_CALC.value, LinkType.CALL_WORK.value]}}
 _ACCOUNTS = {'label': {'in': ['results', 'output_parameters']}}
 """Of the engine, and of the codes of other plugins that say there how long they took."""
 # All attributes at once: each column of its own costs more than the few that are not needed.
@@ -106,10 +107,10 @@ def jobs_below(pks: list[int]) -> list[int]:
         seen |= layer
         within = {'id': {'in': sorted(layer)}}
         query = QueryBuilder().append(WorkflowNode, filters=within, tag='caller')
-        query.append(CalcJobNode, with_incoming='caller', edge_filters=_CALLS, project='id')
+        query.append(CalcJobNode, with_incoming='caller', edge_filters=CALLS, project='id')
         found |= set(query.all(flat=True))
         query = QueryBuilder().append(WorkflowNode, filters=within, tag='caller')
-        query.append(WorkflowNode, with_incoming='caller', edge_filters=_CALLS, project='id')
+        query.append(WorkflowNode, with_incoming='caller', edge_filters=CALLS, project='id')
         layer = set(query.all(flat=True))
     return sorted(found)
 
@@ -119,7 +120,7 @@ def _callers() -> dict[int, int]:
     found: dict[int, int] = {}
     for called in (CalcJobNode, WorkflowNode):
         query = QueryBuilder().append(WorkflowNode, tag='caller', project='id')
-        query.append(called, with_incoming='caller', edge_filters=_CALLS, project='id')
+        query.append(called, with_incoming='caller', edge_filters=CALLS, project='id')
         found |= {below: above for above, below in query.all()}
     return found
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from aiida.orm import Bool, CalcJobNode, Data, Dict, QueryBuilder, RemoteData, WorkChainNode
 
-from ..contract.errors import BY_LABEL
+from ..contract.errors import stands
 from ..contract.result import ITEMS
-from .cost import FIRST_VERDICT
+from ..contract.verdict import is_end
 
 _TYPES = {f'aiida.calculations:litraj.{task}': items for task, items in ITEMS.items()}
 _KEEP_FOLDER = f'attributes.{CalcJobNode.METADATA_INPUTS_KEY}.metadata.options.keep_folder'
@@ -107,18 +107,11 @@ def _ended(pks: Collection[int], given: Mapping[int, set[str]]) -> dict[int, set
     query = QueryBuilder().append(CalcJobNode, filters={'id': {'in': sorted(pks)}}, tag='job')
     query.add_projection('job', ['id', 'attributes.process_state', _STATUS])
     for pk, state, status in query.all():
-        if state == 'finished' and status is not None and (status == 0 or status >= FIRST_VERDICT):
+        if state == 'finished' and status is not None and stands(status):
             found[pk] = given[pk]
     unsure = sorted(pk for pk in pks if not found[pk])
     query = QueryBuilder().append(CalcJobNode, filters={'id': {'in': unsure}}, tag='job', project='id')
     query.append(Dict, with_incoming='job', edge_filters={'label': 'results'}, project='attributes.items')
     for pk, items in query.all() if unsure else ():
-        found[pk] = {name for name, entry in (items or {}).items() if name in given[pk] and _is_end(entry)}
+        found[pk] = {name for name, entry in (items or {}).items() if name in given[pk] and is_end(entry)}
     return found
-
-
-def _is_end(entry: Mapping[str, Any]) -> bool:
-    if entry.get('status') in (None, 'unfinished'):
-        return False
-    label = entry.get('label')
-    return label is None or (label in BY_LABEL and not BY_LABEL[label].invalidates_cache)

@@ -10,7 +10,8 @@ from aiida.common.links import LinkType
 from aiida.manage import get_manager
 from aiida.orm import Data, Node, ProcessNode, QueryBuilder, WorkflowNode
 
-_CALLS = {'type': {'in': [LinkType.CALL_CALC.value, LinkType.CALL_WORK.value]}}
+from .jobs import CALLS
+
 _CREATES = {'type': LinkType.CREATE.value}
 
 
@@ -61,7 +62,7 @@ def _nodes_of(pks: list[int]) -> dict[int, set[int]]:
     while layer := layer - seen:
         seen |= layer
         query = QueryBuilder().append(WorkflowNode, filters={'id': {'in': sorted(layer)}}, tag='caller', project='id')
-        query.append(ProcessNode, with_incoming='caller', edge_filters=_CALLS, project='id')
+        query.append(ProcessNode, with_incoming='caller', edge_filters=CALLS, project='id')
         pairs = query.all()
         for above, pk in pairs:
             below.setdefault(above, []).append(pk)

@@ -25,10 +25,9 @@ from ..calculations.functions.merge_results import merge, merge_results
 from ..calculations.monitors import STALLED, STOPPED_EXTRA
 from ..contract import files
 from ..contract.audit import Audit
-from ..contract.errors import BY_LABEL
+from ..contract.errors import BY_LABEL, FIRST_VERDICT
 from ..contract.result import ITEMS, Progress
 from ..contract.runtime import LARGEST_BATCH_ATOMS
-from ..usage.cost import FIRST_VERDICT
 from .cleaning import clean_up, finished_folders
 from .protocols import ProtocolMixin
 from .resume import stopped_job

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import takewhile
 
 from aiida.orm import CalcJobNode, ProcessNode, QueryBuilder
 from aiida.schedulers import JobState
@@ -10,6 +11,7 @@ from aiida.schedulers import JobState
 from ..usage.folders import Folder, clean, folders_of
 from ..usage.jobs import jobs_below
 from ..usage.reasons import asked_to_stay, items_of, with_items_left
+from .resume import job_before, lineage
 
 PATIENCE_SECONDS = 120.0
 """A computer that takes longer is left: the chain has its results, and the worker of the daemon waits meanwhile."""
@@ -67,8 +69,8 @@ def finished_folders(jobs: Iterable[CalcJobNode]) -> list[Folder]:
     - if it was to keep it, or may still run.
     """
     own = list(jobs)
-    everything = {one.pk: one for job in own for one in _lineage(job)}
-    parents = {pk: before.pk for pk, job in everything.items() if (before := _before(job)) is not None}
+    everything = {one.pk: one for job in own for one in _ended(job)}
+    parents = {pk: before.pk for pk, job in everything.items() if (before := job_before(job)) is not None}
     taken_up = {before for pk, before in parents.items() if pk in everything}
     callers = {pk: list(_above(job)) for pk, job in everything.items()}
     ours = {chain.pk for job in own for chain in _above(job)}
@@ -79,21 +81,14 @@ def finished_folders(jobs: Iterable[CalcJobNode]) -> list[Folder]:
     stay |= {pk for pk, job in everything.items() if _may_still_run(job)} | with_items_left(everything)
     names = items_of(everything)
     for pk in everything:
-        if pk not in taken_up and names[pk] < set().union(*(names[one.pk] for one in _lineage(everything[pk]))):
+        if pk not in taken_up and names[pk] < set().union(*(names[one.pk] for one in _ended(everything[pk]))):
             stay.add(pk)
     return folders_of(set(everything) - stay)
 
 
-def _before(job: CalcJobNode) -> CalcJobNode | None:
-    return job.inputs.parent_folder.creator if 'parent_folder' in job.inputs else None
-
-
-def _lineage(job: CalcJobNode) -> Iterator[CalcJobNode]:
-    """Yield a job that has ended, the one it went on from, and so on."""
-    one: CalcJobNode | None = job
-    while one is not None and one.is_terminated:
-        yield one
-        one = _before(one)
+def _ended(job: CalcJobNode) -> Iterator[CalcJobNode]:
+    """Return a job that has ended, the one it went on from, and so on."""
+    return takewhile(lambda one: one.is_terminated, lineage(job))
 
 
 def _above(job: CalcJobNode) -> Iterator[ProcessNode]:

@@ -26,7 +26,7 @@ from ..calculations.validation import (
     check_structure,
     refuse,
 )
-from ..contract.errors import BY_LABEL
+from ..contract.errors import BY_LABEL, FIRST_VERDICT
 from ..contract.md import MdParameters, steps_in
 from ..data.potential import PotentialData
 from ..data.trajectory import MdTrajectoryData
@@ -38,8 +38,6 @@ from .submission import submitted_before
 
 STAGES = {'npt': 'equilibration', 'nvt': 'production'}
 """Namespace of inputs, which is also the ensemble and the label of the call, and the name of the stage in settings."""
-PHYSICS = 500
-"""Exit codes from here on are results: of replicas that died the others are used."""
 NOTHING_LEFT = ExitCode(BY_LABEL['ERROR_RESULT_MISSING'].status, 'the runs left no trajectories')
 
 
@@ -200,7 +198,7 @@ class ConductivityWorkChain(ProtocolMixin, WorkChain):
             return ending_of(self, chain) or ExitCode(node.exit_status, node.exit_message)
         self.out('conductivity', found)
         for one in (self.ctx.npt, chain):
-            if not one.is_finished_ok and (one.exit_status or 0) < PHYSICS:
+            if not one.is_finished_ok and (one.exit_status or 0) < FIRST_VERDICT:
                 return ending_of(self, one)
         return None
 

@@ -16,7 +16,8 @@ from aiida.orm import CalcJobNode, Data, Dict, QueryBuilder, RemoteData, load_no
 from aiida.orm.nodes.caching import NodeCaching
 
 from ..calculations.base import LitrajCalcJob
-from ..contract.errors import BY_LABEL
+from ..contract.errors import FIRST_VERDICT
+from ..contract.verdict import is_end
 from .packing import rate_of
 from .resume import HASH, RUNNING, SUBMITTED, alike, was_cut_off
 
@@ -63,9 +64,9 @@ def finished_items(process: type[LitrajCalcJob], inputs: Mapping[str, Any], want
         items = results['items']
         for name in wanted:
             entry = items.get(name)
-            if name in found or entry is None or entry['status'] == 'unfinished':
+            if name in found or entry is None:
                 continue
-            if _is_verdict(entry) and _has(links[job.pk], wanted[name]):
+            if is_end(entry) and _has(links[job.pk], wanted[name]):
                 found[name] = Finished(job, entry['converged'])
     return found
 
@@ -84,7 +85,7 @@ def stopped_items(process: type[LitrajCalcJob], inputs: Mapping[str, Any], wante
         names = {name for name in open_items if _has(links[job.pk], wanted[name])}
         if not names or (job.is_terminated and job.computer.uuid != computer.uuid):
             continue
-        if not job.is_terminated or (job.exit_status or 0) >= 500 or job.is_finished_ok:
+        if not job.is_terminated or (job.exit_status or 0) >= FIRST_VERDICT or job.is_finished_ok:
             open_items -= names
         elif was_cut_off(job, process) and not folder.is_cleaned:
             open_items -= names
@@ -167,14 +168,6 @@ def _with_output(label: str, kind: type[Data], jobs: Collection[int]) -> list[li
 
 def _has(links: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
     return all(links.get(label) == content for label, content in wanted.items())
-
-
-def _is_verdict(entry: Mapping[str, Any]) -> bool:
-    """Return whether an entry says something of its item; a label that the table no longer has says nothing."""
-    if entry['label'] is None:
-        return True
-    known = BY_LABEL.get(entry['label'])
-    return known is not None and not known.invalidates_cache
 
 
 def _links(jobs: Collection[int]) -> dict[int, dict[str, str]]:

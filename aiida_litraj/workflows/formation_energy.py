@@ -15,7 +15,7 @@ from ..calculations.functions.analyse_formation import POTENTIAL, RESULTS, analy
 from ..calculations.functions.place_on_line import CRYSTAL, line_between, place_on_line, read_settings
 from ..calculations.relax import RelaxCalculation
 from ..calculations.validation import check_parameters, refuse
-from ..contract.errors import BY_LABEL
+from ..contract.errors import BY_LABEL, FIRST_VERDICT
 from ..contract.relax import RelaxationParameters
 from .children import check_child, ending_of, resolved
 from .potentials import check_jobs, check_potentials, define_potentials, job_inputs, jobs_of
@@ -23,8 +23,6 @@ from .protocols import ProtocolMixin
 from .relax import RelaxBaseWorkChain
 from .submission import submitted_before
 
-PHYSICS = 500
-"""Exit codes from here on are verdicts on crystals; below, a potential could not be asked."""
 ZERO_EV = 1e-9
 """Formation energies of end members are zero; in published tables too."""
 
@@ -165,7 +163,7 @@ class FormationEnergyWorkChain(ProtocolMixin, WorkChain):
         chains = {name: self.ctx[f'relax_{name}'] for name in self.inputs.potentials}
         for name, chain in chains.items():
             code = ending_of(self, chain, name)
-            if code is not None and code.status < PHYSICS:
+            if code is not None and code.status < FIRST_VERDICT:
                 return code
         ended = [chain.outputs.results['items'] for chain in chains.values() if 'results' in chain.outputs]
         entries = [one for items in ended for one in items.values()]

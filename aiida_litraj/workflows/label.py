@@ -15,6 +15,7 @@ from ..calculations.base import register_exit_codes
 from ..calculations.functions.collect_label import collect_label, problem_of
 from ..calculations.functions.extract_configuration import extract_configuration
 from ..calculations.validation import refuse, validated
+from ..contract.errors import FIRST_VERDICT
 from ..contract.level import Level
 from ..data.frames import FramesData
 from ..groups.labelled import join
@@ -255,7 +256,7 @@ class LabelWorkChain(ProtocolMixin, WaitsForAny):
         if outcome.label is None:
             self._collect(key, node)
             return
-        if status_of(outcome.label) < 500:  # no verdict on the configuration
+        if status_of(outcome.label) < FIRST_VERDICT:  # no verdict on the configuration
             bar_from_cache(node)
         lost = item.get('lost', 0)
         if outcome.lost and lost < MOST_LOST:

@@ -14,6 +14,7 @@ from ..analysis.packing import components, sample, share_out
 from ..calculations.base import LitrajCalcJob, register_exit_codes
 from ..calculations.functions.merge_parts import merge_parts
 from ..calculations.validation import node_hash, refuse
+from ..contract.errors import FIRST_VERDICT
 from .base import EngineBaseWorkChain
 from .children import ending_of, nested
 from .earlier import finished_items, known_rate, outputs_of, running_items, stopped_items
@@ -35,8 +36,6 @@ from .waiting import WaitsForAny
 SAMPLE = 'sample'
 ENOUGH_FOR_SAMPLE = 4
 """Times as many items as a sample has are worth one: else what it measures is already a good part of the work."""
-PHYSICS = 500
-"""Exit codes from here on are verdicts on items, and no reason to leave others alone."""
 
 
 class PackedWorkChain(WaitsForAny):
@@ -324,7 +323,7 @@ class PackedWorkChain(WaitsForAny):
                 continue
             self.report(f'{label}: {node.process_label}<{node.pk}> ended with {node.exit_status}: {node.exit_message}')
             # Of a part that a person has killed nothing follows for others, but these wait for what a sample says.
-            vain = node.exit_status < PHYSICS if node.is_finished else label == SAMPLE
+            vain = node.exit_status < FIRST_VERDICT if node.is_finished else label == SAMPLE
             if vain and not self.ctx.works:
                 self.ctx.stopped = True
                 self.report('nothing has been finished so far: what has not been submitted is left alone')
@@ -376,7 +375,7 @@ class PackedWorkChain(WaitsForAny):
             return ExitCode(ended['status'], ended['message']) if ended['status'] else None
         for label, pk in sorted(self.ctx.ended):
             node = load_node(pk)
-            if not node.is_finished or 0 < node.exit_status < PHYSICS:
+            if not node.is_finished or 0 < node.exit_status < FIRST_VERDICT:
                 return ending_of(self, node, f'{label}, {len(open_items)} of {len(given)} left')
         codes = self.exit_codes
         if self.ctx.refused:

@@ -11,7 +11,7 @@ from aiida.orm.nodes.caching import NodeCaching
 
 from ..calculations.base import LitrajCalcJob
 from ..calculations.validation import check_same, node_hash
-from ..contract.errors import BY_LABEL
+from ..contract.errors import BY_LABEL, FIRST_VERDICT
 from ..data.potential import PotentialData
 
 ENDED = (ProcessState.FINISHED, ProcessState.KILLED, ProcessState.EXCEPTED)
@@ -60,7 +60,7 @@ def stopped_job(process: type[LitrajCalcJob], inputs: Mapping[str, Any]) -> tupl
         if was_cut_off(job, process) or set(job.inputs[process.items_name()]) != given:
             if not folder.is_cleaned:
                 return job, folder
-        elif (job.exit_status or 0) >= 500 or job.is_finished_ok:
+        elif (job.exit_status or 0) >= FIRST_VERDICT or job.is_finished_ok:
             return None  # for the cache
     return None
 
@@ -104,7 +104,7 @@ def was_cut_off(job: CalcJobNode, process: type[LitrajCalcJob]) -> bool:
 def _items_with(job: CalcJobNode, inputs: Mapping[str, Any], process: type[LitrajCalcJob]) -> set[str] | None:
     """Return the names of the items that the folder of a job is about, ``None`` if it is about anything else."""
     names: set[str] = set()
-    for one in _lineage(job):
+    for one in lineage(job):
         try:
             check_same(one, inputs, process.task)
         except ValueError:
@@ -113,12 +113,17 @@ def _items_with(job: CalcJobNode, inputs: Mapping[str, Any], process: type[Litra
     return names
 
 
-def _lineage(job: CalcJobNode) -> Iterator[CalcJobNode]:
+def lineage(job: CalcJobNode) -> Iterator[CalcJobNode]:
     """Yield a job, the one it went on from, and so on."""
     one: CalcJobNode | None = job
     while one is not None:
         yield one
-        one = one.inputs.parent_folder.creator if 'parent_folder' in one.inputs else None
+        one = job_before(one)
+
+
+def job_before(job: CalcJobNode) -> CalcJobNode | None:
+    """Return the job whose folder a job took up, ``None`` if it began anew."""
+    return job.inputs.parent_folder.creator if 'parent_folder' in job.inputs else None
 
 
 def resumed_from(job: CalcJobNode) -> CalcJobNode | None:

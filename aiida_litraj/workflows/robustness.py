@@ -23,6 +23,7 @@ from ..calculations.validation import (
     check_structure,
     refuse,
 )
+from ..contract.errors import FIRST_VERDICT
 from ..contract.md import MdParameters, Segment, check_segment
 from ..contract.relax import RelaxationParameters
 from ..data.potential import PotentialData
@@ -32,9 +33,6 @@ from .potentials import check_jobs, check_potentials, define_potentials, job_inp
 from .protocols import ProtocolMixin
 from .relax import RelaxBaseWorkChain
 from .submission import submitted_before
-
-PHYSICS = 500
-"""Exit codes from here on are verdicts on replicas or structures, which are what a grid is made of."""
 
 
 class RobustnessWorkChain(ProtocolMixin, WorkChain):
@@ -171,7 +169,7 @@ class RobustnessWorkChain(ProtocolMixin, WorkChain):
                     metadata={'call_link_label': f'analyse_robustness_{name}'},
                 )
                 self.out(f'grids.{name}', grid)
-                if (chain.exit_status or 0) >= PHYSICS or chain.is_finished_ok:
+                if (chain.exit_status or 0) >= FIRST_VERDICT or chain.is_finished_ok:
                     continue
             refused = self.ctx.refused.get(name)
             unusable = self.exit_codes.ERROR_RELAXED_UNUSABLE

@@ -17,6 +17,7 @@ from ...contract.errors import BY_LABEL
 from ...contract.evaluate import EvaluateItem, EvaluateItemResult, EvaluateJob, EvaluateResult, FrameFailure
 from ...contract.job import Item
 from ...contract.result import ActiveItem
+from ...contract.verdict import is_fault
 from ..batch import BatchRun
 from ..core.stages import StageFailed
 from ..ends import fingerprint
@@ -113,7 +114,7 @@ class Block:
         """Return label and reason of a block: the engine's fault first, then that some failed, then why all did."""
         if not bad:
             return None, None
-        faults = [frame for frame in bad if _is_fault(self.failures[frame])]
+        faults = [frame for frame in bad if is_fault(self.failures[frame].label)]
         first = (faults or bad)[0]
         why = f'frame {first}: {self.failures[first].reason}'
         some = BY_LABEL['ERROR_PARTIAL']
@@ -279,10 +280,5 @@ class EvaluateRun(BatchRun[EvaluateJob, EvaluateItemResult]):
         result, arrays = block.result(), block.arrays()
         self.settle(result, arrays)
         self._journals.pop(block.name).close()
-        if not any(_is_fault(one) for one in block.failures.values()):  # else the next run may do better
+        if not any(is_fault(one.label) for one in block.failures.values()):  # else the next run may do better
             self._folder.keep(result, arrays, self._marks[block.name], {block.name: block.n_calls})
-
-
-def _is_fault(one: Failure) -> bool:
-    """Return whether a failure is one of the engine, not of the frame or of the potential's physics."""
-    return BY_LABEL[one.label].status < 500 and one.label not in ('ERROR_ITEM_INVALID', 'ERROR_ELEMENTS_NOT_COVERED')

@@ -274,7 +274,7 @@ class MdRun(BatchRun[MdJob, MdItemResult]):
         result = self._result(running, cause)
         arrays = _arrays(running, result.death is not None)
         self.settle(result, arrays)
-        if result.label is not None and BY_LABEL[result.label].status < 500:
+        if result.label is not None and BY_LABEL[result.label].invalidates_cache:
             self._save(running)  # the next run may do better
             return
         running.recorder.sync()
