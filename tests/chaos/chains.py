@@ -111,11 +111,8 @@ class Kind(ABC):
         A chain that is launched again goes on in the folder of the one before, and gives what it finds there.
         """
         for chain in chains:
-            yield from self._given_twice(self.jobs(chain))
-
-    def _given_twice(self, jobs: Sequence[CalcJobNode]) -> Iterator[str]:
-        given = Counter(name for job in jobs for name in self.given_by(job))
-        yield from (f'{name} was given by {n} jobs' for name, n in given.items() if n > 1)
+            given = Counter(name for job in self.jobs(chain) for name in self.given_by(job))
+            yield from (f'{name} was given by {n} jobs' for name, n in given.items() if n > 1)
 
     @abstractmethod
     def given_by(self, job: CalcJobNode) -> list[str]:
@@ -277,8 +274,16 @@ class Label(Kind):
         return len(self.jobs(node))
 
     def done_twice(self, chains: Sequence[ProcessNode]) -> Iterator[str]:
-        """Yield what two jobs have labelled: a second launch has the labels of the first from the cache."""
-        yield from self._given_twice([job for chain in chains for job in self.jobs(chain)])
+        """Yield what was labelled once more after it had been: a second launch has such labels from the cache.
+
+        A job that still runs when its chain has excepted, and the chain is launched again, had not been through then.
+        """
+        given: dict[str, CalcJobNode] = {}
+        for job in sorted((job for chain in chains for job in self.jobs(chain)), key=lambda job: job.pk):
+            for name in self.given_by(job):
+                before = given.setdefault(name, job)
+                if before is not job and before.outputs.retrieved.ctime < job.ctime:
+                    yield f'{name} was given by {before.pk} and {job.pk}'
 
     def work_of(self, job: CalcJobNode) -> int:
         return 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from aiida.engine import CalcJob
 from aiida.manage import get_manager
 
 from aiida_litraj.calculations.neb import NebCalculation
+from tests.e2e.ender import Ender
 
 HERE = Path(__file__).parent
 
@@ -31,3 +32,11 @@ def unbroken(run_engine_on: Callable[..., Path]) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture
+def ender(computer: Any) -> Iterator[Ender]:
+    """Whoever ends engines of the tests' computer, once it is told where."""
+    made = Ender(Path(computer.get_workdir()))
+    yield made
+    made.over.set()

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from aiida.orm import CalcFunctionNode, CalcJobNode
 
-from aiida_litraj.contract import NebResult, files, unpack_arrays
+from aiida_litraj.contract import files, unpack_arrays
 from aiida_litraj.workflows.barrier import BarrierWorkChain
 from aiida_litraj.workflows.neb import NebBaseWorkChain
+from tests.e2e.ender import Ender, between_items
 from tests.fixtures.nodes import fcc, neb_parameters, potential, vacancy_path
 
 SAME_EV = 1e-9
 """A resumed run repeats the unbroken one step for step."""
 PATIENCE_S = 280
-START_S, CLOCK_SHARE = 1.0, 0.2
-"""Time each job gets: to start, and of what the unbroken one took; no job gets through all paths."""
+TIMES = 2
 
 
 def jobs_of(node: Any) -> list[CalcJobNode]:
@@ -41,21 +41,17 @@ def test_barrier_under_the_daemon(submit_and_await: Any, engine_code: Any, compu
 
 
 @pytest.mark.timeout(PATIENCE_S + 120)
-def test_paths_cut_off_by_the_clock_are_resumed_and_the_others_left_alone(
-    submit_and_await: Any, engine_code: Any, neb_inputs: Any, unbroken: Any
+def test_paths_that_were_cut_off_are_resumed_and_the_others_left_alone(
+    submit_and_await: Any, engine_code: Any, neb_inputs: Any, unbroken: Any, ender: Ender
 ) -> None:
     paths = {f'hop_{site}': vacancy_path(site=site) for site in (1, 2, 3, 6, 7, 9)}
     inputs = {**neb_inputs(paths, potential(), neb_parameters()), 'code': engine_code}
-    folder = unbroken(inputs)
-    reference = unpack_arrays(folder / files.RESULT_ARRAYS)
-    audit = NebResult.model_validate_json((folder / files.RESULT).read_bytes()).audit
-    assert audit is not None
-    inputs['metadata']['options']['max_seconds'] = START_S + CLOCK_SHARE * audit.wall_seconds
+    reference = unpack_arrays(unbroken(inputs) / files.RESULT_ARRAYS)
+    ender.begin(between_items, TIMES)
     node = submit_and_await(NebBaseWorkChain, neb=inputs, timeout=PATIENCE_S)
     assert node.is_finished_ok, node.exit_message
     jobs = jobs_of(node)
-    assert len(jobs) > 1
-    assert [job.exit_status for job in jobs[:-1]] == [400] * (len(jobs) - 1)
+    assert [job.exit_status for job in jobs] == [*[400] * TIMES, 0]
     for name in paths:
         np.testing.assert_allclose(node.outputs.paths[name].energies, reference[f'{name}/energies'], atol=SAME_EV)
         done_by = [job for job in jobs if 'paths' in job.outputs and name in job.outputs.paths]

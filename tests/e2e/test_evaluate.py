@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -15,15 +14,15 @@ from aiida_litraj.contract.frames import Frames
 from aiida_litraj.data import FramesData, PotentialData
 from aiida_litraj.parsers.evaluate import FAILED
 from aiida_litraj.workflows.evaluate import EvaluateBaseWorkChain, EvaluateWorkChain
+from tests.e2e.ender import Ender, written
 from tests.fixtures.labels import crystal, labelled, some_labelled
 from tests.fixtures.nodes import potential
 
 pytestmark = pytest.mark.e2e
 DEPTH, SOFT = 0.5, 0.4
 """Of the Morse potential that makes the labels, and of one that is softer by a fifth, everywhere."""
-
-CLOCK_S = 1.5
-"""Of an engine that is to be cut off: a third of what it would take."""
+MANY, TIMES = 1500, 2
+"""Configurations, and how often their engine is cut off, each time after it has answered at least a few."""
 
 
 @pytest.fixture
@@ -108,20 +107,17 @@ def test_configurations_that_fail_are_told_and_the_errors_are_of_the_others(buil
     assert outputs['results']['lithium']['items']['all']['n_evaluated'] == 2
 
 
-def test_blocks_that_are_cut_off_are_gone_on_with(engine_code: Any, computer: Any) -> None:
-    """The engine's clock ends the first jobs; together they evaluate each configuration once."""
-    began = time.perf_counter()
-    for seed in range(20):
-        labelled(crystal(seed))
-    number = int(np.clip(3.0 * CLOCK_S / ((time.perf_counter() - began) / 20), 20, 5000))
-    many = FramesData.from_frames(Frames.stack([crystal(seed) for seed in range(number)]))
+def test_blocks_that_are_cut_off_are_gone_on_with(engine_code: Any, computer: Any, ender: Ender) -> None:
+    """The first jobs are told to end; together they evaluate each configuration once."""
+    many = FramesData.from_frames(Frames.stack([crystal(seed) for seed in range(MANY)]))
+    ender.begin(written('many.journal', 10_000), TIMES)
     builder = EvaluateBaseWorkChain.get_builder_from_protocol(
         engine_code, {'many': many, 'one': FramesData.from_frames(crystal(0))}, potential(), computer=computer,
-        options={'processes': 1, 'max_seconds': CLOCK_S},
+        options={'processes': 1},
     )  # fmt: skip
     outputs, node = run_get_node(builder)
     assert node.is_finished_ok, (node.exit_status, node.exit_message)
-    assert len([job for job in node.called if isinstance(job, CalcJobNode)]) > 1
-    assert outputs['results']['audit']['model_calls'] == number + 1
+    assert len([job for job in node.called if isinstance(job, CalcJobNode)]) == TIMES + 1
+    assert outputs['results']['audit']['model_calls'] == MANY + 1
     assert set(outputs['predictions']) == {'many', 'one'}
     assert np.isfinite(outputs['predictions']['many'].frames.energies).all()

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import signal
-import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from aiida.common.links import LinkType
 from aiida.engine import run_get_node
@@ -21,20 +17,18 @@ from aiida.orm import Bool, CalcJobNode, Dict, Int, QueryBuilder, RemoteData
 
 from aiida_litraj.calculations.md import MdCalculation
 from aiida_litraj.contract import files, unpack_arrays
-from aiida_litraj.contract.md import MdResult
 from aiida_litraj.data import MdTrajectoryData
 from aiida_litraj.workflows.md import MdBaseWorkChain
-from tests.e2e.test_kill import engines
+from tests.e2e.ender import Ender, written
 from tests.fixtures.nodes import fcc, md_parameters, rattled, replica
 
 CHECKPOINT_S = 0.1
-KILLS = 2
+TIMES = 2
 LONG = {'duration_fs': 8_000.0, 'temperature_k': 300.0}
 SHORT = {'duration_fs': 500.0, 'temperature_k': 600.0}
 PATIENCE_S = 200
 ENDS = ('positions', 'velocities', 'cell')
-CLOCK_SHARE = 0.3
-"""Of the time of an unbroken run: what a job gets."""
+UNDER_WAY = written('long.npz')
 
 
 def content(node: MdTrajectoryData) -> dict[str, bytes]:
@@ -54,35 +48,6 @@ def jobs_of(node: Any) -> list[CalcJobNode]:
     return sorted((child for child in node.called if isinstance(child, CalcJobNode)), key=lambda job: job.pk)
 
 
-class Killer(threading.Thread):
-    """Kills the engine in the middle of its work, some times, each after it has written a checkpoint."""
-
-    def __init__(self, work: Path, kills: int) -> None:
-        super().__init__(daemon=True)
-        self._work, self._kills, self.over = work, kills, threading.Event()
-        self.killed: set[Path] = set()
-        self.number = signal.SIGKILL
-
-    def run(self) -> None:
-        while len(self.killed) < self._kills and not self.over.is_set():
-            for engine in engines(self._work):
-                with contextlib.suppress(psutil.Error, OSError):
-                    folder = Path(engine.cwd())
-                    own = (folder / files.CHECKPOINT / 'long.npz').stat().st_mtime > engine.create_time()
-                    if own and folder not in self.killed:
-                        engine.send_signal(self.number)
-                        self.killed.add(folder)
-            time.sleep(0.02)
-
-
-@pytest.fixture
-def killer(computer: Any) -> Iterator[Killer]:
-    """Whoever kills engines of the tests' computer, once it is started."""
-    made = Killer(Path(computer.get_workdir()), KILLS)
-    yield made
-    made.over.set()
-
-
 @pytest.fixture
 def inputs(engine_code: Any, md_inputs: Any) -> Mapping[str, Any]:
     """Two replicas, of which one takes some seconds."""
@@ -100,7 +65,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(inputs: Any, unbroken: Any, kept: Path) -> Path:
-    """The folder in which both replicas were run in one go; the seconds that took are in its audit."""
+    """The folder in which both replicas were run in one go; undisturbed."""
     if not kept.exists():
         shutil.copytree(unbroken(inputs, MdCalculation), kept)
     return kept
@@ -114,22 +79,15 @@ def no_folders_of_before() -> None:
             remote._clean()
 
 
-def clock_of(folder: Path) -> float:
-    audit = MdResult.model_validate_json((folder / files.RESULT).read_bytes()).audit
-    assert audit is not None
-    return CLOCK_SHARE * audit.wall_seconds
-
-
 @pytest.mark.storage
 @pytest.mark.timeout(PATIENCE_S)
-def test_killed_in_between_and_yet_one_trajectory(inputs: Any, folder: Path, killer: Killer) -> None:
+def test_killed_in_between_and_yet_one_trajectory(inputs: Any, folder: Path, ender: Ender) -> None:
     """Bit for bit, and each frame stored once: no job has left a node of what it did not finish."""
-    killer.start()
+    ender.begin(UNDER_WAY, TIMES, signal.SIGKILL)
     result, node = run_get_node(MdBaseWorkChain, md=inputs)
     assert node.is_finished_ok, node.exit_message
     jobs = jobs_of(node)
-    assert len(killer.killed) == KILLS
-    assert [job.exit_status for job in jobs] == [*[303] * KILLS, 0]
+    assert [job.exit_status for job in jobs] == [*[303] * TIMES, 0]
     for name, found in result['trajectories'].items():
         assert content(found) == content(recorded(folder, name))
     made = [name for job in jobs if 'trajectories' in job.outputs for name in job.outputs.trajectories]
@@ -140,12 +98,11 @@ def test_killed_in_between_and_yet_one_trajectory(inputs: Any, folder: Path, kil
 
 
 @pytest.mark.timeout(PATIENCE_S)
-def test_cut_off_by_the_clock_and_yet_one_trajectory(inputs: Any, folder: Path) -> None:
-    inputs['metadata']['options']['max_seconds'] = clock_of(folder)
+def test_told_to_end_and_yet_one_trajectory(inputs: Any, folder: Path, ender: Ender) -> None:
+    ender.begin(UNDER_WAY, TIMES)
     result, node = run_get_node(MdBaseWorkChain, md=inputs)
     assert node.is_finished_ok, node.exit_message
-    assert len(jobs_of(node)) > 1
-    assert {job.exit_status for job in jobs_of(node)[:-1]} == {400}
+    assert [job.exit_status for job in jobs_of(node)] == [*[400] * TIMES, 0]
     for name, found in result['trajectories'].items():
         assert content(found) == content(recorded(folder, name))
 
@@ -168,15 +125,15 @@ def run_and_play(process: Any) -> int:
 
 
 @pytest.mark.timeout(PATIENCE_S)
-def test_paused_and_played_and_yet_one_trajectory(inputs: Any, folder: Path) -> None:
+def test_paused_and_played_and_yet_one_trajectory(inputs: Any, folder: Path, ender: Ender) -> None:
     """Each job but the last is the last one that is allowed."""
-    inputs['metadata']['options']['max_seconds'] = clock_of(folder)
+    ender.begin(UNDER_WAY, TIMES)
     allowed = {'max_iterations': Int(1), 'pause_on_max_iterations': Bool(True)}
     process = get_manager().get_runner().instantiate_process(MdBaseWorkChain, md=inputs, **allowed)
     pauses = run_and_play(process)
     assert process.node.is_finished_ok, process.node.exit_message
     calls = process.node.base.links.get_outgoing(link_type=LinkType.CALL_CALC, node_class=CalcJobNode).all()
-    assert len(calls) == pauses + 1 > 1
+    assert len(calls) == pauses + 1 == TIMES + 1
     labels = [link.link_label for link in sorted(calls, key=lambda link: link.node.pk)]
     assert labels == [f'iteration_{number:02d}' for number in range(1, len(calls) + 1)]
     resumed = [job.inputs.parent_folder.creator.pk for job in jobs_of(process.node)[1:]]
@@ -186,16 +143,15 @@ def test_paused_and_played_and_yet_one_trajectory(inputs: Any, folder: Path) -> 
         assert content(found) == content(recorded(folder, name))
 
 
-def test_chain_that_may_not_go_on_keeps_the_frames(inputs: Any, killer: Killer) -> None:
+def test_chain_that_may_not_go_on_keeps_the_frames(inputs: Any, ender: Ender) -> None:
     """Told to end once there is a checkpoint, however fast the machine is."""
-    killer.number = signal.SIGTERM
-    killer.start()
+    ender.begin(UNDER_WAY, TIMES)
     result, node = run_get_node(MdBaseWorkChain, md=inputs, max_iterations=1)
     assert node.exit_status == 401
     assert result['trajectories']['long'].base.attributes.get('status') == 'unfinished'
     assert result['trajectories']['long'].n_frames > 1
     # and another chain goes on from there
-    killer.over.set()
+    ender.over.set()
     parent = jobs_of(node)[0].outputs.remote_folder
     result, again = run_get_node(MdBaseWorkChain, md={**inputs, 'parent_folder': parent})
     assert again.is_finished_ok, again.exit_message

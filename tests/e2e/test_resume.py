@@ -10,12 +10,12 @@ from aiida.engine import run_get_node
 from aiida_litraj.calculations.md import MdCalculation
 from aiida_litraj.workflows.md import MdBaseWorkChain
 from aiida_litraj.workflows.resume import resumed_from
+from tests.e2e.ender import Ender, written
 from tests.fixtures.nodes import md_parameters, potential, rattled, replica
 
-LONG = {'duration_fs': 2_000.0, 'temperature_k': 300.0}
+LONG = {'duration_fs': 8_000.0, 'temperature_k': 300.0}
 SHORT = {'duration_fs': 100.0, 'temperature_k': 300.0}
-CLOCK_SHARE = 0.3
-"""Of the time of an unbroken run: what the job gets that is cut off."""
+CHECKPOINT_S = 0.1
 
 
 def content(outputs: Any) -> dict[tuple[str, str], bytes]:
@@ -28,7 +28,7 @@ def content(outputs: Any) -> dict[tuple[str, str], bytes]:
 
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures('aiida_profile_clean')
-def test_chain_goes_on_from_a_job_that_was_cut_off(engine_code: Any, computer: Any) -> None:
+def test_chain_goes_on_from_a_job_that_was_cut_off(engine_code: Any, computer: Any, ender: Ender) -> None:
     """And gives the frames of an unbroken run, with as many model calls as that in all."""
     inputs = {
         'code': engine_code,
@@ -38,11 +38,11 @@ def test_chain_goes_on_from_a_job_that_was_cut_off(engine_code: Any, computer: A
         'replicas': {'long': replica('rattled', 1, LONG), 'short': replica('rattled', 2, SHORT)},
     }
     how = {'computer': computer, 'disable_cache': True}
-    options = {'processes': 1}
+    options = {'processes': 1, 'checkpoint_seconds': CHECKPOINT_S}
     whole, whole_node = run_get_node(MdCalculation, **inputs, metadata={**how, 'options': options})
     assert whole_node.is_finished_ok
-    clock = CLOCK_SHARE * whole['results']['audit']['wall_seconds']
-    _, cut = run_get_node(MdCalculation, **inputs, metadata={**how, 'options': {**options, 'max_seconds': clock}})
+    ender.begin(written('long.npz'), times=1)
+    _, cut = run_get_node(MdCalculation, **inputs, metadata={**how, 'options': options})
     assert cut.exit_status == 400
     metadata = {'computer': computer, 'options': options}
     outputs, chain = run_get_node(MdBaseWorkChain, md={**inputs, 'metadata': metadata})
