@@ -18,17 +18,14 @@ from aiida.engine import (
     while_,
 )
 from aiida.orm import Bool, CalcJobNode, Computer, Data, Dict, Int
-from pydantic import ValidationError
 
 from ..calculations.base import KEEP_FOLDER, LitrajCalcJob, register_exit_codes
 from ..calculations.functions.merge_results import merge, merge_results
 from ..calculations.monitors import STALLED, STOPPED_EXTRA
-from ..contract import files
-from ..contract.audit import Audit
 from ..contract.errors import BY_LABEL, FIRST_VERDICT
-from ..contract.result import ITEMS, Progress
-from ..contract.runtime import LARGEST_BATCH_ATOMS
+from ..contract.result import ITEMS
 from .cleaning import clean_up, finished_folders
+from .halving import halve, halve_processes, last_words
 from .protocols import ProtocolMixin
 from .resume import stopped_job
 from .submission import submitted_before
@@ -114,6 +111,11 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
     def largest(self) -> int:
         """Return the number of atoms of the largest item of the next job."""
         raise NotImplementedError
+
+    @property
+    def options(self) -> AttributeDict:
+        """Options of the next job."""
+        return self.ctx.inputs.metadata.options
 
     def setup(self) -> None:
         """Prepare the inputs of the first job."""
@@ -214,7 +216,7 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         A worker that got signal 9 was most likely killed for memory (without accounting the scheduler does not say
         so): then with half as many.
         """
-        halved = self._halve(node) if KILLED_WORKER in (node.exit_message or '') else None
+        halved = halve(self.options, node, self.largest()) if KILLED_WORKER in (node.exit_message or '') else None
         return self._resume(node, halved, patience=MAX_IDLE_CRASHES)
 
     @process_handler(priority=580, exit_codes=list(NODE_FAILURES))
@@ -225,7 +227,7 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
     @process_handler(priority=570, exit_codes=[SCHEDULER.ERROR_SCHEDULER_OUT_OF_MEMORY])
     def handle_out_of_memory(self, node: CalcJobNode) -> ProcessHandlerReport:
         """The node's memory was full: go on with half of what fills it."""
-        return self._resume(node, self._halve(node), patience=MAX_IDLE_CRASHES)
+        return self._resume(node, halve(self.options, node, self.largest()), patience=MAX_IDLE_CRASHES)
 
     @process_handler(priority=565, exit_codes=[SCHEDULER.STOPPED_BY_MONITOR])
     def handle_stopped(self, node: CalcJobNode) -> ProcessHandlerReport:
@@ -240,7 +242,7 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
 
         Alone, and on a GPU, the engine itself has gone down to one configuration before it said so.
         """
-        halved = self._halve_processes(node)
+        halved = halve_processes(self.options, node)
         if halved is None:
             return self._give_up(node, 'one configuration alone does not fit')
         return self._resume(node, halved)
@@ -251,40 +253,6 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         if node.is_finished_ok or node.exit_status not in {code.status for code in BY_LABEL.values()}:
             return None
         return self._give_up(node, 'a restart cannot change that')
-
-    def _halve(self, node: CalcJobNode) -> str | None:
-        """Halve what fills the node's memory; return what the next job will have, ``None`` if there is no half."""
-        return self._halve_processes(node) or self._halve_batch(node) or self._halve_gpus(node)
-
-    def _halve_processes(self, node: CalcJobNode) -> str | None:
-        """Halve the worker processes of a CPU, which each hold the potential."""
-        options, ran = self.ctx.inputs.metadata.options, _audit(node)
-        if ran is not None and ran.device != 'cpu':  # a GPU has one process, and a memory of its own
-            return None
-        # Left to itself the engine starts one process per core; its last words say how many that were.
-        now = options.get('processes', None) or (2 if ran is None else ran.processes)
-        if now <= 1:
-            return None
-        options.processes = now // 2
-        return f'{options.processes} process(es)'
-
-    def _halve_batch(self, node: CalcJobNode) -> str | None:
-        """Halve the atoms per model call of a GPU: their graphs are made in the memory of the node."""
-        options, ran = self.ctx.inputs.metadata.options, _audit(node)
-        now = options.get('batch_atoms', None) or LARGEST_BATCH_ATOMS
-        smallest = self.largest()
-        if ran is None or ran.device == 'cpu' or now <= smallest:
-            return None
-        options.batch_atoms = max(smallest, now // 2)
-        return f'{options.batch_atoms} atoms per model call'
-
-    def _halve_gpus(self, node: CalcJobNode) -> str | None:
-        """Halve the GPUs: the process of each holds the potential in the memory of the node, too."""
-        options, ran = self.ctx.inputs.metadata.options, _audit(node)
-        if ran is None or ran.device == 'cpu' or ran.processes <= 1:
-            return None
-        options.gpus = ran.processes // 2
-        return f'{options.gpus} GPU(s)'
 
     def get_outputs(self, node: CalcJobNode) -> Mapping[str, Any]:
         """Return all finished items, whichever job they are from, and one account of them.
@@ -311,7 +279,7 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         ended = self.verdict()
         if ended is not None and ended.status < FIRST_VERDICT:
             return
-        if not self.inputs.clean_workdir.value or self.ctx.inputs.metadata.options.get(KEEP_FOLDER, False):
+        if not self.inputs.clean_workdir.value or self.options.get(KEEP_FOLDER, False):
             return
         told = clean_up(lambda: finished_folders(self.jobs()))
         if told is not None:
@@ -379,7 +347,7 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         if n_left < len(self.ctx.inputs[self.items_name()]):
             self.ctx.furthest = self.ctx.last_calls = 0  # the next job counts the evaluations of fewer items
             return True
-        progress = _progress(node)
+        progress = last_words(node)
         if progress is None:
             return False
         took_up_all = progress.resumed_calls >= self.ctx.last_calls > 0
@@ -403,19 +371,3 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
 
 def _outputs(node: CalcJobNode) -> dict[str, Any]:
     return dict(node.base.links.get_outgoing(link_type=LinkType.CREATE).nested())
-
-
-def _progress(node: CalcJobNode) -> Progress | None:
-    """Return the last words of the engine of a job, if it had any."""
-    if 'retrieved' not in node.outputs:
-        return None
-    try:
-        content = node.outputs.retrieved.base.repository.get_object_content(files.PROGRESS, mode='rb')
-        return Progress.model_validate_json(content)
-    except (FileNotFoundError, ValidationError):
-        return None
-
-
-def _audit(node: CalcJobNode) -> Audit | None:
-    progress = _progress(node)
-    return None if progress is None else progress.audit
