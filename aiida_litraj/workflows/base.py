@@ -39,7 +39,7 @@ SCHEDULER = CalcJob.exit_codes
 NODE_FAILURES = (SCHEDULER.ERROR_SCHEDULER_OUT_OF_WALLTIME, SCHEDULER.ERROR_SCHEDULER_NODE_FAILURE)
 
 
-def _code(label: str) -> ExitCode:
+def exit_code(label: str) -> ExitCode:
     """Return a line of the table of errors as AiiDA has it."""
     return ExitCode(BY_LABEL[label].status, BY_LABEL[label].message)
 
@@ -194,22 +194,22 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
         self.ctx.is_finished = True
         return ProcessHandlerReport(True)
 
-    @process_handler(priority=600, exit_codes=[_code('ERROR_OUT_OF_TIME')])
+    @process_handler(priority=600, exit_codes=[exit_code('ERROR_OUT_OF_TIME')])
     def handle_out_of_time(self, node: CalcJobNode) -> ProcessHandlerReport:
         """The engine stopped by its clock or a signal: go on from its checkpoint."""
         return self._resume(node)
 
-    @process_handler(priority=595, exit_codes=[_code('ERROR_RESULT_MISSING')])
+    @process_handler(priority=595, exit_codes=[exit_code('ERROR_RESULT_MISSING')])
     def handle_lost_job(self, node: CalcJobNode) -> ProcessHandlerReport:
         """The engine was killed without a last word: go on from its checkpoint."""
         return self._resume(node)
 
-    @process_handler(priority=592, exit_codes=[_code('ERROR_RESULT_INVALID'), _code('ERROR_RESULT_ARRAYS')])
+    @process_handler(priority=592, exit_codes=[exit_code('ERROR_RESULT_INVALID'), exit_code('ERROR_RESULT_ARRAYS')])
     def handle_unreadable_result(self, node: CalcJobNode) -> ProcessHandlerReport:
         """The result has lost its end, on a full disk or on the way here: go on from the checkpoint."""
         return self._resume(node, patience=MAX_IDLE_CRASHES)
 
-    @process_handler(priority=590, exit_codes=[_code('ERROR_ENGINE_CRASHED')])
+    @process_handler(priority=590, exit_codes=[exit_code('ERROR_ENGINE_CRASHED')])
     def handle_crash(self, node: CalcJobNode) -> ProcessHandlerReport:
         """The engine crashed, perhaps because a worker of it was killed: go on from its checkpoint.
 
@@ -236,7 +236,7 @@ class EngineBaseWorkChain(ProtocolMixin, BaseRestartWorkChain):
             return self._resume(node, patience=MAX_IDLE_CRASHES)
         return self._give_up(node, 'a monitor has ended it for good')
 
-    @process_handler(priority=560, exit_codes=[_code('ERROR_DEVICE_MEMORY')])
+    @process_handler(priority=560, exit_codes=[exit_code('ERROR_DEVICE_MEMORY')])
     def handle_device_memory(self, node: CalcJobNode) -> ProcessHandlerReport:
         """Worker processes that share a memory had no room for one configuration each: go on with half as many.
 

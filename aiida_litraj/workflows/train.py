@@ -17,7 +17,8 @@ from ..contract.errors import BY_LABEL
 from ..contract.train import TrainingParameters
 from ..data.frames import FramesData
 from ..data.potential import PotentialData
-from .base import MAX_IDLE_CRASHES, MAX_IDLE_JOBS, EngineBaseWorkChain, _code, _progress
+from .base import MAX_IDLE_CRASHES, MAX_IDLE_JOBS, EngineBaseWorkChain, exit_code
+from .halving import last_words
 
 TRAIN, VALID, REPLAY = 'train', 'valid', 'replay'
 """Names of the sets of a job that a protocol is made a builder of."""
@@ -102,7 +103,7 @@ class TrainBaseWorkChain(EngineBaseWorkChain):
         learnt = [*self.ctx.inputs.train_sets.values(), *self.ctx.inputs.get('replay_sets', {}).values()]
         return max(int(node.base.attributes.get('n_atoms')) for node in learnt)
 
-    @process_handler(priority=600, exit_codes=[_code('ERROR_OUT_OF_TIME')])
+    @process_handler(priority=600, exit_codes=[exit_code('ERROR_OUT_OF_TIME')])
     def handle_out_of_time(self, node: CalcJobNode) -> ProcessHandlerReport:
         """The engine was stopped, or a trainer killed, most likely for its memory: go on from the last whole epoch.
 
@@ -122,7 +123,7 @@ class TrainBaseWorkChain(EngineBaseWorkChain):
         """The node's memory was full: go on once, as what fills it cannot be halved without another answer."""
         return self._resume(node, patience=MAX_IDLE_CRASHES)
 
-    @process_handler(priority=560, exit_codes=[_code('ERROR_DEVICE_MEMORY')])
+    @process_handler(priority=560, exit_codes=[exit_code('ERROR_DEVICE_MEMORY')])
     def handle_device_memory(self, node: CalcJobNode) -> ProcessHandlerReport:
         """The configurations of a step do not fit: a smaller step would be another training."""
         return self._give_up(node, 'give a smaller parameters.batch_size')
@@ -161,7 +162,7 @@ def killed_trainings(node: CalcJobNode) -> dict[str, str]:
 
 def epochs_of(node: CalcJobNode) -> int:
     """Return how many whole epochs the training has that a job was at, by its last words."""
-    progress = _progress(node)
+    progress = last_words(node)
     steps = [item.step for item in progress.active] if progress is not None else []
     items = node.outputs.results['items'].values() if 'results' in node.outputs else ()
     return max([*steps, *(entry.get('n_epochs', 0) for entry in items if entry['status'] == 'unfinished')], default=0)
