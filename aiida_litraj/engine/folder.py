@@ -22,25 +22,23 @@ ResultT = TypeVar('ResultT', bound=ItemResult)
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[bool]:
-    """Work in a folder while no other engine does; yield whether another one had to be waited for.
+def locked(path: Path) -> Iterator[None]:
+    """Work in a folder while no other engine does; another one is waited for.
 
     Where the answer of a scheduler to a submission is lost on its way, AiiDA submits once more, and two jobs are given
     the same folder: side by side they would write into the same journals. A file system without locks has none here.
     """
     with contextlib.ExitStack() as stack:
-        waited = False
         try:
             handle = stack.enter_context((path / files.LOCK).open('ab'))
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                waited = True
                 sys.stderr.write('another engine is at work in this folder: waiting for its end\n')
                 fcntl.flock(handle, fcntl.LOCK_EX)
         except OSError as error:
             sys.stderr.write(f'the folder cannot be locked against other engines: {error}\n')
-        yield waited
+        yield
 
 
 @dataclass

@@ -26,22 +26,32 @@ def run(job_file: Path) -> JobResult[Any]:
     """Run the job in ``job_file`` and return its result, which is on disk beside it whatever happens.
 
     Only a kill -9, or a disk that takes no more, keeps ``result.json`` from being written. Where another engine works
-    in the same folder its end is waited for: what it has done is the result, what it has left is gone on with.
+    in the same folder its end is waited for. What an engine has done before, of a job that was submitted twice or
+    queued again, is the result; what it has left is gone on with.
     """
     path, begun = job_file.resolve().parent, time.monotonic()
-    with locked(path) as waited:
-        done = _done_by_another(path) if waited else None
+    with locked(path):
+        done = _done_before(job_file, path)
         return _run(job_file, Folder(path), begun) if done is None else done
 
 
-def _done_by_another(path: Path) -> JobResult[Any] | None:
-    """Return the result that another engine has left, if nothing is left to do."""
+def _done_before(job_file: Path, path: Path) -> JobResult[Any] | None:
+    """Return the result that another engine has left of this job, if nothing is left to do.
+
+    A result is of the job if it was written after it: who changes the job wants another result.
+    """
+    file = path / files.RESULT
     try:
-        content = (path / files.RESULT).read_bytes()
+        if max(each.stat().st_mtime_ns for each in (job_file, path / files.ARRAYS)) >= file.stat().st_mtime_ns:
+            return None
+        content = file.read_bytes()
         result: JobResult[Any] = run_class(_task_of(content)).result_model.model_validate_json(content)
     except (OSError, ValueError):
         return None
-    return result if stands(result.exit.status) else None
+    if not stands(result.exit.status):
+        return None
+    sys.stderr.write(f'this job has been done: its result is there (to do it again, remove {files.RESULT})\n')
+    return result
 
 
 def _run(job_file: Path, folder: Folder, begun: float) -> JobResult[Any]:

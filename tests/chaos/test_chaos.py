@@ -21,7 +21,7 @@ from tests.testbed import cluster
 ROOT = Path(__file__).resolve().parents[2]
 SEED = int(os.environ.get('LITRAJ_SEED', str(time.time_ns() % 1_000_000)))
 PATIENCE_S = 1500
-pytestmark = [pytest.mark.slurm, pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(PATIENCE_S + 60)]
+pytestmark = [pytest.mark.slurm, pytest.mark.chaos, pytest.mark.timeout(PATIENCE_S + 60)]
 
 
 @pytest.fixture
@@ -62,6 +62,7 @@ def test_chains_of_all_kinds_survive_what_happens(place: Path) -> None:
     assert found['violations'] == {}
 
 
+@pytest.mark.slow
 def test_damaged_files_full_disk_and_broken_environment(place: Path) -> None:
     """A result and a checkpoint that lost their end, no room in the work folder, and an interpreter that is gone."""
     asked = ['result', 'checkpoint', 'work-disk', 'environment']

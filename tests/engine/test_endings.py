@@ -163,6 +163,9 @@ def test_old_results_are_not_passed_off_as_new(bench: Bench) -> None:
     """In a folder with items of other parameters, a job that cannot go on reports none of them."""
     assert bench.run()['hop'].converged
     folder = bench.folder
+    job = json.loads((folder / files.JOB).read_text())
+    job['parameters']['seed'] += 1
+    (folder / files.JOB).write_text(json.dumps(job))
     bench.with_potential(Breaking())
     with pytest.raises(RuntimeError, match='no bananas'):
         bench.rerun(folder)

@@ -129,3 +129,19 @@ def test_second_engine_in_a_folder_waits_for_the_first(
     ran = rerun.read(folder)
     assert_unbroken(ran, unbroken)
     assert ran.resumed_calls >= had if killed else ran.resumed_calls == 0
+
+
+def test_second_engine_finds_what_the_first_has_done(
+    fan: Any, unbroken: Any, job_folder: Any, run_engine: Any, rerun: Any
+) -> None:
+    """A job that was submitted twice, or queued again as it ended; and a job that has changed since is another."""
+    folder = job_folder(fan, LOOSE, runtime={'processes': 1, 'device': 'cpu'})
+    assert run_engine(folder).wait(60) == 0
+    given = {name: (folder / name).read_bytes() for name in (files.RESULT, files.RESULT_ARRAYS)}
+    assert run_engine(folder).wait(60) == 0
+    assert {name: (folder / name).read_bytes() for name in given} == given, 'with the account of the first'
+    assert_unbroken(rerun.read(folder), unbroken)
+    job = json.loads((folder / files.JOB).read_text())
+    (folder / files.JOB).write_text(json.dumps(job | {'parameters': job['parameters'] | {'seed': 5}}))
+    assert run_engine(folder).wait(60) == 0
+    assert rerun.read(folder).result.audit.seed == 5
