@@ -111,7 +111,7 @@ def require_caching(job: str = 'litraj.neb') -> None:
     raise click.UsageError(
         f'--cache does not reach the daemon, which goes by the profile, and {name!r} reuses no jobs of this plugin; '
         f"type once: verdi -p {name} config set --append caching.enabled_for '{CACHED}', "
-        f'then: verdi -p {name} daemon restart'
+        f'then: aiida-litraj -p {name} daemon restart'
     )
 
 

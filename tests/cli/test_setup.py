@@ -125,16 +125,17 @@ def test_daemon_is_started_where_there_is_nothing_to_delete(
     """A broker of aiida-core that starts after a full disk empties the folder that it is in: see docs, faults."""
     from aiida.manage import get_manager
 
-    from aiida_litraj.codes.daemon import ensure_daemon
+    from aiida_litraj.codes.daemon import PATIENCE_S, ensure_daemon
 
     places = []
     client = 'aiida.engine.daemon.client.DaemonClient'
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(f'{client}.is_daemon_running', False)
-    monkeypatch.setattr(f'{client}.start_daemon', lambda _: places.append(Path.cwd()))
+    monkeypatch.setattr(f'{client}.start_daemon', lambda _, number, timeout: places.append((Path.cwd(), timeout)))
     monkeypatch.setattr(type(get_manager()), 'get_communicator', lambda _: None)
     assert ensure_daemon() == 'started'
-    (place,) = places
+    ((place, patience),) = places
+    assert patience == PATIENCE_S  # of its own AiiDA has two seconds, which a busy machine exceeds
     assert place != tmp_path
     assert not list(place.iterdir())
     assert Path.cwd() == tmp_path

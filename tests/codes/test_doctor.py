@@ -360,7 +360,7 @@ def test_note_that_a_full_disk_has_emptied_is_told_before_a_broker_reads_it(aiid
     """aiida-core takes what is written there for a folder to delete; nothing stands for the one that it is in."""
     from aiida_litraj.codes.doctor import broker as link
 
-    note = link._layout(aiida_profile).sockets_file
+    note = link.zeromq_layout(aiida_profile).sockets_file
     before = note.read_bytes() if note.exists() else None
     note.parent.mkdir(parents=True, exist_ok=True)
     try:
