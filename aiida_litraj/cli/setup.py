@@ -197,6 +197,7 @@ class _Report:
                 'uuid': code.uuid,
                 'state': registration.state,
                 'hidden': registration.hidden_label,
+                'options_changed': {name: list(pair) for name, pair in registration.options.items()},
                 'computer': environment.computer,
                 'engine_version': answer.engine_version,
                 'devices': answer.devices,
@@ -208,10 +209,14 @@ class _Report:
             return
         what = {
             'new': 'made',
-            'same': 'nothing has changed, in use as it is',
+            'same': 'the same, with other options of its jobs'
+            if registration.options
+            else 'nothing has changed, in use as it is',
             'replaced': f'engine, packages or settings have changed, the old code is now {registration.hidden_label}',
         }[registration.state]
         click.echo(f'Code {environment.name} on {environment.computer} (pk {code.pk}): {what}')
+        for option, (before, now) in registration.options.items():
+            click.echo(f'  {option}: {_value(before)} before, {_value(now)} now')
         _print_answer(answer)
 
     def end(self) -> None:
@@ -239,6 +244,10 @@ class _Report:
                 self._say(f'Or: aiida-litraj launch robustness --potential {imported[0]} --protocol quick')
             else:
                 self._say(f'\nNext, a potential: aiida-litraj potential import --family {family} {name}')
+
+
+def _value(value: Any) -> str:
+    return 'nothing' if value is None else repr(value)
 
 
 def _print_answer(answer: ProbeReport) -> None:

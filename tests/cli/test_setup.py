@@ -42,6 +42,29 @@ def test_other_shell_gives_another_code_and_says_so() -> None:
     assert 'double_well, ideal_gas, morse, mueller_brown' in done.stdout
 
 
+def test_other_options_are_said(tmp_path: Path) -> None:
+    """They are no part of the code, which stays the same: of three, one is changed, one goes, and one comes."""
+    path = tmp_path / 'toy.yml'
+    code = {'name': 'toy', 'engine_python': sys.executable}
+
+    def set_up(*arguments: str, **options: Any) -> Any:
+        path.write_text(yaml.safe_dump({'codes': [{**code, 'options': options}]}))
+        return CliRunner().invoke(main, ['setup', '--from', str(path), *arguments])
+
+    first = set_up(max_wallclock_seconds=60, device='cpu', processes=2)
+    assert 'now' not in first.stdout.split('Python')[0]
+    said = set_up(max_wallclock_seconds=7200, device='cpu', queue_name='gpu').stdout
+    assert 'the same, with other options of its jobs' in said and 'nothing has changed' not in said
+    lines = [line.strip() for line in said.splitlines() if line.endswith(' now')]
+    assert lines == [
+        'max_wallclock_seconds: 60 before, 7200 now', 'processes: 2 before, nothing now',
+        "queue_name: nothing before, 'gpu' now",
+    ]  # fmt: skip
+    made = json.loads(set_up('--json', max_wallclock_seconds=7200, device='cpu').stdout)['codes'][0]
+    assert (made['state'], made['options_changed']) == ('same', {'queue_name': ['gpu', None]})
+    assert 'nothing has changed' in set_up(max_wallclock_seconds=7200, device='cpu').stdout
+
+
 def test_file_with_computers_and_codes(tmp_path: Path) -> None:
     path = tmp_path / 'here.yml'
     computer = {'label': 'here', 'work_dir': str(tmp_path / 'work'), 'poll_interval': 0}
