@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..report.words import counted
-from ..usage.sums import BY
 from .ages import Age
 from .console import emit_json, print_table
 from .errors import refusals
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from ..usage.jobs import Found
 
 MOST_ROWS = 40
+BY = ('chain', 'potential', 'code', 'computer', 'kind')
 NOTHING = 'No job of this plugin has run here. Begin something: aiida-litraj launch --help'
 _SOURCES = {
     'accounting': "by the scheduler's accounting",

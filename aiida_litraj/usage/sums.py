@@ -9,7 +9,6 @@ from typing import Any
 from .cost import TRAINING, Cost, Job, costs_of, seconds_of_training
 
 HOUR = 3600.0
-BY = ('chain', 'potential', 'code', 'computer', 'kind')
 NONE = 'none'
 """Under which are added up what has none: trainings from scratch, and the jobs of codes that are no engine."""
 
