@@ -245,11 +245,23 @@ def test_what_broke_in_aiida_and_may_still_run_stays(inputs: Any, ran: Any) -> N
     assert kept_and_going() == ({}, [lost.pk, last.pk])
 
 
-def test_several_jobs_of_a_chain_are_told(inputs: Any, ran: Any) -> None:
+def test_chain_that_the_cache_does_not_know_is_told_and_no_other(inputs: Any, ran: Any) -> None:
+    """The cache does not look at the folder that a job went on from: one that had all the items is found there."""
     first = ran(inputs, 400)
     two = chain('litraj.md.base', first, ran(after(inputs, first, 'b')))
     chain('litraj.md.base', ran(inputs))
+    cut_off = ran(inputs, 400)
+    chain('litraj.md.base', cut_off, ran(after(inputs, cut_off, 'a', 'b')))
     assert plan().several == [two.pk]
+
+
+def test_chain_of_several_jobs_that_can_be_gone_on_from_is_told_once(inputs: Any, ran: Any) -> None:
+    """It did not come to an end, and there is another line for that."""
+    first = ran(inputs, 400)
+    second = ran(after(inputs, first, 'b'), 400)
+    chain('litraj.md.base', first, second, status=400)
+    going = plan(failed=True)
+    assert (going.several, going.resumable) == ([], [first.pk, second.pk])
 
 
 def test_age_is_that_of_the_end(inputs: Any, ran: Any) -> None:
