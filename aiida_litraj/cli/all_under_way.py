@@ -37,7 +37,9 @@ def tell(as_json: bool) -> None:
 
     alone = [one for one in content if not one['in_foreground']]
     if alone and not get_daemon_client().is_daemon_running:
-        click.echo(f'The daemon does not run, and {counted(len(alone), "chain")} waits for it: verdi daemon start')
+        click.echo(
+            f'The daemon does not run, and {counted(len(alone), "chain")} waits for it: aiida-litraj daemon start'
+        )
     click.echo(f'More of one: aiida-litraj status {content[-1]["pk"]}')
 
 

@@ -13,7 +13,7 @@ from ..report.words import counted
 from .console import print_pairs, print_table
 from .errors import refusals
 from .launching import job_options, run_or_submit
-from .options import json_option, parse_overrides, set_override, with_profile
+from .options import json_option, parse_overrides, set_override, walltime_option, with_profile
 
 if TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
@@ -45,7 +45,7 @@ def label_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option('--images', type=click.Choice(list(_IMAGES)), help='Which images are labelled.  [default: all]')
 @label_options
 @click.option('--override', 'overrides', metavar='KEY.PATH=VALUE', multiple=True, help='Change one number. Repeatable.')
-@click.option('--walltime', type=click.IntRange(min=1), metavar='SECONDS', help='Asked of the scheduler, per job.')
+@walltime_option
 @click.option('--cache', is_flag=True, help='Reuse equal calculations of before; not with --daemon.')
 @click.option('--daemon', is_flag=True, help='Leave it to the daemon and return at once.')
 @json_option

@@ -148,8 +148,8 @@ def _print_plan(planned: Plan, measured: dict[int, int], problems: list[str]) ->
         )
     if planned.several:
         click.echo(
-            f'{counted(len(planned.several), "chain")} took several jobs, which the cache does not know as one: the '
-            'same launch again would compute anew.'
+            f'Careful: {counted(len(planned.several), "chain")} came to an end in a job that had only the rest of the '
+            'items; without its folder the same launch again computes anew.'
         )
     for problem in problems:
         click.echo(problem, err=True)

@@ -63,7 +63,7 @@ def conductivity(cache: bool | None, daemon: bool, as_json: bool, **request: Any
     \b
     Examples:
       aiida-litraj launch conductivity Li7P3S11.cif --potential 7net-0 --daemon
-      aiida-litraj launch conductivity Li7P3S11.cif --potential 7net-0 --max-jobs 4 --walltime 86400 --daemon
+      aiida-litraj launch conductivity Li7P3S11.cif --potential 7net-0 --max-jobs 4 --walltime 24h --daemon
       aiida-litraj launch conductivity Li7P3S11.cif --potential 7net-0 --protocol quick --temperatures 800,1000,1200
       aiida-litraj launch conductivity Li3PS4.cif --potential 7net-0 --override nvt.parameters.timestep_fs=1.0
     """

@@ -120,9 +120,14 @@ def _plain(finding: Finding) -> dict[str, Any]:
 
 
 def _draw(findings: list[Finding]) -> None:
-    """Print the table, and below it what to do."""
-    rows = [(SIGNS[one.status], one.link, one.of, one.answer.message) for one in findings]
-    print_table(None, ('', 'link', 'of', 'what was found'), rows)
+    """Print the table, or where nobody sees its width a line for each link, and below it what to do."""
+    if console().is_terminal:
+        rows = [(SIGNS[one.status], one.link, one.of, one.answer.message) for one in findings]
+        print_table(None, ('', 'link', 'of', 'what was found'), rows)
+    else:
+        width = max(map(len, SIGNS.values()))
+        for one in findings:
+            click.echo(f'{SIGNS[one.status]:{width}}  {one.name}: {" ".join(one.answer.message.split())}')
     ill = [one for one in findings if one.status in ('broken', 'warning')]
     for finding in sorted(ill, key=lambda one: one.status != 'broken'):
         colour = 'red' if finding.status == 'broken' else 'yellow'

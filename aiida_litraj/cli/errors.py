@@ -19,7 +19,7 @@ LOCKED = 'database is locked'
 """How SQLite, and whoever passes it on, says that it has waited long enough for another process."""
 LOCKED_REMEDY = (
     'Another process was writing to the SQLite file of the profile for longer than a minute. Try again; a launch goes '
-    'on where it was. If it stays so: verdi daemon stop, aiida-litraj setup, verdi daemon start.'
+    'on where it was. If it stays so: aiida-litraj daemon stop, aiida-litraj setup, aiida-litraj daemon start.'
 )
 
 

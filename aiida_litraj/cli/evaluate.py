@@ -69,7 +69,7 @@ def evaluate(cache: bool | None, daemon: bool, as_json: bool, **request: Any) ->
     Examples:
       aiida-litraj launch evaluate --frames 123 --potential 7net-0 --potential 7net-l3i5
       aiida-litraj launch evaluate --dataset LiPS-25 --number 200 --potential 7net-0 --daemon
-      aiida-litraj launch evaluate --dataset MPLiTrj --potential 7net-0 --max-jobs 8 --walltime 43200 --daemon
+      aiida-litraj launch evaluate --dataset MPLiTrj --potential 7net-0 --max-jobs 8 --walltime 12h --daemon
       aiida-litraj launch evaluate --dataset MPLiTrj/test --elements Li-P-S --potential 7net-0
       aiida-litraj launch evaluate labelled.extxyz --potential 7net-0 --offsets none --json
     """

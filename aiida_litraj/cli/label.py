@@ -13,7 +13,7 @@ from ..report.words import counted
 from .console import print_pairs, print_table
 from .errors import refusals
 from .launching import job_options, run_or_submit
-from .options import json_option, parse_overrides, set_override, with_profile
+from .options import json_option, parse_overrides, set_override, walltime_option, with_profile
 
 if TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
@@ -53,7 +53,7 @@ def _convergence_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option('--seed', type=int, default=0, show_default=True, help='Of the displacements.')
 @_convergence_options
 @click.option('--override', 'overrides', metavar='KEY.PATH=VALUE', multiple=True, help='Change one number. Repeatable.')
-@click.option('--walltime', type=click.IntRange(min=1), metavar='SECONDS', help='Asked of the scheduler, per job.')
+@walltime_option
 @click.option('--max-in-flight', type=click.IntRange(min=1), metavar='N', help='Calculations under way at a time.')
 @click.option(
     '--cache/--no-cache', default=None, help='Reuse equal calculations of before.  [default: as the profile says]'

@@ -12,7 +12,7 @@ from . import launching
 from .errors import refusals
 from .launching import job_options, require_caching, reusing
 from .lazy import LazyCommands
-from .options import json_option, parse_overrides, set_override, with_profile
+from .options import json_option, parse_overrides, set_override, walltime_option, with_profile
 from .processes import BARRIER
 
 if TYPE_CHECKING:
@@ -113,9 +113,7 @@ class Request:
 )
 @click.option('--verify-saddle', is_flag=True, help='Count the negative modes of the highest image.')
 @click.option('--max-seconds', type=click.FloatRange(min=0, min_open=True), help="The engine's own clock, per job.")
-@click.option(
-    '--walltime', type=click.IntRange(min=1), metavar='SECONDS', help='Wall time asked of the scheduler, per job.'
-)
+@walltime_option
 @click.option('--device', metavar='DEVICE', help='auto, cpu, cuda or cuda:N.')
 @click.option('--processes', type=click.IntRange(min=1), metavar='N', help='Worker processes on a CPU.')
 @click.option(

@@ -11,7 +11,7 @@ import click
 from ..codes.profile import CACHED
 from .console import emit_json
 from .errors import refusals
-from .options import json_option, with_profile
+from .options import json_option, walltime_option, with_profile
 
 if TYPE_CHECKING:
     from aiida.engine import ProcessBuilder
@@ -32,9 +32,7 @@ def launch_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help='Change one number of the protocol. Repeatable.',
         ),
         click.option('--max-seconds', type=click.FloatRange(min=0, min_open=True), help="Engine's own clock, per job."),
-        click.option(
-            '--walltime', type=click.IntRange(min=1), metavar='SECONDS', help='Asked of the scheduler, per job.'
-        ),
+        walltime_option,
         click.option('--device', metavar='DEVICE', help='auto, cpu, cuda or cuda:N.'),
         click.option('--gpus', type=click.IntRange(min=1), metavar='N', help='Of each job; a process for each.'),
         click.option('--processes', type=click.IntRange(min=1), metavar='N', help='Worker processes on a CPU.'),
@@ -111,7 +109,7 @@ def require_caching(job: str = 'litraj.neb') -> None:
     raise click.UsageError(
         f'--cache does not reach the daemon, which goes by the profile, and {name!r} reuses no jobs of this plugin; '
         f"type once: verdi -p {name} config set --append caching.enabled_for '{CACHED}', "
-        f'then: verdi -p {name} daemon restart'
+        f'then: aiida-litraj -p {name} daemon restart'
     )
 
 

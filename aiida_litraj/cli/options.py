@@ -12,6 +12,32 @@ import click
 json_option = click.option('--json', 'as_json', is_flag=True, help='Print JSON and nothing else.')
 
 
+class Walltime(click.ParamType):
+    """A length of time in seconds, also written like 10min, 2h, 12:00:00 or 1-12:00:00."""
+
+    name = 'time'
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return whole seconds, at least one."""
+        from ..codes.times import seconds_in
+
+        try:
+            seconds = seconds_in(str(value))
+        except ValueError as error:
+            self.fail(f'{value!r} is no time: {error}', param, ctx)
+        if seconds < 1:
+            self.fail(f'{value!r} leaves a job no time: a second is the least', param, ctx)
+        return seconds
+
+
+walltime_option = click.option(
+    '--walltime',
+    type=Walltime(),
+    metavar='TIME',
+    help='Asked of the scheduler, per job: 10min, 2h, 1-12:00:00, or seconds.',
+)
+
+
 def parse_overrides(values: tuple[str, ...]) -> dict[str, Any]:
     """Return nested overrides of a protocol from ``key.path=value`` texts; values are read as YAML.
 

@@ -51,7 +51,7 @@ def robustness(cache: bool | None, daemon: bool, as_json: bool, **request: Any) 
     Examples:
       aiida-litraj launch robustness --potential 7net-0 --protocol quick
       aiida-litraj launch robustness --potential 7net-0 --potential 7net-l3i5 --daemon
-      aiida-litraj launch robustness --potential 7net-0 --max-jobs 8 --walltime 86400 --daemon
+      aiida-litraj launch robustness --potential 7net-0 --max-jobs 8 --walltime 24h --daemon
       aiida-litraj launch robustness Li7P3S11.cif --potential 7net-0 --temperatures 1000,2000 --pressures 1e9
       aiida-litraj launch robustness --potential 7net-0 --override dynamics.timestep_fs=0.5
     """

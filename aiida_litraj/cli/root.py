@@ -18,6 +18,7 @@ _COMMANDS = {
     'hops': 'hops:hops',
     'launch': 'launch:launch',
     'doctor': 'doctor:doctor',
+    'daemon': 'daemon:daemon',
     'status': 'status:status',
     'show': 'show:show',
     'plot': 'plot:plot',

@@ -97,7 +97,7 @@ def setup(
     if name is not None and not (engine_python or installed):
         raise click.UsageError(f'the code {name!r} needs --engine-python PYTHON (or --installed PATH)')
     with refusals():
-        from ..codes.computers import differences, ensure_computer, ensure_localhost
+        from ..codes.computers import correct_unused, differences, ensure_computer, ensure_localhost
         from ..codes.configuration import Configuration, read_configuration
         from ..codes.environment import Environment
         from ..codes.profile import load_or_create
@@ -113,8 +113,9 @@ def setup(
         report.profile(profile.name, profile.created, profile.folder, write_ahead())
         report.computer(*ensure_localhost(work_dir, poll_interval))
         for entry in plan.computers:
+            corrected = correct_unused(entry)
             made, created = ensure_computer(entry)
-            report.computer(made, created, [] if created else differences(made, entry))
+            report.computer(made, created, [] if created else differences(made, entry), corrected)
         for environment in environments:
             with report.waiting(f'Asking the environment of {environment.name} on {environment.computer} ...'):
                 registration, answer = _set_up(environment)
@@ -168,10 +169,16 @@ class _Report:
                 'profile, or take a local disk or PostgreSQL.'
             )
 
-    def computer(self, computer: Any, created: bool, differs: Sequence[str] = ()) -> None:
-        self._content['computers'].append({'label': computer.label, 'created': created, 'differs': list(differs)})
+    def computer(
+        self, computer: Any, created: bool, differs: Sequence[str] = (), corrected: Sequence[str] = ()
+    ) -> None:
+        about = {'label': computer.label, 'created': created, 'differs': list(differs), 'corrected': list(corrected)}
+        self._content['computers'].append(about)
         place = f'{computer.hostname}, {computer.transport_type}, {computer.scheduler_type}, {computer.get_workdir()}'
-        self._say(f'Computer {computer.label}: {"made" if created else "in use as it is"} ({place})')
+        state = 'made' if created else 'changed' if corrected else 'in use as it is'
+        self._say(f'Computer {computer.label}: {state} ({place})')
+        for correction in corrected:
+            self._say(f'  changed, as no job has run there: {correction}')
         for difference in differs:
             self._say(f'  not changed, as jobs ran there as it was: {difference}')
         if differs:
@@ -190,6 +197,7 @@ class _Report:
                 'uuid': code.uuid,
                 'state': registration.state,
                 'hidden': registration.hidden_label,
+                'options_changed': {name: list(pair) for name, pair in registration.options.items()},
                 'computer': environment.computer,
                 'engine_version': answer.engine_version,
                 'devices': answer.devices,
@@ -201,10 +209,14 @@ class _Report:
             return
         what = {
             'new': 'made',
-            'same': 'nothing has changed, in use as it is',
+            'same': 'the same, with other options of its jobs'
+            if registration.options
+            else 'nothing has changed, in use as it is',
             'replaced': f'engine, packages or settings have changed, the old code is now {registration.hidden_label}',
         }[registration.state]
         click.echo(f'Code {environment.name} on {environment.computer} (pk {code.pk}): {what}')
+        for option, (before, now) in registration.options.items():
+            click.echo(f'  {option}: {_value(before)} before, {_value(now)} now')
         _print_answer(answer)
 
     def end(self) -> None:
@@ -232,6 +244,10 @@ class _Report:
                 self._say(f'Or: aiida-litraj launch robustness --potential {imported[0]} --protocol quick')
             else:
                 self._say(f'\nNext, a potential: aiida-litraj potential import --family {family} {name}')
+
+
+def _value(value: Any) -> str:
+    return 'nothing' if value is None else repr(value)
 
 
 def _print_answer(answer: ProbeReport) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..report.words import counted
-from ..usage.sums import BY
 from .ages import Age
 from .console import emit_json, print_table
 from .errors import refusals
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from ..usage.jobs import Found
 
 MOST_ROWS = 40
+BY = ('chain', 'potential', 'code', 'computer', 'kind')
 NOTHING = 'No job of this plugin has run here. Begin something: aiida-litraj launch --help'
 _SOURCES = {
     'accounting': "by the scheduler's accounting",
@@ -257,6 +257,15 @@ def bytes_text(number: int | None) -> str:
     return f'{value:.3g} TB'
 
 
+def _lost_calls(total: dict[str, Any]) -> str:
+    """Return how many model calls were lost; a job that has left no account of itself does not tell."""
+    lost, unknown = total['lost_model_calls'], total['unknown_losses']
+    if not unknown:
+        return f'{lost or 0:,} model calls'
+    of = f'{counted(unknown, "job")} did not tell'
+    return f'an unknown number of model calls ({of})' if not lost else f'at least {lost:,} model calls ({of})'
+
+
 def _notes(total: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
     """Return what else is to be said of the sums."""
     found = []
@@ -268,10 +277,7 @@ def _notes(total: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
         hours = (
             f'{_hours(total["lost_gpu_hours"] or 0.0, 0)} GPU h, {_hours(total["lost_core_hours"] or 0.0, 0)} core h'
         )
-        found.append(
-            f'Lost: {hours}, {total["lost_model_calls"] or 0:,} model calls, in jobs that were cut off or failed and '
-            'not gone on from.'
-        )
+        found.append(f'Lost: {hours}, {_lost_calls(total)}, in jobs that were cut off or failed and not gone on from.')
     if total['trainings']:
         hours = _hours(total['seconds_of_training'] / 3600.0, 0)
         found.append(f'{counted(total["trainings"], "training")} came to an end, with {hours} h of epochs.')

@@ -18,6 +18,7 @@ from ..calculations.validation import explain
 from ..contract.base import Model
 from ..usage.allocation import asks_for_gpus
 from .problems import SetupProblem
+from .times import seconds_in
 
 SLURM, DIRECT = 'core.slurm', 'core.direct'
 GPUS_OPTION = 'gpus'
@@ -30,9 +31,6 @@ _KIND = re.compile(r'[\w.-]+')
 _OWN_CONSTRAINT = re.compile(r'(?<!\S)(?:--constraint[= ]|-C)')
 _OWN_TASKS = re.compile(r'(?<!\S)(?:--ntasks[= ]|-n[= \d])')
 _WORD = re.compile(r"[^\s'\"`$\\;]+")
-_CLOCK = re.compile(r'(?:(\d+)-)?(\d{1,3}):(\d{2})(?::(\d{2}))?')
-_SPAN = re.compile(r'(\d+)\s*(s|min|h|d)')
-_SPANS = {'s': 1, 'min': 60, 'h': 3600, 'd': 86400}
 
 
 def _word(text: str) -> str:
@@ -54,20 +52,8 @@ def _line(text: str) -> str:
 
 
 def _seconds(value: Any) -> Any:
-    """Return a time in seconds, which may be written as 7200, 2h, 30min, 02:00:00 or 1-12:00:00."""
-    if not isinstance(value, str):
-        return value
-    clock = _CLOCK.fullmatch(value.strip())
-    if clock and clock[1] is None and clock[4] is None:
-        raise ValueError(
-            'two parts may be hours and minutes or, as in Slurm, minutes and seconds: write 24h, 30min or "24:00:00"'
-        )
-    if clock:
-        days, hours, minutes, seconds = (int(part or 0) for part in clock.groups())
-        return ((24 * days + hours) * 60 + minutes) * 60 + seconds
-    if span := _SPAN.fullmatch(value.strip()):
-        return int(span[1]) * _SPANS[span[2]]
-    raise ValueError('write a time as 7200 (seconds), 30min, 2h, 1d, "02:00:00" or "1-12:00:00"')
+    """Return a time in seconds where it is written as a text."""
+    return seconds_in(value) if isinstance(value, str) else value
 
 
 def _list(value: Any) -> Any:

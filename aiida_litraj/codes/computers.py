@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,6 +189,66 @@ def differences(computer: Computer, entry: Mapping[str, Any]) -> list[str]:
         for field, (there, wanted) in asked.items()
         if wanted is not None and wanted != there
     ]
+
+
+def correct_unused(entry: Mapping[str, Any]) -> list[str]:
+    """Change a computer on which no job has run to what an entry says; return what was changed, a sentence for each.
+
+    A name that was mistyped would otherwise stay with the label. Where jobs ran, or there is no such computer yet,
+    nothing is changed.
+
+    :raises SetupProblem: if AiiDA refuses a value.
+    """
+    from aiida.common.exceptions import AiidaException, NotExistent
+    from aiida.orm import AuthInfo, User, load_computer
+
+    try:
+        computer = load_computer(str(entry['label']))
+    except NotExistent:
+        return []
+    changes = differences(computer, entry)
+    if not changes or was_used(computer):
+        return []
+    before, transport, user = computer.hostname, computer.transport_type, User.collection.get_default()
+    connection = computer.get_configuration(user)
+    try:
+        for field, value in entry.items():
+            if field in _SETTERS and value is not None:
+                _SETTERS[field](computer, value)
+        if {'scratch', 'work_dir'} & set(entry):
+            computer.set_workdir(work_dir_of(entry))
+        computer.store()
+    except (AiidaException, ValueError, TypeError) as error:
+        raise SetupProblem(
+            f'the computer {computer.label!r} cannot be changed: {error}', 'Correct its entry.'
+        ) from error
+    if computer.is_user_configured(user) and computer.transport_type != transport:
+        AuthInfo.collection.delete(computer.get_authinfo(user).pk)  # says how to connect by the other one
+        _configure(computer, entry)
+    elif connection.get('host') == before != computer.hostname:
+        computer.configure(host=computer.hostname)
+    return changes
+
+
+def was_used(computer: Computer) -> bool:
+    """Return whether anything is known of a computer but its codes: a job has run there, or files are there."""
+    from aiida.orm import Computer, Node, QueryBuilder
+
+    query = QueryBuilder().append(Computer, filters={'id': computer.pk}, tag='computer')
+    # By its class alone the builder of queries finds codes among all data.
+    query.append(Node, with_computer='computer', filters={'node_type': {'!like': 'data.core.code.%'}})
+    return bool(query.limit(1).count())
+
+
+_SETTERS: dict[str, Callable[[Any, Any], None]] = {
+    'hostname': lambda computer, value: setattr(computer, 'hostname', str(value)),
+    'transport': lambda computer, value: setattr(computer, 'transport_type', str(value)),
+    'scheduler': lambda computer, value: setattr(computer, 'scheduler_type', str(value)),
+    'mpiprocs_per_machine': lambda computer, value: computer.set_default_mpiprocs_per_machine(value),
+    'prepend_text': lambda computer, value: computer.set_prepend_text(str(value)),
+    'append_text': lambda computer, value: computer.set_append_text(str(value)),
+    'shebang': lambda computer, value: computer.set_shebang(str(value)),
+}
 
 
 def _configure(computer: Computer, entry: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .asked import DIRECT, FIELDS, read_asked
-from .computers import LOCALHOST, check_computer, find_computer
+from .computers import LOCALHOST, check_computer, find_computer, was_used
 from .environment import CONDA_PYTHON, Environment, absolute_here
 from .fields import check_fields
 from .problems import SetupProblem
@@ -36,7 +36,7 @@ class Configuration:
         :raises SetupProblem: if a code is for a computer that is neither in the file nor known to AiiDA, its scheduler
             has not what is asked for, or an option is not known.
         """
-        described = {str(entry['label']): str(entry.get('scheduler', DIRECT)) for entry in self.computers}
+        described = {str(entry['label']): entry for entry in self.computers}
         settled = []
         for environment in self.environments:
             settled.append(environment.settled(_scheduler_of(environment.computer, described)))
@@ -44,14 +44,19 @@ class Configuration:
         return tuple(settled)
 
 
-def _scheduler_of(label: str, described: Mapping[str, str]) -> str:
-    """Return the scheduler of a computer: as AiiDA knows it, which stays, or as a file describes it."""
+def _scheduler_of(label: str, described: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the scheduler of a computer: AiiDA's, which stays once a job has run, or as a file describes it."""
     from aiida.orm import Computer, QueryBuilder
 
-    known = QueryBuilder().append(Computer, filters={'label': label}, project='scheduler_type').first(flat=True)
-    if known is None and label == LOCALHOST:
-        return DIRECT
-    return str(known or described.get(label) or find_computer(label).scheduler_type)
+    computer = QueryBuilder().append(Computer, filters={'label': label}).first(flat=True)
+    wanted = described.get(label)
+    if computer is None:
+        if wanted is not None or label == LOCALHOST:
+            return str((wanted or {}).get('scheduler', DIRECT))
+        return str(find_computer(label).scheduler_type)
+    if wanted is not None and wanted.get('scheduler') and not was_used(computer):
+        return str(wanted['scheduler'])
+    return str(computer.scheduler_type)
 
 
 def _check_options(environment: Environment) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +29,16 @@ NAME = 'litraj_name'
 
 @dataclass(frozen=True)
 class Registration:
-    """A code, and what became of it: ``new``, ``same`` (nothing changed) or ``replaced`` (an older one was hidden)."""
+    """A code, and what became of it: ``new``, ``same`` (nothing changed) or ``replaced`` (an older one was hidden).
+
+    ``options`` are those of its jobs that are others than before, each with the old value and the new one, ``None``
+    for none. They are no part of a code: one with other options is the same.
+    """
 
     code: AbstractCode
     state: str
     hidden_label: str | None = None
+    options: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
 
 
 def register(environment: Environment, report: ProbeReport) -> Registration:
@@ -48,6 +54,7 @@ def register(environment: Environment, report: ProbeReport) -> Registration:
     require_free(environment.name, earlier, f'--name {environment.name}-engine')
     same = next((code for code in earlier if _matches(code, environment, shell, files)), None)
     current = next((code for code in earlier if code.label == environment.name and not code.is_hidden), None)
+    before = None if current is None else dict(current.base.extras.get(OPTIONS, {}))
     hidden = None
     if current is not None and (same is None or current.pk != same.pk):
         hidden = retire(current, environment.name)
@@ -58,7 +65,12 @@ def register(environment: Environment, report: ProbeReport) -> Registration:
         code.label = environment.name
         code.is_hidden = False
     _remember(code, environment, report)
-    return Registration(code, state, hidden)
+    return Registration(code, state, hidden, {} if before is None else _changes(before, environment.options))
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    names = sorted(set(before) | set(now))
+    return {name: (before.get(name), now.get(name)) for name in names if before.get(name) != now.get(name)}
 
 
 def shell_of(environment: Environment, report: ProbeReport) -> str:

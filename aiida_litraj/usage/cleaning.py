@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from ..contract.errors import stands
 from .cost import ENDED, OURS, Job
 from .folders import Folder, folders_of, in_use
 from .jobs import Chain, Found, find_jobs
-from .reasons import asked_to_stay, with_items_left
+from .reasons import asked_to_stay, items_of, with_items_left
 
 UNDER_WAY, IN_USE, NOT_WELL, TOO_YOUNG = 'under way', 'in use', 'not well', 'too young'
 ASKED, MAY_RUN = 'kept', 'may still run'
@@ -33,8 +33,8 @@ class Plan:
 
     :ivar chain_of: by the pk of a folder, the topmost chain or the job itself that it belongs to.
     :ivar resumable: pks of jobs whose work can no longer be gone on from, by no launch.
-    :ivar several: pks of restarting chains of more than one job, which the cache does not know: an equal launch finds
-        their work in the folder of the last job only.
+    :ivar several: pks of restarting chains whose last job had only some of their items, so that the cache does not know
+        them: an equal launch finds their work in its folder only.
     """
 
     folders: list[Folder]
@@ -73,7 +73,7 @@ def plan(pks: Iterable[int] = (), before: datetime | None = None, failed: bool =
         chain_of={folder.pk: found.chains[_top(jobs[folder.job])] for folder in going},
         kept=dict(kept),
         resumable=[job.pk for job in last if job.pk not in well],
-        several=_several(last, found.jobs),
+        several=_several([job for job in last if job.pk in well], found),
     )
 
 
@@ -117,6 +117,24 @@ def _is_well(job: Job, chains: dict[int, Chain]) -> bool:
     return stands(caller.exit_status) if caller.kind.startswith(OURS) else caller.exit_status == 0
 
 
-def _several(going: Sequence[Job], jobs: Sequence[Job]) -> list[int]:
-    number = Counter(job.callers[0] for job in jobs if job.callers and job.is_ours and job.cached_from is None)
-    return sorted({job.callers[0] for job in going if job.callers and job.is_ours and number[job.callers[0]] > 1})
+def _several(going: Sequence[Job], found: Found) -> list[int]:
+    """Return the chains that the cache does not know; one whose last job had all of their items it knows by that."""
+    everything = {job.pk: job for job in (*found.jobs, *found.lineage)}
+    taken_up = {job.goes_on_from for job in everything.values()}
+    lines: dict[int, list[int]] = {}
+    for job in going:
+        if job.callers and job.is_ours and job.goes_on_from in everything and job.pk not in taken_up:
+            lines[job.pk] = _line(job, everything)
+    names = items_of({pk for line in lines.values() for pk in line})
+    some = [pk for pk, line in lines.items() if names[pk] < set().union(*(names[one] for one in line))]
+    return sorted({everything[pk].callers[0] for pk in some})
+
+
+def _line(job: Job, everything: Mapping[int, Job]) -> list[int]:
+    """Return a job, the one that it went on from, and so on."""
+    line: list[int] = []
+    one: Job | None = job
+    while one is not None and one.pk not in line:
+        line.append(one.pk)
+        one = everything.get(one.goes_on_from or 0)
+    return line

@@ -28,6 +28,8 @@ class Job:
     :ivar submitted: whether it has reached a scheduler.
     :ivar scheduler_state: what AiiDA last heard of it from the scheduler.
     :ivar directives: lines of its own for the scheduler.
+    :ivar device: where its engine was told to evaluate, ``None`` if it was not told.
+    :ivar without_gpu: whether its environment saw no GPU when it was set up, in the place where its jobs run.
     :ivar accounting: what the scheduler's accounting printed of it.
     :ivar last_look: what the scheduler said of it when AiiDA last asked and it was still there.
     :ivar audit: of the engine; ``None`` if it left none, or the job is another code's.
@@ -53,6 +55,8 @@ class Job:
     scheduler_state: str | None = None
     resources: Mapping[str, Any] = field(default_factory=dict)
     directives: str = ''
+    device: str | None = None
+    without_gpu: bool = False
     accounting: str | None = None
     last_look: Mapping[str, Any] | None = None
     audit: Mapping[str, Any] | None = None
@@ -182,7 +186,18 @@ def _gpus(job: Job) -> int | None:
     devices = audit.get('devices') or [audit.get('device')]
     if devices[0] is not None:
         return sum(str(device).startswith('cuda') for device in devices)
-    return None if job.is_ours else 0
+    return 0 if not job.is_ours or _is_for_processors(job) else None
+
+
+def _is_for_processors(job: Job) -> bool:
+    """Return whether a job of which nothing is known but what it was launched with can have had no GPU.
+
+    A queue gives none that was not asked for; where a partition brings them along, the job is told to use them. Without
+    a queue the engine takes what it finds.
+    """
+    if (job.device or 'auto') != 'auto':
+        return job.device == 'cpu'
+    return job.without_gpu if job.scheduler == DIRECT else job.scheduler is not None
 
 
 def _reached(job: Job, heirs: Mapping[int, list[Job]]) -> int | None:

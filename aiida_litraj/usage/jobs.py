@@ -23,6 +23,8 @@ from ..data.potential import PotentialData
 from .cost import DIRECT, OURS, TRAINING, Job
 
 CACHED_FROM = '_aiida_cached_from'
+DEVICES = 'extras.litraj_probe.devices'
+"""Of a code: the devices that the probe of its environment saw."""
 CALLS = {'type': {'in': [LinkType.CALL_CALC.value, LinkType.CALL_WORK.value]}}
 _ACCOUNTS = {'label': {'in': ['results', 'output_parameters']}}
 """Of the engine, and of the codes of other plugins that say there how long they took."""
@@ -140,6 +142,7 @@ def _made(jobs: list[int] | None, callers: Mapping[int, int], parents: Mapping[i
     rows = query.order_by({'job': 'id'}).all()
     for pk, uuid, kind, ctime, known, cached, computer, scheduler in rows:
         audit, clock = accounts.get(pk, (None, None))
+        code, seen = codes.get(pk, (None, None))
         polled = _between(uploads.get(pk), known.get('scheduler_lastchecktime')) if scheduler == DIRECT else None
         yield Job(
             pk=pk,
@@ -150,13 +153,15 @@ def _made(jobs: list[int] | None, callers: Mapping[int, int], parents: Mapping[i
             exit_status=known.get('exit_status'),
             computer=computer,
             scheduler=scheduler,
-            code=codes.get(pk),
+            code=code,
             potential=potentials.get(pk),
             cached_from=cached,
             submitted=known.get('job_id') is not None,
             scheduler_state=known.get('scheduler_state'),
             resources=known.get('resources') or {},
             directives=known.get('custom_scheduler_commands') or '',
+            device=_option(known, 'device'),
+            without_gpu=seen == ['cpu'],
             accounting=(known.get('detailed_job_info') or {}).get('stdout'),
             last_look=known.get('last_job_info'),
             audit=audit,
@@ -209,10 +214,16 @@ def _items(jobs: list[int] | None) -> dict[int, dict[str, Any]]:
     return {pk: items for pk, items in query.all() if isinstance(items, dict)}
 
 
-def _codes(jobs: list[int] | None) -> dict[int, str]:
+def _option(known: Mapping[str, Any], name: str) -> Any:
+    """Return an option that says nothing of what is computed, and so is no attribute of its own."""
+    return (((known.get('metadata_inputs') or {}).get('metadata') or {}).get('options') or {}).get(name)
+
+
+def _codes(jobs: list[int] | None) -> dict[int, tuple[str, list[str] | None]]:
+    """Return what the code of each job is called, and the devices that its environment saw when it was set up."""
     query = QueryBuilder().append(CalcJobNode, tag='job', filters=_among(jobs), project='id')
-    query.append(AbstractCode, with_outgoing='job', edge_filters={'label': 'code'}, project='label')
-    return dict(query.all())
+    query.append(AbstractCode, with_outgoing='job', edge_filters={'label': 'code'}, project=['label', DEVICES])
+    return {pk: (label, devices) for pk, label, devices in query.all()}
 
 
 def _potentials(jobs: list[int] | None) -> dict[int, str]:

@@ -9,7 +9,6 @@ from typing import Any
 from .cost import TRAINING, Cost, Job, costs_of, seconds_of_training
 
 HOUR = 3600.0
-BY = ('chain', 'potential', 'code', 'computer', 'kind')
 NONE = 'none'
 """Under which are added up what has none: trainings from scratch, and the jobs of codes that are no engine."""
 
@@ -17,6 +16,8 @@ NONE = 'none'
 @dataclass
 class Sum:
     """Cost of some jobs. Numbers are of what is known; ``unknown`` says of how many jobs they lack something.
+
+    ``unknown_losses`` are jobs that have lost model calls, nobody knows how many.
 
     Jobs from the cache cost nothing: ``saved_...`` is what they would have cost.
     """
@@ -33,6 +34,7 @@ class Sum:
     lost_gpu_hours: float = 0.0
     lost_core_hours: float = 0.0
     lost_model_calls: int = 0
+    unknown_losses: int = 0
     saved_wall_hours: float = 0.0
     saved_gpu_hours: float = 0.0
     saved_core_hours: float = 0.0
@@ -54,6 +56,7 @@ class Sum:
         self._add('', cost, 1.0)
         self._add('lost_', cost, cost.lost_share)
         self.lost_model_calls += cost.lost_calls or 0
+        self.unknown_losses += cost.lost_calls is None and cost.lost_share > 0.0
         values = (cost.wall_s, cost.gpu_s, cost.core_s, cost.model_calls)
         for name, value in zip(MEASURED, values):
             self.unknown[name] += value is None
@@ -79,6 +82,8 @@ class Sum:
         for name, key in zip(MEASURED, ('wall_hours', 'gpu_hours', 'core_hours', 'model_calls')):
             if ran and self.unknown[name] == ran:
                 content[key] = content[f'lost_{key}'] = None
+        if self.unknown_losses and not self.lost_model_calls:
+            content['lost_model_calls'] = None
         content['lost_share'] = self.lost_wall_hours / self.wall_hours if self.wall_hours else None
         return content
 

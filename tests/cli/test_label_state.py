@@ -69,7 +69,7 @@ def test_status_without_a_pk_lists_what_is_under_way() -> None:
     assert listed[0]['pk'] == chain.pk
     assert {one['progress'] for one in listed} == {'3 of 10 configurations labelled, 1 failed, 2 in flight'}
     said = ask('status')
-    assert str(chain.pk) in said and '3 of 10' in said and 'verdi daemon start' in said
+    assert str(chain.pk) in said and '3 of 10' in said and 'aiida-litraj daemon start' in said
 
 
 def test_stopped_launch_says_what_is_kept_and_what_is_lost() -> None:

@@ -6,10 +6,58 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
+from aiida_litraj.cli import main
 from aiida_litraj.cli.launch import Request, collect_overrides
-from aiida_litraj.cli.options import parse_overrides
+from aiida_litraj.cli.options import Walltime, parse_overrides
 from aiida_litraj.cli.potential import _parse_options
+
+LAUNCHES = ('barrier', 'barrier-check', 'label', 'robustness', 'train', 'dft-neb', 'evaluate')
+
+
+@pytest.mark.parametrize('command', LAUNCHES)
+@pytest.mark.parametrize(
+    ('written', 'seconds'),
+    [
+        ('7200', 7200), ('45s', 45), ('10min', 600), ('2h', 7200), ('1d', 86400), ('12:00:00', 43200),
+        ('1-12:00:00', 129600), ('1-02:30', 95400),
+    ],
+)  # fmt: skip
+def test_walltime_as_people_write_it(command: str, written: str, seconds: int) -> None:
+    """The same of every launch; by hand: 1-12:00:00 are 36 hours."""
+    assert walltime_of(command).type.convert(written, None, None) == seconds
+
+
+@pytest.mark.parametrize(
+    ('written', 'said'),
+    [
+        ('soon', "'soon' is no time: write a time as 7200 (seconds), 30min"),
+        ('24:00', "'24:00' is no time: two parts may be hours and minutes"),
+        ('-5', "'-5' is no time"), ('1.5h', "'1.5h' is no time"), ('0h', "'0h' leaves a job no time"),
+    ],
+)  # fmt: skip
+def test_walltime_that_is_none(written: str, said: str) -> None:
+    done = CliRunner().invoke(main, ['launch', 'robustness', '--potential', 'a', '--walltime', written])
+    assert done.exit_code == 2
+    assert said in done.stderr and '--walltime' in done.stderr
+
+
+def test_every_walltime_is_written_alike() -> None:
+    group = main.get_command(click.Context(main), 'launch')
+    assert isinstance(group, click.Group)
+    names = group.list_commands(click.Context(group))
+    found = [walltime_of(name) for name in names if walltime_of(name) is not None]
+    assert len(found) >= len(LAUNCHES)
+    assert {type(option.type) for option in found} == {Walltime}
+
+
+def walltime_of(command: str) -> Any:
+    group = main.get_command(click.Context(main), 'launch')
+    assert isinstance(group, click.Group)
+    made = group.get_command(click.Context(group), command)
+    assert made is not None
+    return next((option for option in made.params if option.name == 'walltime'), None)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ COMMANDS = [
     ('potential', 'lineage'), ('potential', 'export'), ('launch',),
     ('hops',), ('doctor',),
     ('launch', 'barrier'), ('launch', 'conductivity'), ('status',), ('show',), ('plot',), ('dataset',),
-    ('usage',), ('clean',),
+    ('usage',), ('clean',), ('daemon',), ('daemon', 'start'), ('daemon', 'restart'), ('daemon', 'stop'),
+    ('daemon', 'status'),
 ]  # fmt: skip
 HEAVY = ('aiida', 'ase', 'matplotlib', 'numpy', 'pydantic', 'rich', 'scipy', 'torch')
 
@@ -38,7 +39,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_every_command_helps(command: Sequence[str]) -> None:
     result = CliRunner().invoke(main, [*command, '--help'])
     assert result.exit_code == 0
-    is_group = command in (('potential',), ('launch',), ('dataset',))
+    is_group = command in (('potential',), ('launch',), ('dataset',), ('daemon',))
     assert is_group or f'aiida-litraj {" ".join(command)}' in result.output.split('Example')[1]
 
 
@@ -92,7 +93,7 @@ def test_a_locked_database_is_a_sentence() -> None:
     done = CliRunner().invoke(program, ['locked'])
     assert done.exit_code == 1
     assert done.stderr.startswith('Error: the database is locked.')
-    assert 'verdi daemon stop' in done.stderr and 'INSERT' not in done.stderr
+    assert 'aiida-litraj daemon stop' in done.stderr and 'INSERT' not in done.stderr
 
 
 @pytest.mark.parametrize('arguments', [(), ('slurm-gpu',), ('slurm-cpu',), ('workstation',), ('local',)])

@@ -42,6 +42,29 @@ def test_other_shell_gives_another_code_and_says_so() -> None:
     assert 'double_well, ideal_gas, morse, mueller_brown' in done.stdout
 
 
+def test_other_options_are_said(tmp_path: Path) -> None:
+    """They are no part of the code, which stays the same: of three, one is changed, one goes, and one comes."""
+    path = tmp_path / 'toy.yml'
+    code = {'name': 'toy', 'engine_python': sys.executable}
+
+    def set_up(*arguments: str, **options: Any) -> Any:
+        path.write_text(yaml.safe_dump({'codes': [{**code, 'options': options}]}))
+        return CliRunner().invoke(main, ['setup', '--from', str(path), *arguments])
+
+    first = set_up(max_wallclock_seconds=60, device='cpu', processes=2)
+    assert 'now' not in first.stdout.split('Python')[0]
+    said = set_up(max_wallclock_seconds=7200, device='cpu', queue_name='gpu').stdout
+    assert 'the same, with other options of its jobs' in said and 'nothing has changed' not in said
+    lines = [line.strip() for line in said.splitlines() if line.endswith(' now')]
+    assert lines == [
+        'max_wallclock_seconds: 60 before, 7200 now', 'processes: 2 before, nothing now',
+        "queue_name: nothing before, 'gpu' now",
+    ]  # fmt: skip
+    made = json.loads(set_up('--json', max_wallclock_seconds=7200, device='cpu').stdout)['codes'][0]
+    assert (made['state'], made['options_changed']) == ('same', {'queue_name': ['gpu', None]})
+    assert 'nothing has changed' in set_up(max_wallclock_seconds=7200, device='cpu').stdout
+
+
 def test_file_with_computers_and_codes(tmp_path: Path) -> None:
     path = tmp_path / 'here.yml'
     computer = {'label': 'here', 'work_dir': str(tmp_path / 'work'), 'poll_interval': 0}
@@ -55,10 +78,66 @@ def test_file_with_computers_and_codes(tmp_path: Path) -> None:
     status, first = run('--from', str(path))
     assert status == 0
     assert [(entry['name'], entry['state']) for entry in first['codes']] == [('toy', 'new'), ('other', 'new')]
-    assert first['computers'][-1] == {'label': 'here', 'created': True, 'differs': []}
+    assert first['computers'][-1] == {'label': 'here', 'created': True, 'differs': [], 'corrected': []}
     _, again = run('--from', str(path))
     assert [entry['state'] for entry in again['codes']] == ['same', 'same']
-    assert again['computers'][-1] == {'label': 'here', 'created': False, 'differs': []}
+    assert again['computers'][-1] == {'label': 'here', 'created': False, 'differs': [], 'corrected': []}
+
+
+def test_computer_with_a_mistyped_name_is_corrected_until_a_job_has_run_there(tmp_path: Path) -> None:
+    """The login fails, but by then the computer has its label."""
+    from aiida.orm import RemoteData, load_computer
+
+    path = tmp_path / 'far.yml'
+    far = {
+        'label': 'far', 'hostname': 'far.invalid', 'transport': 'core.ssh_async', 'scheduler': 'core.slurm',
+        'work_dir': '/scratch/me',
+    }  # fmt: skip
+    code = {'name': 'toy', 'computer': 'far', 'engine_python': '/usr/bin/python3', 'account': 'mine'}
+
+    def set_up(**fields: Any) -> dict[str, Any]:
+        path.write_text(yaml.safe_dump({'computers': [{**far, **fields}]}))
+        status, content = run('--from', str(path))
+        assert status == 0
+        return dict(content['computers'][-1])
+
+    path.write_text(yaml.safe_dump({'computers': [far], 'codes': [code]}))
+    status, _ = run('--from', str(path))
+    assert status == 1
+    pk = load_computer('far').pk
+    right = {'hostname': 'near.invalid', 'work_dir': '/scratch/you'}
+    changed = set_up(**right)
+    assert changed['corrected'] == [
+        "hostname is 'far.invalid', the file says 'near.invalid'",
+        "work_dir is '/scratch/me', the file says '/scratch/you'",
+    ]
+    assert changed['differs'] == []
+    found = load_computer('far')
+    assert (found.pk, found.hostname, found.get_workdir()) == (pk, 'near.invalid', '/scratch/you')
+    assert found.get_configuration()['host'] == 'near.invalid'  # which the transport goes by
+    assert set_up(**right) == {'label': 'far', 'created': False, 'differs': [], 'corrected': []}
+    set_up(**right, transport='core.local')
+    assert (load_computer('far').transport_type, 'host' in load_computer('far').get_configuration()) == (
+        'core.local', False,
+    )  # fmt: skip
+    set_up(**right)
+    RemoteData(computer=load_computer('far'), remote_path='/scratch/you/1').store()
+    again = set_up()
+    assert (again['corrected'], len(again['differs'])) == ([], 2)
+    assert load_computer('far').hostname == 'near.invalid'
+
+
+def test_scheduler_of_a_file_counts_for_a_computer_without_jobs(tmp_path: Path) -> None:
+    """An account wants a queue: it was refused for the scheduler that the computer had by mistake."""
+    computer = {'label': 'here', 'work_dir': str(tmp_path / 'work'), 'poll_interval': 0}
+    path = tmp_path / 'here.yml'
+    path.write_text(yaml.safe_dump({'computers': [computer]}))
+    run('--from', str(path))
+    code = {'name': 'toy', 'computer': 'here', 'engine_python': sys.executable, 'account': 'mine'}
+    path.write_text(yaml.safe_dump({'computers': [{**computer, 'scheduler': 'core.slurm'}], 'codes': [code]}))
+    status, content = run('--from', str(path))
+    assert status == 0, content
+    assert content['computers'][-1]['corrected'] == ["scheduler is 'core.direct', the file says 'core.slurm'"]
 
 
 @pytest.mark.parametrize(('field', 'value'), [('transport', 'core.shh'), ('scheduler', 'core.slrum')])
@@ -125,16 +204,17 @@ def test_daemon_is_started_where_there_is_nothing_to_delete(
     """A broker of aiida-core that starts after a full disk empties the folder that it is in: see docs, faults."""
     from aiida.manage import get_manager
 
-    from aiida_litraj.codes.daemon import ensure_daemon
+    from aiida_litraj.codes.daemon import PATIENCE_S, ensure_daemon
 
     places = []
     client = 'aiida.engine.daemon.client.DaemonClient'
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(f'{client}.is_daemon_running', False)
-    monkeypatch.setattr(f'{client}.start_daemon', lambda _: places.append(Path.cwd()))
+    monkeypatch.setattr(f'{client}.start_daemon', lambda _, number, timeout: places.append((Path.cwd(), timeout)))
     monkeypatch.setattr(type(get_manager()), 'get_communicator', lambda _: None)
     assert ensure_daemon() == 'started'
-    (place,) = places
+    ((place, patience),) = places
+    assert patience == PATIENCE_S  # of its own AiiDA has two seconds, which a busy machine exceeds
     assert place != tmp_path
     assert not list(place.iterdir())
     assert Path.cwd() == tmp_path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ def test_template_can_be_set_up_as_it_is(name: str) -> None:
 
 @pytest.mark.usefixtures('aiida_profile_clean')
 def test_template_of_a_cluster_asks_for_what_it_says() -> None:
-    gpu, mace = read_configuration(TEMPLATES / 'slurm-gpu.yml').settled()
+    (gpu,) = read_configuration(TEMPLATES / 'slurm-gpu.yml').settled()
     assert gpu.families == ('sevennet',)
     assert gpu.script.splitlines() == [
         "module load cuda/12.4 || { echo 'litraj: the modules cuda/12.4 could not be loaded' >&2; exit 78; }",
@@ -44,7 +45,23 @@ def test_template_of_a_cluster_asks_for_what_it_says() -> None:
         'custom_scheduler_commands': '#SBATCH --gres=gpu:a100:1',
         'device': 'cuda',
     }
-    assert (mace.name, mace.computer, mace.options) == ('mace', 'localhost', {})
+
+
+@pytest.mark.usefixtures('aiida_profile_clean')
+@pytest.mark.parametrize('name', sorted(path.stem for path in TEMPLATES.glob('*.yml')))
+def test_codes_of_a_template_are_where_it_says(name: str, tmp_path: Path) -> None:
+    """On its computer, also where a code is a comment: one on another machine has an interpreter that is not there."""
+    text = (TEMPLATES / f'{name}.yml').read_text()
+    first = read_configuration(TEMPLATES / f'{name}.yml').settled()
+    assert len(first) == 1  # the one family that anybody has to have
+    path = tmp_path / 'all.yml'
+    begin = text.find('  # - name: ')
+    shown = text if begin < 0 else text[:begin] + re.sub(r'(?m)^  # ', '  ', text[begin:])
+    path.write_text(shown)
+    found = read_configuration(path).settled()
+    assert len(found) == shown.count('  - name: ')
+    assert {one.computer for one in found} == {first[0].computer}
+    assert {str(one.options.get('queue_name')) for one in found} == {str(first[0].options.get('queue_name'))}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from aiida_litraj.cli.doctor import _draw
 from aiida_litraj.codes.doctor import LINKS, Finding, Limits, chain, examine, polling, submission
 from aiida_litraj.codes.doctor.case import Case
 from aiida_litraj.codes.doctor.chain import Link
@@ -48,6 +49,20 @@ def test_what_waits_names_the_first_in_the_row(monkeypatch: pytest.MonkeyPatch) 
     assert [(one.status, one.waits_for) for one in found] == [
         ('broken', None), ('not checked', 'a'), ('not checked', 'a'), ('warning', None), ('not checked', None),
         ('ok', None),
+    ]  # fmt: skip
+
+
+def test_findings_in_a_file_are_a_line_each_whatever_their_length(capsys: pytest.CaptureFixture[str]) -> None:
+    """A table would fold them at a width that nobody sees, so that no search finds a path or a message whole."""
+    long = f'/{"very/" * 60}long/path cannot be written:\n  no space left'
+    found = [
+        Finding('storage', '', ok('SQLite'), None), Finding('device', 'gpu', broken(long, 'make room'), None),
+        Finding('job', 'toy', unchecked('waits for device'), 'device'),
+    ]  # fmt: skip
+    _draw(found)
+    assert capsys.readouterr().out.splitlines()[:3] == [
+        'ok           storage: SQLite', f'BROKEN       device of gpu: {" ".join(long.split())}',
+        'not checked  job of toy: waits for device',
     ]  # fmt: skip
 
 
@@ -360,7 +375,7 @@ def test_note_that_a_full_disk_has_emptied_is_told_before_a_broker_reads_it(aiid
     """aiida-core takes what is written there for a folder to delete; nothing stands for the one that it is in."""
     from aiida_litraj.codes.doctor import broker as link
 
-    note = link._layout(aiida_profile).sockets_file
+    note = link.zeromq_layout(aiida_profile).sockets_file
     before = note.read_bytes() if note.exists() else None
     note.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -101,7 +101,7 @@ def test_broker_that_was_killed_leaves_new_processes_created(own: Installation) 
     links = look(own)
     only(links, 'tasks', 'was still Created after', 'daemon restart')
     assert 'process repair' in links['tasks']['remedy']
-    daemon(own, 'restart')
+    own.json('daemon', 'restart')
     numbers = [look(own)['tasks']['facts']['pk'] for _ in range(2)]
     # A number is never given twice, and of what the doctor has submitted only the last is there.
     assert numbers == sorted(set(numbers))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from aiida_litraj.cli.usage import _notes
 from aiida_litraj.usage.cost import Job, costs_of
 from aiida_litraj.usage.sums import add_up
 
@@ -74,13 +75,55 @@ def test_other_codes_have_no_evaluations() -> None:
 
 
 def test_what_is_not_known_is_not_nothing() -> None:
-    lost = job(1, None, state='killed')
+    lost = job(1, None, state='killed', device='cuda')
     _, total = add_up([lost], lambda _: [])
     told = total.as_dict()
     assert [told[name] for name in ('gpu_hours', 'core_hours', 'wall_hours', 'model_calls')] == [None] * 4
     _, total = add_up([lost, job(2, audit=audit())], lambda _: [])
     assert total.as_dict()['gpu_hours'] == hours(5.0)
     assert total.unknown == {'wall': 1, 'gpu': 1, 'core': 1, 'model_calls': 1}
+
+
+SLURM, DIRECT = 'core.slurm', 'core.direct'
+
+
+@pytest.mark.parametrize(
+    ('facts', 'known'),
+    [
+        ({'scheduler': SLURM}, True),  # a queue gives no GPU that nobody has asked for
+        ({'scheduler': SLURM, 'device': 'cuda'}, False),  # a partition that brings them along
+        ({'scheduler': SLURM, 'device': 'cpu'}, True),
+        ({'scheduler': SLURM, 'directives': '#SBATCH --gres=gpu:1'}, False),
+        ({'scheduler': DIRECT}, False),  # the engine takes what it finds
+        ({'scheduler': DIRECT, 'without_gpu': True}, True),
+        ({'scheduler': DIRECT, 'device': 'auto', 'without_gpu': True}, True),
+        ({'scheduler': DIRECT, 'device': 'cpu'}, True),
+        ({'scheduler': DIRECT, 'device': 'cuda:1', 'without_gpu': True}, False),
+        ({'scheduler': None}, False),
+    ],
+)
+@pytest.mark.parametrize(('state', 'status'), [('killed', None), ('waiting', None), ('excepted', None)])
+def test_job_for_processors_that_left_no_account_had_no_gpu(
+    facts: dict[str, Any], known: bool, state: str, status: int | None
+) -> None:
+    _, total = add_up([job(1, status, state=state, **facts)], lambda _: [])
+    assert total.as_dict()['gpu_hours'] == (0.0 if known else None)
+    assert total.as_dict()['wall_hours'] is None
+
+
+def test_model_calls_that_were_lost_and_not_counted_are_not_none() -> None:
+    killed = job(1, None, state='killed', last_look={'wallclock_time_seconds': 9})
+    _, total = add_up([killed], lambda _: [])
+    assert (total.as_dict()['lost_model_calls'], total.unknown_losses) == (None, 1)
+    assert _notes(total.as_dict(), [])[0] == (
+        'Lost: 0 GPU h, <0.01 core h, an unknown number of model calls (1 job did not tell), in jobs that were cut off '
+        'or failed and not gone on from.'
+    )
+    crashed = job(2, 310, audit=audit(), items={'b': UNFINISHED})
+    _, total = add_up([killed, crashed], lambda _: [])
+    assert 'at least 100 model calls (1 job did not tell)' in _notes(total.as_dict(), [])[0]
+    _, total = add_up([crashed], lambda _: [])
+    assert ', 100 model calls, in' in _notes(total.as_dict(), [])[0]
 
 
 def test_job_that_was_never_submitted_cost_nothing() -> None:

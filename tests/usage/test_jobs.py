@@ -13,6 +13,7 @@ from aiida.engine import ProcessState
 from aiida.orm import Bool, CalcJobNode, Dict
 from aiida.schedulers import JobInfo, JobState
 
+from aiida_litraj.calculations.validation import PROBE_EXTRA
 from aiida_litraj.contract import files
 from aiida_litraj.usage.cleaning import ASKED, IN_USE, MAY_RUN, NOT_WELL, TOO_YOUNG, UNDER_WAY, plan
 from aiida_litraj.usage.jobs import find_jobs
@@ -70,6 +71,16 @@ def test_what_is_known_of_a_job(inputs: Any, ran: Any) -> None:
     assert (known.audit or {})['model_calls'] == 100
     assert {name: item['status'] for name, item in (known.items or {}).items()} == {'a': 'finished', 'b': 'unfinished'}
     assert known.resources == {'num_machines': 1, 'num_mpiprocs_per_machine': 1}
+
+
+def test_what_a_job_without_an_account_was_launched_with(inputs: Any, ran: Any) -> None:
+    """Its device is no attribute of the job, and what its environment saw stands at the code."""
+    job = ran(inputs, 400, options={'device': 'cpu'})
+    job.inputs.code.base.extras.set(PROBE_EXTRA, {'devices': ['cpu']})
+    (known,) = find_jobs().jobs
+    assert (known.device, known.without_gpu, known.code) == ('cpu', True, 'launcher')
+    job.inputs.code.base.extras.set(PROBE_EXTRA, {'devices': ['cpu', 'cuda:0']})
+    assert not find_jobs().jobs[0].without_gpu
 
 
 def test_nested_chains_share_their_jobs(inputs: Any, ran: Any) -> None:
@@ -234,11 +245,23 @@ def test_what_broke_in_aiida_and_may_still_run_stays(inputs: Any, ran: Any) -> N
     assert kept_and_going() == ({}, [lost.pk, last.pk])
 
 
-def test_several_jobs_of_a_chain_are_told(inputs: Any, ran: Any) -> None:
+def test_chain_that_the_cache_does_not_know_is_told_and_no_other(inputs: Any, ran: Any) -> None:
+    """The cache does not look at the folder that a job went on from: one that had all the items is found there."""
     first = ran(inputs, 400)
     two = chain('litraj.md.base', first, ran(after(inputs, first, 'b')))
     chain('litraj.md.base', ran(inputs))
+    cut_off = ran(inputs, 400)
+    chain('litraj.md.base', cut_off, ran(after(inputs, cut_off, 'a', 'b')))
     assert plan().several == [two.pk]
+
+
+def test_chain_of_several_jobs_that_can_be_gone_on_from_is_told_once(inputs: Any, ran: Any) -> None:
+    """It did not come to an end, and there is another line for that."""
+    first = ran(inputs, 400)
+    second = ran(after(inputs, first, 'b'), 400)
+    chain('litraj.md.base', first, second, status=400)
+    going = plan(failed=True)
+    assert (going.several, going.resumable) == ([], [first.pk, second.pk])
 
 
 def test_age_is_that_of_the_end(inputs: Any, ran: Any) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 
 import psutil
 
+from ..daemon import ZEROMQ, emptied_note, zeromq_layout
 from .case import Case
 from .deadline import TooSlow
 from .finding import Answer, broken, ok
 
 STALE_S = 30.0
 """ZeroMQ's broker writes how it is every five seconds."""
-ZEROMQ = 'core.zeromq'
 
 
 def check(case: Case) -> Answer:
@@ -28,7 +28,7 @@ def check(case: Case) -> Answer:
     if backend is None:
         return broken(
             f'the profile {profile.name} has no broker: nothing can be submitted',
-            f'verdi profile configure-broker core.zeromq {profile.name}; verdi daemon start',
+            f'verdi profile configure-broker core.zeromq {profile.name}; aiida-litraj -p {profile.name} daemon start',
         )
     if backend == ZEROMQ:
         return _zeromq(profile)
@@ -39,7 +39,7 @@ def check(case: Case) -> Answer:
     except OSError as error:
         return broken(
             f'RabbitMQ at {host}:{port} does not answer: {error}',
-            'Start it (systemctl start rabbitmq-server), then: verdi daemon restart',
+            f'Start it (systemctl start rabbitmq-server), then: aiida-litraj -p {profile.name} daemon restart',
         )
     error = _log_in(profile, case.limits.answer_s)
     return ok(f'RabbitMQ at {host}:{port}') if error is None else _explain(error, profile, f'{host}:{port}')
@@ -70,7 +70,8 @@ def _explain(error: Exception, profile: Any, place: str) -> Answer:
     # A server that refuses the virtual host closes the connection, and says why in the frame that it closes it with.
     closed = [str(frame.reply_text) for frame in error.args if hasattr(frame, 'reply_text')]
     text = closed[0] if closed else (str(error).strip() or type(error).__name__).splitlines()[0]
-    correct = f'verdi profile configure-broker core.rabbitmq {profile.name}; verdi -p {profile.name} daemon restart'
+    restart = f'aiida-litraj -p {profile.name} daemon restart'
+    correct = f'verdi profile configure-broker core.rabbitmq {profile.name}; {restart}'
     if isinstance(error, asyncio.TimeoutError):
         return broken(f'RabbitMQ at {place} does not end the login', 'See its log, or: sudo rabbitmqctl status')
     if 'NOT_ALLOWED' in text or 'vhost' in text or 'OpenOk' in str(error):
@@ -91,17 +92,17 @@ def _explain(error: Exception, profile: Any, place: str) -> Answer:
 def _zeromq(profile: Any) -> Answer:
     from aiida.engine.daemon.client import get_daemon_client
 
-    note = _layout(profile).sockets_file
-    if note.exists() and not note.read_text(encoding='utf-8').strip():
+    restart = f'aiida-litraj -p {profile.name} daemon restart'
+    note = emptied_note(profile)
+    if note is not None:
         return broken(
             f'{note} is empty, as a full disk leaves it: the next start of the broker deletes the folder in which the '
             'daemon was or is started, with all that is in it',
-            f'rm {shlex.quote(str(note))}; then, in an empty folder: verdi -p {profile.name} daemon restart',
+            f'{restart}, which deletes that file first; or by hand: rm {shlex.quote(str(note))}',
         )
     if not get_daemon_client(profile.name).is_daemon_running:
         return ok('ZeroMQ, which runs with the daemon')
     process = zeromq_process(profile)
-    restart = f'verdi -p {profile.name} daemon restart'
     if process is None:
         return broken('the daemon runs, and its ZeroMQ broker does not', restart)
     if process.status() == psutil.STATUS_STOPPED:
@@ -131,15 +132,8 @@ def _last_word_s(profile: Any) -> float | None:
         return None
 
 
-def _layout(profile: Any) -> Any:
-    from aiida.brokers.zeromq.service import ZeromqBrokerService
-    from aiida.manage.configuration import get_config
-
-    return ZeromqBrokerService.FilepathLayout(get_config().filepaths(profile)['broker_service']['dir'])
-
-
 def _read(profile: Any, what: str) -> str:
     try:
-        return str(getattr(_layout(profile), what).read_text(encoding='utf-8'))
+        return str(getattr(zeromq_layout(profile), what).read_text(encoding='utf-8'))
     except OSError:
         return ''

@@ -17,5 +17,5 @@ def check(case: Case) -> Answer:
     name = case.profile
     return warning(
         'equal jobs of this plugin are computed again',
-        f"verdi -p {name} config set --append caching.enabled_for '{CACHED}'; verdi -p {name} daemon restart",
+        f"verdi -p {name} config set --append caching.enabled_for '{CACHED}'; aiida-litraj -p {name} daemon restart",
     )

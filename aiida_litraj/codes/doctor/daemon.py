@@ -6,9 +6,10 @@ from typing import Any
 
 import psutil
 
-from .broker import ZEROMQ, zeromq_process
+from ..daemon import ZEROMQ, is_at_risk
+from .broker import zeromq_process
 from .case import Case
-from .finding import Answer, broken, ok
+from .finding import Answer, broken, ok, warning
 
 LEAD_S = 30.0
 """The daemon starts its broker together with the workers; on a busy machine one of them is late."""
@@ -22,22 +23,32 @@ def check(case: Case) -> Answer:
     client = get_daemon_client(name)
     pid = client.get_daemon_pid()
     if pid is None:
-        return broken('the daemon does not run', f'verdi -p {name} daemon start')
+        return broken('the daemon does not run', f'aiida-litraj -p {name} daemon start')
     if not psutil.pid_exists(pid):
-        return broken(f'the daemon has died: process {pid} of its pid file is gone', f'verdi -p {name} daemon start')
-    restart = f'verdi -p {name} daemon restart'
+        return broken(
+            f'the daemon has died: process {pid} of its pid file is gone', f'aiida-litraj -p {name} daemon start'
+        )
+    restart = f'aiida-litraj -p {name} daemon restart'
     if psutil.Process(pid).status() == psutil.STATUS_STOPPED:
         return broken(f'the daemon, process {pid}, is halted', f'kill -CONT {pid}')
     try:
         workers = workers_of(client, case.limits.answer_s)
     except DaemonException as error:
-        return broken(f'the daemon, process {pid}, does not answer: {error}', f'kill {pid}; {restart}')
+        return broken(f'the daemon, process {pid}, does not answer: {error}', restart)
     if not workers:
         return broken('the daemon has no worker', f'verdi -p {name} daemon incr 1')
     halted = [str(one.pid) for one in workers if one.status() == psutil.STATUS_STOPPED]
     if halted:
         who = 'a worker of the daemon is' if len(halted) == 1 else f'{len(halted)} workers of the daemon are'
         return broken(f'{who} halted (process {", ".join(halted)})', f'kill -CONT {" ".join(halted)}; or {restart}')
+    folder = psutil.Process(pid).cwd()
+    if is_at_risk(client.profile, folder):
+        return warning(
+            f'the daemon, process {pid}, works in {folder}, in which there are files: after a full disk its ZeroMQ '
+            'broker may delete them',
+            f'{restart}, which starts it in an empty folder',
+            workers=len(workers),
+        )
     return ok(f'process {pid} with {len(workers)} worker{"s" if len(workers) > 1 else ""}', workers=len(workers))
 
 

@@ -24,12 +24,12 @@ def check(case: Case) -> Answer:
         ProcessNode, filters={'attributes.process_state': 'created', 'ctime': {'<': since}}, project='id'
     )
     stuck, stopped = created.all(flat=True), paused.all(flat=True)
-    verdi = f'verdi -p {case.profile}'
+    verdi, daemon = f'verdi -p {case.profile}', f'aiida-litraj -p {case.profile} daemon'
     if stuck:
         return warning(
             f'{_named(stuck)} Created for more than {LONG_MINUTES} minutes: no worker has taken them, or their tasks '
             'are lost',
-            f'{verdi} daemon stop; {verdi} process repair; {verdi} daemon start',
+            f'{daemon} stop; {verdi} process repair; {daemon} start',
             created=stuck,
         )
     if stopped:

@@ -35,7 +35,7 @@ def check(case: Case) -> Answer:
             _load(str(case.profile))
     except IncompatibleStorageSchema as error:
         return broken(
-            f'the storage is of another version of AiiDA: {error}', 'verdi daemon stop; verdi storage migrate'
+            f'the storage is of another version of AiiDA: {error}', 'aiida-litraj daemon stop; verdi storage migrate'
         )
     except Exception as error:
         # A storage plugin may raise anything, from OperationalError to a missing file.
@@ -87,8 +87,8 @@ def _of_sqlite() -> Answer | None:
     except sqlite3.OperationalError as error:
         return broken(
             f'{file} cannot be written: {error}',
-            f'If it is locked, see who has it (fuser {file}); then: verdi daemon stop; aiida-litraj setup; '
-            'verdi daemon start',
+            f'If it is locked, see who has it (fuser {file}); then: aiida-litraj daemon stop; aiida-litraj setup; '
+            'aiida-litraj daemon start',
         )
     finally:
         connection.close()
@@ -100,6 +100,6 @@ def _of_sqlite() -> Answer | None:
     if mode != 'wal':
         return warning(
             f'{file} has no write-ahead log: a reader can end the daemon with "database is locked"',
-            'verdi daemon stop; aiida-litraj setup; verdi daemon start',
+            'aiida-litraj daemon stop; aiida-litraj setup; aiida-litraj daemon start',
         )
     return ok(f'SQLite with a write-ahead log, {file}')

@@ -23,9 +23,10 @@ def check(case: Case) -> Answer:
     from aiida.engine import submit
     from aiida.manage.configuration import get_config
 
-    profile, verdi = get_config().get_profile(case.profile), f'verdi -p {case.profile}'
-    again = f'{verdi} daemon restart'
-    repair = f'What stays Created then: {verdi} daemon stop; {verdi} process repair; {verdi} daemon start'
+    profile = get_config().get_profile(case.profile)
+    litraj, verdi = f'aiida-litraj -p {case.profile}', f'verdi -p {case.profile}'
+    again = f'{litraj} daemon restart'
+    repair = f'What stays Created then: {litraj} daemon stop; {verdi} process repair; {litraj} daemon start'
     if case.quick:
         lost = deaf(profile, case.limits.answer_s)
         return (

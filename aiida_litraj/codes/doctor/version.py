@@ -28,6 +28,6 @@ def check(case: Case) -> Answer:
         when = time.strftime('%Y-%m-%d %H:%M', time.localtime(started))
         return warning(
             f'a worker has run since {when}, and the plugin was changed since: {newest.relative_to(root)}',
-            f'verdi -p {case.profile} daemon restart',
+            f'aiida-litraj -p {case.profile} daemon restart',
         )
     return ok(f'the workers are younger than the plugin, {aiida_litraj.__version__}')
