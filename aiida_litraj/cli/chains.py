@@ -40,6 +40,14 @@ CHAINS = {
         picture='plot:save_energy_profile',
         line='show:barrier_line',
     ),
+    'litraj.neb.packed': Chain(
+        noun='set of paths',
+        result='neb:paths_of',
+        show='neb:print_paths',
+        picture='neb:save_picture',
+        line='neb:paths_line',
+        part='neb:paths_so_far',
+    ),
     'litraj.conductivity': Chain(
         noun='conductivity',
         result='conductivity:conductivity_of',

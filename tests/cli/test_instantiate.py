@@ -70,6 +70,7 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 CRYSTALS = {'fcc.cif': bulk('Li', 'fcc', a=4.0, cubic=True), 'LiCl.cif': bulk('LiCl', 'rocksalt', a=5.1, cubic=True)}
 LAUNCHES = {
     'litraj.barrier': ('barrier', 'fcc.cif', '--hop', '0,1,0,0,0', '--potential', 'morse'),
+    'litraj.neb.packed': ('neb', '{straight}', '--potential', 'morse'),
     'litraj.conductivity': ('conductivity', 'LiCl.cif', '--potential', 'site_lattice', '--protocol', 'quick'),
     'litraj.robustness': ('robustness', 'fcc.cif', '--potential', 'morse', '--protocol', 'quick'),
     'litraj.melt_quench': ('melt-quench', 'fcc.cif', '--potential', 'morse', '--protocol', 'quick'),
@@ -109,7 +110,12 @@ def test_launch_makes_a_process(
         Path(f'{name}.cif').write_bytes((SHARED / f'{source}.cif').read_bytes())
     frames = snapshots(3)
     known = replace(frames.frames, energies=np.zeros(frames.n_frames), forces=np.ones_like(frames.frames.positions))
-    made = {'path': evaluated(vacancy_path()), 'frames': frames, 'labelled': FramesData.from_frames(known)}
+    made = {
+        'path': evaluated(vacancy_path()),
+        'straight': vacancy_path(),
+        'frames': frames,
+        'labelled': FramesData.from_frames(known),
+    }
     shifted = replace(known, positions=known.positions + 0.1)
     made['others'] = FramesData.from_frames(shifted)
     nodes = {name: node.store().pk for name, node in made.items()}

@@ -18,7 +18,7 @@ COMMANDS = [
     ('setup',), ('potential',), ('potential', 'import'), ('potential', 'list'), ('potential', 'show'),
     ('potential', 'lineage'), ('potential', 'export'), ('launch',),
     ('hops',), ('doctor',),
-    ('launch', 'barrier'), ('launch', 'conductivity'), ('status',), ('show',), ('plot',), ('dataset',),
+    ('launch', 'barrier'), ('launch', 'neb'), ('launch', 'conductivity'), ('status',), ('show',), ('plot',), ('dataset',),
     ('usage',), ('clean',),
 ]  # fmt: skip
 HEAVY = ('aiida', 'ase', 'matplotlib', 'numpy', 'pydantic', 'rich', 'scipy', 'torch')
