@@ -18,7 +18,8 @@ COMMANDS = [
     ('setup',), ('potential',), ('potential', 'import'), ('potential', 'list'), ('potential', 'show'),
     ('potential', 'lineage'), ('potential', 'export'), ('launch',),
     ('hops',), ('doctor',),
-    ('launch', 'barrier'), ('launch', 'neb'), ('launch', 'conductivity'), ('status',), ('show',), ('plot',), ('dataset',),
+    ('launch', 'barrier'), ('launch', 'neb'), ('launch', 'neb-benchmark'), ('launch', 'conductivity'),
+    ('status',), ('show',), ('plot',), ('dataset',),
     ('usage',), ('clean',),
 ]  # fmt: skip
 HEAVY = ('aiida', 'ase', 'matplotlib', 'numpy', 'pydantic', 'rich', 'scipy', 'torch')
