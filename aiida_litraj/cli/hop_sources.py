@@ -43,8 +43,9 @@ def with_reference(hops: Mapping[str, StoredHop]) -> tuple[dict[str, StoredHop],
     """
     known = {name: hop for name, hop in hops.items() if hop.reference is not None}
     if not known:
+        said = 'the hop has no' if len(hops) == 1 else f'none of {len(hops)} hops has a'
         raise Refusal(
-            f'{"the hop has" if len(hops) == 1 else f"none of {len(hops)} hops has"} a converged path to compare with',
+            f'{said} converged path to compare with',
             'Entries of nebDFT2k have one; of your own hops: aiida-litraj launch neb SOURCE --potential STRONGER '
             '--protocol tight, then give its pk.',
         )

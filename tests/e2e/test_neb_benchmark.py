@@ -16,6 +16,7 @@ from litraj import metrics as publisher
 
 from aiida_litraj.data import PathData, PotentialData
 from aiida_litraj.groups.hops import StoredHop, hops_of_process
+from aiida_litraj.workflows.benchmark_so_far import benchmarks_so_far
 from aiida_litraj.workflows.neb import NebPackedWorkChain
 from aiida_litraj.workflows.neb_benchmark import NebBenchmarkWorkChain
 from tests.e2e.test_kill import engines, workers
@@ -191,3 +192,12 @@ def test_stopped_twice_and_extended_it_gives_the_numbers_of_one_go(
     for name, result in undisturbed.outputs.benchmark.items():
         assert_same(second.outputs.benchmark[name].get_dict(), result.get_dict(), name)
     assert_same(second.outputs.leaderboard.get_dict(), undisturbed.outputs.leaderboard.get_dict())
+
+    # The first one was killed, and has no outputs: what there is of its hops is known all the same.
+    so_far = benchmarks_so_far(first)
+    assert set(so_far) == {'morse', 'soft'}
+    for name, content in so_far.items():
+        assert (content['n_paths'], content['n_unfinished']) == (4, 0)
+        whole_hops = second.outputs.benchmark[name]['hops']
+        for hop, entry in content['hops'].items():
+            assert_same(entry, whole_hops[hop], f'{name}.{hop}')
