@@ -13,10 +13,15 @@ nebDFT2k, if you have it:
         --max-jobs 20 --walltime 86400 --daemon
 
 It wants "aiida-litraj setup" with SevenNet, CHGNet and MACE (examples/environment.sh sevennet, chgnet, mace), and the
-potentials 7net-0 and 7net-l3i5 of the family sevennet and 0.3.0 of chgnet ("aiida-litraj potential import"). A MACE is
-trained here on the 36 configurations of examples/data: it knows Li, P and S only, and shows what a potential scores
+potentials, once each:
+
+    aiida-litraj potential import --family sevennet --name 7net-0
+    aiida-litraj potential import --family sevennet --name 7net-l3i5
+    aiida-litraj potential import --family chgnet --name 0.3.0 --label chgnet
+
+A MACE is trained here on configurations of examples/data: it knows Li, P and S only, and shows what a potential scores
 that nobody should compute with; --no-mace does without. Without options there are four hops of two crystals in small
-cells, some minutes on two cores; --all takes four hops of each of six crystals at 8 Ang between images, and a night.
+cells, five minutes on two cores; --all takes four hops of each of six crystals at 8 Ang between images, and a night.
 Stop it at any time: the next run goes on. The hops with their reference are a data set in the format of nebDFT2k, in
 results/, so that other potentials can be compared by "aiida-litraj launch neb-benchmark NAME --potential ...".
 The last line is one JSON object: n_paths, and of each potential mae_ev, its interval, pa_mae_ang and converged.
@@ -76,7 +81,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument('--reference', default=REFERENCE, help='potential that paths are compared with')
     parser.add_argument('--reference-protocol', default='tight', help='of its paths')
     parser.add_argument(
-        '--potentials', nargs='+', default=['7net-0', REFERENCE, '0.3.0'], metavar='NAME', help='judged'
+        '--potentials', nargs='+', default=['7net-0', REFERENCE, 'chgnet'], metavar='NAME', help='judged'
     )
     parser.add_argument('--no-mace', dest='mace', action='store_false', help='train no MACE')
     parser.add_argument('--protocol', default='balanced', help='of the benchmark')
@@ -191,9 +196,10 @@ def trained_mace(arguments: argparse.Namespace) -> Any:
         code, **sets, trainer='mace', protocol='fast', seeds=[0], held_out='materials', computer=computer_of(code),
         overrides={'parameters': {'epochs': 30, 'batch_size': 4}},
     )  # fmt: skip
-    chain = run(builder, 'MACE of 31 configurations')
+    chain = run(builder, 'MACE from scratch')
     potential = next(iter(dict(chain.outputs.potentials).values()))
-    print(f'Warning: {potential.label or "the MACE"} has learnt {len(images)} configurations: compute nothing with it')
+    number = sets['train'].n_frames
+    print(f'Warning: {potential.label or "the MACE"} has learnt {number} configurations: compute nothing with it')
     return potential
 
 

@@ -53,7 +53,7 @@ def neb_benchmark(cache: bool | None, daemon: bool, as_json: bool, **request: An
       aiida-litraj launch neb-benchmark nebDFT2k/test --potential 7net-0 --potential 7net-l3i5 --limit 20
       aiida-litraj launch neb-benchmark nebDFT2k --potential 7net-0 --protocol litraj-2025 --max-jobs 20 \\
           --walltime 86400 --daemon
-      aiida-litraj launch neb-benchmark 123 --potential chgnet-0.3.0
+      aiida-litraj launch neb-benchmark 123 --potential chgnet
     """
     overrides = collect_overrides(request)
     if cache and daemon:

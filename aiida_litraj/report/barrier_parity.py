@@ -17,6 +17,7 @@ from .titles import write_title
 
 _PANEL_INCHES, _ABOVE_INCHES = 2.9, 1.0
 _COLUMNS = 3
+FEWEST_FOR_A_LINE = 3
 
 
 def draw_barrier_parity(benchmarks: Mapping[str, Mapping[str, Any]], caption: Caption) -> Figure:
@@ -52,7 +53,7 @@ def _draw(axes: Axes, name: str, benchmark: Mapping[str, Any]) -> None:
         size = float(np.clip(900.0 / len(pairs), 5.0, 26.0))
         label = 'converged' if converged else 'not converged'
         edge = {'linewidths': 0.0, 'alpha': 0.7} if converged else {'linewidths': 1.2}
-        axes.scatter(*pairs.T, s=size, marker=marker, color=colour, label=label, zorder=2, gid=label, **edge)  # type: ignore[arg-type]
+        axes.scatter(*pairs.T, s=size, marker=marker, color=colour, label=label, zorder=5, gid=label, **edge)  # type: ignore[arg-type]
     lost = sum(hop['range_ev'] is None and hop['status'] != 'unfinished' for hop in benchmark['hops'].values())
     axes.set_title(name, fontsize=10, fontweight='bold')
     axes.set_xlabel('Reference barrier (eV)')
@@ -62,7 +63,7 @@ def _draw(axes: Axes, name: str, benchmark: Mapping[str, Any]) -> None:
     if benchmark['errors'] is not None:
         write_numbers(axes, [*_numbers(benchmark['errors']['range']), *([f'{lost} without a path'] if lost else [])])
     slope = None if benchmark['errors'] is None else benchmark['errors']['range']['converged_only']['slope']['value']
-    if slope is not None:
+    if slope is not None and benchmark['n_converged'] >= FEWEST_FOR_A_LINE:
         good = benchmark['errors']['range']['converged_only']
         x = np.mean([hop['reference_range_ev'] for hop in hops if hop['converged']])
         axes.axline((x, x + good['mean_error_ev']['value']), slope=slope, color=GREY, linewidth=0.9, linestyle='--')

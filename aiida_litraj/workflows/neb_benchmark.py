@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ToContext, while_
-from aiida.orm import Computer, Data, Dict, WorkChainNode, load_node, to_aiida_type
+from aiida.orm import Computer, Data, Dict, WorkChainNode, load_computer, load_node, to_aiida_type
 
 from ..calculations.base import register_exit_codes
 from ..calculations.functions.compare_benchmark import compare_benchmark, read_settings
-from ..calculations.functions.rank_potentials import rank_potentials
+from ..calculations.functions.rank_potentials import PREFIX, rank_potentials
 from ..calculations.many_inputs import run_with_many_inputs
 from ..calculations.validation import refuse
-from ..contract.errors import FIRST_VERDICT
+from ..contract.errors import stands
 from ..contract.neb import NebParameters
 from ..data.path import PathData
 from .children import ending_of, nested, resolved
+from .label_items import WITHOUT_QUEUE
 from .neb import NebBaseWorkChain, NebPackedWorkChain
 from .neb_benchmark_inputs import (
     about_benchmark,
@@ -35,7 +36,7 @@ from .waiting import WaitsForAny
 ALL_IN_ONE = {'max_jobs': 1}
 """Packing of a potential without one: a job after the other; what jobs of before have done is taken all the same."""
 NEB, TIGHT = 'neb', 'tight'
-"""Of which of the two chains of a potential: all hops, and a sample converged tightly."""
+"""The two chains of a potential, one after the other: all hops, and a sample converged tightly."""
 
 
 class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
@@ -132,28 +133,47 @@ class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
         materials = materials_of(self.inputs)
         wanted = settings.tight_sample if 'tight_parameters' in self.inputs else 0
         self.ctx.sample = tight_sample(materials, wanted, settings.seed)
-        self.ctx.materials, self.ctx.running, self.ctx.refused = materials, {}, {}
-        self.ctx.open = list(self.inputs.potentials)
-        self.ctx.begun = False
+        self.ctx.materials, self.ctx.refused, self.ctx.open = materials, {}, list(self.inputs.potentials)
+        self.ctx.chains = {name: {} for name in self.ctx.open}
 
     def is_under_way(self) -> bool:
         """Return whether a potential is not through."""
         return bool(self.ctx.open)
 
     def advance(self) -> ToContext | None:
-        """Submit the chains of all potentials, judge those that are through, and wait for any of the others."""
-        if not self.ctx.begun:
-            for name in self.ctx.open:
-                started = {kind: self._start(kind, name) for kind in (NEB, TIGHT)}
-                self.ctx.running[name] = {kind: pk for kind, pk in started.items() if pk is not None}
-            self.ctx.begun = True
-        for name in list(self.ctx.open):
-            if all(load_node(pk).is_terminated for pk in self.ctx.running[name].values()):
-                self._judge(name)
-                self.ctx.open.remove(name)
+        """Submit the next chain of each potential, judge those that are through, and wait for any of the others."""
+        while any(self._take_further(name) for name in list(self.ctx.open)):
+            pass
         self.ctx.awaited = AttributeDict()
-        waited = [pk for name in self.ctx.open for pk in self.ctx.running[name].values()]
-        return ToContext(**{f'awaited.chain_{pk}': load_node(pk) for pk in waited}) or None
+        return ToContext(**{f'awaited.chain_{pk}': load_node(pk) for pk in self._running()}) or None
+
+    def _take_further(self, name: str) -> bool:
+        """Submit the next chain of a potential, or judge it if there is none; ``False`` if it has to wait."""
+        chains = self.ctx.chains[name]
+        if self._running([name]):
+            return False
+        kind = next((one for one in (NEB, TIGHT) if one not in chains), None)
+        if kind is None:
+            self._judge(name)
+            self.ctx.open.remove(name)
+            return True
+        place = self._place(name)
+        if place is not None and any(self._place(other) == place for other in self.ctx.open if self._running([other])):
+            return False
+        chains[kind] = self._start(kind, name)
+        return True
+
+    def _running(self, names: Iterable[str] | None = None) -> list[int]:
+        """Return the pks of the chains of some potentials, or all, that go on."""
+        given = self.ctx.open if names is None else names
+        pks = [pk for name in given for pk in self.ctx.chains[name].values() if pk is not None]
+        return [pk for pk in pks if not load_node(pk).is_terminated]
+
+    def _place(self, name: str) -> str | None:
+        """Return the computer on which potentials take turns, as nothing queues their jobs; ``None`` if one does."""
+        chosen, label = self.inputs.potentials[name], self.inputs.jobs.get(name, {}).get('computer')
+        computer = load_computer(label) if label is not None else chosen['code'].computer
+        return str(computer.uuid) if computer.scheduler_type == WITHOUT_QUEUE else None
 
     def _start(self, kind: str, name: str) -> int | None:
         """Submit one of the two chains of a potential, or find the one that a killed worker has submitted.
@@ -162,6 +182,8 @@ class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
         """
         chosen = self.inputs.potentials[name]
         names = covered(self.inputs.paths, chosen['potential'])[0]
+        if kind == TIGHT and not self._was_asked(NEB, name):
+            return None
         if kind == TIGHT:
             names = [one for one in names if one in self.ctx.sample]
         if not names:
@@ -186,7 +208,8 @@ class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
         """Compare what a potential has found with the references; one that has found nothing has no benchmark."""
         chain, tight = self._chain(NEB, name), self._chain(TIGHT, name)
         if chain is None or 'results' not in chain.outputs:
-            self.report(f'{name} has no results: {"refused" if chain is None else chain.exit_message}')
+            why = self.ctx.refused.get(name, 'it covers none of the hops') if chain is None else chain.exit_message
+            self.report(f'{name} has no benchmark: {why}')
             return
         paths = nested(chain, 'paths')
         nodes: dict[str, Data] = {f'path_{hop}': path for hop, path in paths.items()}
@@ -212,14 +235,14 @@ class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
         return compared
 
     def _chain(self, kind: str, name: str) -> WorkChainNode | None:
-        pk = self.ctx.running[name].get(kind)
+        pk = self.ctx.chains[name].get(kind)
         return None if pk is None else load_node(pk)
 
     def rank(self) -> ExitCode | None:
         """Make the leaderboard, and end as the first potential did that could not be asked."""
         if 'benchmark' in self.outputs:
             label = 'rank_potentials'
-            benchmarks = dict(self.outputs['benchmark'])
+            benchmarks = {f'{PREFIX}{name}': node for name, node in self.outputs['benchmark'].items()}
             self.out(
                 'leaderboard',
                 made_before(self, label) or rank_potentials(**benchmarks, metadata={'call_link_label': label}),
@@ -228,10 +251,17 @@ class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
             if name in self.ctx.refused:
                 code = self.exit_codes.ERROR_JOB_INVALID
                 return ExitCode(code.status, f'{name}: {self.ctx.refused[name]}')
+            able, lacking = covered(self.inputs.paths, self.inputs.potentials[name]['potential'])
+            if not able:
+                missing = ', '.join(sorted(set().union(*lacking.values())))
+                return self.exit_codes.ERROR_ELEMENTS_NOT_COVERED.format(potential=name, elements=missing)
             for kind in (NEB, TIGHT):
                 chain = self._chain(kind, name)
-                if chain is not None and not (
-                    chain.is_finished and (chain.exit_status or FIRST_VERDICT) >= FIRST_VERDICT
-                ):
+                if chain is not None and not self._was_asked(kind, name):
                     return ending_of(self, chain, name)
         return None
+
+    def _was_asked(self, kind: str, name: str) -> bool:
+        """Return whether a chain of a potential came to its end, be it that no hop converged."""
+        chain = self._chain(kind, name)
+        return chain is not None and chain.is_finished and stands(chain.exit_status)

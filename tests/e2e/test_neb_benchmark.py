@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from aiida.common.links import LinkType
 from aiida.engine import run_get_node, submit
 from aiida.engine.processes.control import kill_processes
 from aiida.orm import CalcJobNode, ProcessNode
@@ -57,7 +58,7 @@ def benchmark(engine_code: Any, computer: Any) -> Any:
     """``benchmark(*names, only)`` is the builder of a benchmark, on the hops of three crystals or of ``only`` some."""
     known = {
         'morse': potential().store(),
-        'soft': potential('morse', depth=0.15).store(),
+        '0_15': potential('morse', depth=0.15).store(),
         'wide': potential('morse', alpha=1.2).store(),
         'broken': potential('morse', no_such_option=1.0).store(),
         'oxides': PotentialData.packaged('toy', 'morse', elements=['O']).store(),
@@ -113,9 +114,9 @@ def assert_same(one: Any, other: Any, where: str = '') -> None:
 
 def test_numbers_are_those_of_the_publishers_code(benchmark: Any) -> None:
     """From the very paths that are outputs, read as ASE's images."""
-    outputs, node = run_get_node(benchmark('morse', 'soft'))
+    outputs, node = run_get_node(benchmark('morse', '0_15'))
     assert node.is_finished_ok, node.exit_message
-    assert set(outputs['benchmark']) == {'morse', 'soft'}
+    assert set(outputs['benchmark']) == {'morse', '0_15'}
     references = dict(node.inputs.references)
     for name, result in outputs['benchmark'].items():
         content, paths = result.get_dict(), dict(outputs['paths'][name])
@@ -138,22 +139,28 @@ def test_numbers_are_those_of_the_publishers_code(benchmark: Any) -> None:
     # Barriers are proportional to the depth of the wells: 0.3 and 0.15 eV beside 0.25.
     good = {name: one['errors']['range']['converged_only'] for name, one in outputs['benchmark'].items()}
     assert {name: one['slope']['value'] for name, one in good.items()} == pytest.approx(
-        {'morse': 1.2, 'soft': 0.6}, abs=0.02
+        {'morse': 1.2, '0_15': 0.6}, abs=0.02
     )
-    assert outputs['leaderboard']['ranking'] == ['morse', 'soft']
-    made = outputs['benchmark']['soft'].creator
+    assert outputs['leaderboard']['ranking'] == ['morse', '0_15']
+    called = node.base.links.get_outgoing(link_type=LinkType.CALL_WORK).all()
+    ordered = [link.link_label for link in sorted(called, key=lambda link: link.node.pk)]
+    assert ordered == ['neb_morse', 'tight_morse', 'neb_0_15', 'tight_0_15'], 'without a queue they take turns'
+    made = outputs['benchmark']['0_15'].creator
     assert made.process_type == 'aiida.calculations:litraj.compare_benchmark'
     assert made.caller.uuid == node.uuid
     path = made.inputs.path_crystal0_0_1
     assert path.creator.inputs.paths.crystal0_0_1.uuid == node.inputs.paths.crystal0_0_1.uuid
 
 
-def test_one_potential_that_cannot_be_asked_leaves_the_benchmarks_of_others(benchmark: Any) -> None:
-    """One whose engine refuses it has none; one that covers no element fails on all hops, which is a result."""
-    outputs, node = run_get_node(benchmark('broken', 'morse', 'oxides', only=(2,)))
+def test_potentials_that_cannot_be_asked_leave_the_benchmarks_of_others(benchmark: Any) -> None:
+    """Of one that covers no hop there is nothing to say, as of one that its engine refuses."""
+    outputs, node = run_get_node(benchmark('broken', 'morse', only=(2,)))
     assert (node.exit_status, node.exit_message.partition(':')[0]) == (321, 'broken')
     assert set(outputs['benchmark']) == {'morse'}
     assert outputs['leaderboard']['ranking'] == ['morse']
+    outputs, node = run_get_node(benchmark('oxides', 'morse', only=(2,)))
+    assert (node.exit_status, node.exit_message) == (201, 'the potential oxides does not cover Li')
+    assert set(outputs['benchmark']) == {'morse'}
 
 
 @pytest.mark.timeout(600)
@@ -163,7 +170,7 @@ def test_stopped_twice_and_extended_it_gives_the_numbers_of_one_go(
 ) -> None:
     """Killed by a person, then with two crystals and a potential more its worker killed: nothing twice."""
     work = Path(computer.get_workdir())
-    first = submit(benchmark('morse', 'soft', only=(0, 2)))
+    first = submit(benchmark('morse', '0_15', only=(0, 2)))
     wait_until(lambda: bool(engines(work)), first)
     kill_processes([first], timeout=PATIENCE_S)
     deadline = time.monotonic() + PATIENCE_S
@@ -172,7 +179,7 @@ def test_stopped_twice_and_extended_it_gives_the_numbers_of_one_go(
         time.sleep(0.2)
     assert first.is_killed
 
-    second = submit(benchmark('morse', 'soft', 'wide'))
+    second = submit(benchmark('morse', '0_15', 'wide'))
     wait_until(lambda: bool(engines(work)), second)
     kill(workers(started_daemon_client))
     second = submit_and_await(second, timeout=PATIENCE_S)
@@ -184,7 +191,7 @@ def test_stopped_twice_and_extended_it_gives_the_numbers_of_one_go(
     ]  # fmt: skip
     assert len(finished) == len(set(finished)), 'a hop was computed twice'
 
-    whole = benchmark('morse', 'soft', 'wide')
+    whole = benchmark('morse', '0_15', 'wide')
     whole.jobs = {name: {**job, 'packing': {'max_jobs': 1, 'reuse': False}} for name, job in whole.jobs.items()}
     undisturbed = submit_and_await(submit(whole), timeout=PATIENCE_S)
     assert undisturbed.is_finished_ok, undisturbed.exit_message
@@ -195,7 +202,7 @@ def test_stopped_twice_and_extended_it_gives_the_numbers_of_one_go(
 
     # The first one was killed, and has no outputs: what there is of its hops is known all the same.
     so_far = benchmarks_so_far(first)
-    assert set(so_far) == {'morse', 'soft'}
+    assert set(so_far) == {'morse', '0_15'}
     for name, content in so_far.items():
         assert (content['n_paths'], content['n_unfinished']) == (4, 0)
         whole_hops = second.outputs.benchmark[name]['hops']

@@ -11,6 +11,7 @@ from aiida.orm import Dict
 from ...analysis.benchmark_numbers import PUBLISHED, paired
 from .compare_benchmark import is_judged, judged_hop, read_settings
 
+PREFIX = 'benchmark_'
 CHARGED = 'mae_ev_failed_as_constant'
 ALONE = 'mae_ev_converged_only'
 _WORDS = {
@@ -23,9 +24,10 @@ _WORDS = {
 def rank_potentials(**benchmarks: Dict) -> Dict:
     """Return headline numbers of each potential, their order, and the ratios of their errors on the same hops.
 
-    :param benchmarks: what ``compare_benchmark`` has made of each, by name.
+    :param benchmarks: ``benchmark_<name>`` of each, what ``compare_benchmark`` has made of it; a link has to begin with
+        a letter, and a name such as 0_3_0 does not.
     """
-    return Dict(describe_ranking({name: node.get_dict() for name, node in benchmarks.items()}))
+    return Dict(describe_ranking({key.removeprefix(PREFIX): node.get_dict() for key, node in benchmarks.items()}))
 
 
 def describe_ranking(benchmarks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
