@@ -8,7 +8,7 @@ THE REFERENCE IS NO DFT: it is SevenNet-l3i5, a stronger potential, with every p
 is how far the others are from SevenNet-l3i5, and its own row shows what the protocol alone is off. For DFT take
 nebDFT2k, if you have it:
 
-    aiida-litraj dataset import nebDFT2k.zip --card nebDFT2k
+    aiida-litraj dataset import nebDFT2k.zip
     aiida-litraj launch neb-benchmark nebDFT2k --protocol litraj-2025 --potential 7net-0 --potential 7net-l3i5 \\
         --max-jobs 20 --walltime 86400 --daemon
 
