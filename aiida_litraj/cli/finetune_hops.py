@@ -41,6 +41,7 @@ def load_hops(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
 def _load(text: str) -> tuple[str, dict[str, Any]]:
     """Return what a hop is called, and the hop."""
     from ..data.path import PathData
+    from ..groups.hops import start_of
     from .processes import entry_point, load_any
 
     if '/' in text:
@@ -67,6 +68,7 @@ def _load(text: str) -> tuple[str, dict[str, Any]]:
 def _of_path(path: PathData) -> dict[str, Any]:
     """Return where a path began; it is a reference if DFT has found it, or if it was not computed here."""
     from ..calculations.neb import NebCalculation
+    from ..groups.hops import start_of
 
     hop = {'path': start_of(path)}
     creator = path.creator
@@ -74,20 +76,6 @@ def _of_path(path: PathData) -> dict[str, Any]:
     if path.energies is not None and (not by_potential or creator.inputs.potential.family == DFT):
         hop['reference'] = path
     return hop
-
-
-def start_of(path: PathData) -> PathData:
-    """Return the path that an optimisation began with; of a path that no job of ours has made itself."""
-    from aiida.common.links import LinkType
-
-    from ..calculations.neb import NebCalculation
-
-    creator: Any = path.creator
-    if creator is None or creator.process_type != NebCalculation.build_process_type():
-        return path
-    made = path.base.links.get_incoming(link_type=LinkType.CREATE).one()
-    start: PathData = creator.inputs.paths[made.link_label.removeprefix('paths__')]
-    return start
 
 
 def _entry(text: str) -> tuple[str, dict[str, Any]]:

@@ -24,6 +24,8 @@ class _Launches(LazyCommands, click.Group):
     package = str(__package__)
     commands_in: ClassVar = {
         'barrier': 'launch:barrier',
+        'neb': 'neb:neb',
+        'neb-benchmark': 'neb_benchmark:neb_benchmark',
         'conductivity': 'conductivity:conductivity',
         'robustness': 'robustness:robustness',
         'melt-quench': 'melt_quench:melt_quench',
@@ -48,6 +50,8 @@ def launch() -> None:
     Examples:
       aiida-litraj launch barrier Li3PO4.cif --hop 0,6,0,0,0 --potential 7net-0
       aiida-litraj launch barrier Li3PO4.cif --hop 0,6,0,0,0 --potential 7net-0 --daemon
+      aiida-litraj launch neb nebDFT2k/test --potential 7net-0 --limit 10
+      aiida-litraj launch neb-benchmark nebDFT2k/test --potential 7net-0 --potential 7net-l3i5 --daemon
       aiida-litraj launch conductivity Li7P3S11.cif --potential 7net-0 --daemon
       aiida-litraj launch robustness --potential 7net-0 --protocol quick
       aiida-litraj launch melt-quench Li7P3S11.cif --potential 7net-0 --daemon

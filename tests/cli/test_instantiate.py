@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aiida.orm import InstalledCode
+from aiida.common.links import LinkType
+from aiida.orm import Dict, InstalledCode, WorkChainNode
 from ase.build import bulk
 from click.testing import CliRunner
 
@@ -70,6 +71,8 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 CRYSTALS = {'fcc.cif': bulk('Li', 'fcc', a=4.0, cubic=True), 'LiCl.cif': bulk('LiCl', 'rocksalt', a=5.1, cubic=True)}
 LAUNCHES = {
     'litraj.barrier': ('barrier', 'fcc.cif', '--hop', '0,1,0,0,0', '--potential', 'morse'),
+    'litraj.neb.packed': ('neb', '{straight}', '--potential', 'morse'),
+    'litraj.neb_benchmark': ('neb-benchmark', '{optimised}', '--potential', 'morse'),
     'litraj.conductivity': ('conductivity', 'LiCl.cif', '--potential', 'site_lattice', '--protocol', 'quick'),
     'litraj.robustness': ('robustness', 'fcc.cif', '--potential', 'morse', '--protocol', 'quick'),
     'litraj.melt_quench': ('melt-quench', 'fcc.cif', '--potential', 'morse', '--protocol', 'quick'),
@@ -109,9 +112,15 @@ def test_launch_makes_a_process(
         Path(f'{name}.cif').write_bytes((SHARED / f'{source}.cif').read_bytes())
     frames = snapshots(3)
     known = replace(frames.frames, energies=np.zeros(frames.n_frames), forces=np.ones_like(frames.frames.positions))
-    made = {'path': evaluated(vacancy_path()), 'frames': frames, 'labelled': FramesData.from_frames(known)}
+    made = {
+        'path': evaluated(vacancy_path()),
+        'straight': vacancy_path(),
+        'frames': frames,
+        'labelled': FramesData.from_frames(known),
+    }
     shifted = replace(known, positions=known.positions + 0.1)
     made['others'] = FramesData.from_frames(shifted)
+    made['optimised'] = optimised_chain(vacancy_path(), evaluated(vacancy_path()))
     nodes = {name: node.store().pk for name, node in made.items()}
     given = [one.format(**nodes) for one in {**LAUNCHES, **LABELS}[chain]]
     if chain in LABELS:
@@ -123,6 +132,16 @@ def test_launch_makes_a_process(
     (process,) = processes
     assert entry_point(process.node) == chain
     assert process.node.is_stored and not process.has_terminated()
+
+
+def optimised_chain(start: Any, path: Any) -> Any:
+    """Return a chain that has optimised a path."""
+    node = WorkChainNode(process_type='aiida.workflows:litraj.neb.packed')
+    node.base.links.add_incoming(start.store(), link_type=LinkType.INPUT_WORK, link_label='neb__paths__hop')
+    account = Dict({'items': {'hop': {'status': 'finished', 'converged': True}}})
+    for label, one in {'paths__hop': path, 'results': account}.items():
+        one.store().base.links.add_incoming(node.store(), link_type=LinkType.RETURN, link_label=label)
+    return node
 
 
 def test_packed_start_makes_a_process(toy: Any, processes: list[Any]) -> None:

@@ -18,9 +18,9 @@ COMMANDS = [
     ('setup',), ('potential',), ('potential', 'import'), ('potential', 'list'), ('potential', 'show'),
     ('potential', 'lineage'), ('potential', 'export'), ('launch',),
     ('hops',), ('doctor',),
-    ('launch', 'barrier'), ('launch', 'conductivity'), ('status',), ('show',), ('plot',), ('dataset',),
-    ('usage',), ('clean',), ('daemon',), ('daemon', 'start'), ('daemon', 'restart'), ('daemon', 'stop'),
-    ('daemon', 'status'),
+    ('launch', 'barrier'), ('launch', 'neb'), ('launch', 'neb-benchmark'), ('launch', 'conductivity'),
+    ('status',), ('show',), ('plot',), ('dataset',), ('usage',), ('clean',),
+    ('daemon',), ('daemon', 'start'), ('daemon', 'restart'), ('daemon', 'stop'), ('daemon', 'status'),
 ]  # fmt: skip
 HEAVY = ('aiida', 'ase', 'matplotlib', 'numpy', 'pydantic', 'rich', 'scipy', 'torch')
 

@@ -121,9 +121,9 @@ def _is_open(atoms: Atoms, hop: Hop, ions: npt.NDArray[np.float64]) -> bool:
     return int(near.sum()) == 2
 
 
-def lay_out(material: Material, hop: Hop) -> MadeHop:
+def lay_out(material: Material, hop: Hop, geometry: Geometry = GEOMETRY) -> MadeHop:
     """Return a hop with its straight path and its centroid, see :class:`MadeHop`."""
-    path = build_hop(material.atoms, hop, GEOMETRY)
+    path = build_hop(material.atoms, hop, geometry)
     order = np.array([0, *(1 + np.argsort(path.numbers[1:], kind='stable'))])
     middle = path.positions[0, 0] + 0.5 * path.displacement
     shift = 0.5 * path.cell.sum(axis=0) - middle

@@ -1,0 +1,142 @@
+"""``launch neb-benchmark``: hops and references, what the options become, and what is said of the potentials."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from aiida_litraj.calculations.functions.compare_benchmark import describe_benchmark
+from aiida_litraj.calculations.functions.rank_potentials import describe_ranking
+from aiida_litraj.cli import launching, main
+from aiida_litraj.cli.neb_benchmark import benchmark_line, print_benchmark, reference_text
+from aiida_litraj.datasets.ingest.run import import_dataset
+from aiida_litraj.report.barrier_parity import draw_barrier_parity
+from aiida_litraj.report.energy_profile import Caption
+from tests.calculations.test_compare_benchmark import FOUND, about, account, nodes_of
+from tests.datasets.tiny import nebdft2k
+from tests.fixtures.nodes import potential, vacancy_path
+
+pytestmark = pytest.mark.usefixtures('aiida_profile_clean')
+
+
+@pytest.fixture(autouse=True)
+def code(aiida_profile_clean: Any, aiida_localhost: Any) -> Any:
+    """A code of the family of two potentials."""
+    from aiida_litraj.codes.environment import Environment
+    from aiida_litraj.codes.register import register
+    from aiida_litraj.contract.potential import FamilyReport, ProbeReport
+    from aiida_litraj.data import PotentialData
+
+    PotentialData.packaged('toy', 'morse').store()
+    PotentialData.packaged('toy', 'morse', options={'depth': 0.4}, label='soft-morse').store()
+    families = [FamilyReport(family='toy', available=True, package='numpy')]
+    report = ProbeReport(engine_version='0', python_version='3', python='p', platform='l', families=families)
+    return register(Environment('toy', aiida_localhost.label, sys.executable), report).code
+
+
+@pytest.fixture
+def launch(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that launches, what it printed, and the builder that would have run."""
+
+    def call(*arguments: str) -> tuple[Any, Any]:
+        taken: list[Any] = []
+        monkeypatch.setattr(launching, 'run', lambda builder, *rest: taken.append(builder))
+        done = CliRunner().invoke(main, ['launch', 'neb-benchmark', *arguments])
+        return done, taken[0] if taken else None
+
+    return call
+
+
+def test_a_published_set_is_start_and_reference(launch: Any, tmp_path: Path) -> None:
+    import_dataset(nebdft2k(tmp_path), 'nebDFT2k', workers=0)
+    done, builder = launch(
+        'nebDFT2k', '--potential', 'morse', '--potential', 'soft-morse', '--limit', '4', '--protocol', 'litraj-2025',
+        '--threshold', '0.3', '--tight-sample', '2', '--max-jobs', '3', '--processes', '1',
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert done.stderr == (
+        '4 paths of 8 atoms and 5 images, 2 of them tightly as well; 2 potentials, protocol litraj-2025\n'
+    )
+    assert set(builder.potentials) == {'morse', 'soft_morse'}
+    assert len(builder.paths) == len(builder.references) == 4
+    for name, path in builder.paths.items():
+        assert path.creator.inputs.entry.uuid == builder.references[name].uuid
+        assert builder.references[name].energies is not None
+    assert (builder.analysis['threshold_ev'], builder.analysis['tight_sample']) == (0.3, 2)
+    assert {job['packing']['max_jobs'] for job in builder.jobs.values()} == {3}
+
+
+def test_hops_without_a_reference_are_refused(launch: Any, count_processes: Any) -> None:
+    path, before = vacancy_path().store(), count_processes()
+    done, _ = launch(str(path.pk), '--potential', 'morse')
+    assert done.exit_code == 1
+    assert 'the hop has no converged path to compare with' in done.stderr
+    assert '--protocol tight' in done.stderr and count_processes() == before
+
+
+@pytest.fixture
+def result(aiida_profile_clean: Any) -> dict[str, Any]:
+    """Two potentials on four hops, as ``--json`` prints them."""
+    kind = {'kind': 'potential', 'label': '7net-l3i5', 'protocol': 'tight'}
+    nodes = nodes_of(FOUND)
+    found = {
+        'picky': describe_benchmark(
+            about(reference=kind), account(a1=True, a2=True, b1=False, b2=False), potential(), nodes
+        ),
+        'steady': describe_benchmark(
+            about(reference=kind), account(a1=True, a2=True, b1=True, b2=None), potential(), nodes
+        ),
+    }
+    return {
+        'uuid': 'u', 'pk': 7, 'n_hops': 4, 'n_materials': 2, 'reference': kind, 'benchmark': found,
+        'leaderboard': describe_ranking(found), 'potentials': {'picky': 'Picky', 'steady': 'Steady'},
+        'without_benchmark': ['lost'], 'protocol': 'balanced', 'complete': True, 'exit_status': 0,
+    }  # fmt: skip
+
+
+def test_leaderboard_is_printed_in_its_order(result: dict[str, Any], capsys: Any) -> None:
+    print_benchmark(result)
+    said = capsys.readouterr()
+    rows = [line.split() for line in said.out.splitlines() if line.lstrip().startswith(('Picky ', 'Steady '))]
+    assert [row[0] for row in rows] == ['Steady', 'Picky']
+    assert rows[0][1:4] == ['3', 'of', '3'] and rows[1][1:4] == ['2', 'of', '4']
+    assert '7net-l3i5, protocol tight, a potential and no DFT' in said.out
+    assert 'no benchmark' in said.out and 'lost' in said.out
+    assert 'Picky, failed: b1 (ERROR_NOT_CONVERGED), b2' in said.out
+    assert 'Picky, furthest off: a' in said.out
+    assert 'For nothing: MAE of a constant barrier 0.500 eV' in said.out
+    assert 'Steady: 1 hop not finished, so left out' in said.err
+    assert benchmark_line(result).startswith('MAE of barriers: Steady ')
+
+
+def test_reference_is_said_plainly() -> None:
+    card = {'kind': 'data set', 'label': 'nebDFT2k', 'level_of_theory': 'DFT, PBE'}
+    assert reference_text(card) == 'nebDFT2k: DFT, PBE'
+    assert reference_text({'kind': 'dft', 'label': 'gpaw', 'protocol': 'tight'}) == 'gpaw, protocol tight'
+
+
+def test_picture_has_a_panel_for_each_potential(result: dict[str, Any]) -> None:
+    """Points are where the barriers are; those that did not converge are crosses."""
+    found = {result['potentials'][name]: one for name, one in result['benchmark'].items()}
+    figure = draw_barrier_parity(found, Caption('Barriers'))
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title(loc='left') for axes in panels] == ['Picky', 'Steady']
+    points = {one.get_gid(): sorted(map(tuple, one.get_offsets().tolist())) for one in panels[0].collections}
+    assert points['converged'] == [(0.3, 0.4), (0.5, 0.4)]
+    assert points['not converged'] == [(0.8, 0.8)]
+    assert panels[0].get_xlim() == panels[1].get_xlim() == panels[0].get_ylim()
+    words = [text.get_text() for axes in panels for text in axes.texts]
+    assert '2 of 4 converged' in words[0] and '1 without a path' in words[0]
+
+
+def test_json_of_a_chain_has_everything(result: dict[str, Any]) -> None:
+    json.dumps(result, allow_nan=False)
+    assert set(result['benchmark']['picky']) >= {
+        'schema_version', 'potential', 'protocol', 'parameters', 'threshold_ev', 'reference', 'n_paths', 'n_converged',
+        'n_materials', 'errors', 'classification', 'floors', 'groups', 'protocol_error', 'cost', 'audit', 'hops',
+    }  # fmt: skip
