@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -21,7 +22,7 @@ from aiida_litraj.workflows.benchmark_so_far import benchmarks_so_far
 from aiida_litraj.workflows.neb import NebPackedWorkChain
 from aiida_litraj.workflows.neb_benchmark import NebBenchmarkWorkChain
 from tests.e2e.test_kill import engines, workers
-from tests.e2e.test_packed_kill import PATIENCE_S, kill, wait_until
+from tests.e2e.test_packed_kill import PATIENCE_S, send, wait_until
 from tests.fixtures.nodes import potential, vacancy_path
 
 EQUAL = 1e-10
@@ -181,7 +182,7 @@ def test_stopped_twice_and_extended_it_gives_the_numbers_of_one_go(
 
     second = submit(benchmark('morse', '0_15', 'wide'))
     wait_until(lambda: bool(engines(work)), second)
-    kill(workers(started_daemon_client))
+    send(workers(started_daemon_client), signal.SIGKILL)
     second = submit_and_await(second, timeout=PATIENCE_S)
     assert second.is_finished_ok, second.exit_message
     finished = [
