@@ -19,7 +19,7 @@ COMMANDS = [
     ('potential', 'lineage'), ('potential', 'export'), ('launch',),
     ('hops',), ('doctor',),
     ('launch', 'barrier'), ('launch', 'conductivity'), ('status',), ('show',), ('plot',), ('dataset',),
-    ('usage',), ('clean',),
+    ('usage',), ('clean',), ('report',),
 ]  # fmt: skip
 HEAVY = ('aiida', 'ase', 'matplotlib', 'numpy', 'pydantic', 'rich', 'scipy', 'torch')
 
