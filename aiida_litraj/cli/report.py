@@ -101,14 +101,30 @@ def _chosen(text: str, pictures: bool) -> Chosen:
     kind = str(entry_point(node))
     noun = CHAINS[kind].noun if kind in CHAINS else 'benchmark of barriers'
     if kind == BENCHMARK:
-        problem = None if 'benchmark' in node.outputs else _problem(node)
-        return Chosen(node, kind, noun, problem=problem)
+        return _benchmark(node, kind, noun)
     try:
         result = finished_result(node)
     except Refusal as refusal:
         return Chosen(node, kind, noun, problem=refusal.message)
     line = kind_of(node).call('line', result)
     return Chosen(node, kind, noun, result, line, None, _picture(node) if pictures else None)
+
+
+def _benchmark(node: Any, kind: str, noun: str) -> Chosen:
+    """Return a benchmark with what it found, or has found so far."""
+    from ..report.page.gather import Chosen
+    from .chains import CHAINS
+    from .processes import failure_of, finished_result, unfinished
+
+    if 'leaderboard' in node.outputs:
+        found = {name: one.get_dict() for name, one in node.outputs.benchmark.items()}
+        return Chosen(node, kind, noun, {'benchmark': found, 'leaderboard': node.outputs.leaderboard.get_dict()})
+    try:
+        if kind in CHAINS:
+            return Chosen(node, kind, noun, finished_result(node))
+    except Refusal as refusal:
+        return Chosen(node, kind, noun, problem=refusal.message)
+    return Chosen(node, kind, noun, problem=(failure_of(node) if node.is_terminated else unfinished(node)).message)
 
 
 def _load(text: str) -> Any:
@@ -126,13 +142,6 @@ def _load(text: str) -> Any:
             return above
         above = above.caller
     return load_chain(text)
-
-
-def _problem(node: Any) -> str:
-    """Return why a chain has no result."""
-    from .processes import failure_of, unfinished
-
-    return (failure_of(node) if node.is_terminated else unfinished(node)).message
 
 
 def _picture(node: Any) -> bytes | None:

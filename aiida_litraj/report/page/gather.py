@@ -24,6 +24,7 @@ BENCHMARK = 'litraj.neb_benchmark'
 MEGABYTE = 1_000_000
 _AT_ONCE = 50
 """Hops whose paths are held in memory together."""
+_WHY = 'it covers no hop, could not be asked, or has not begun'
 _MOST_NODES = 60
 """Results of a chain that are listed one by one; those of hops stand with their hops."""
 
@@ -102,11 +103,11 @@ def _section(one: Chosen) -> dict[str, Any]:
         'pairs': [], 'tables': [], 'scores': [], 'warnings': [], 'benchmark': None, 'potentials': potentials,
         'picture': None if one.picture is None else base64.b64encode(one.picture).decode('ascii'),
     }  # fmt: skip
-    if one.kind == BENCHMARK:
-        contents = _namespace(node, 'benchmark')
-        if contents:
-            leaderboard = node.outputs.leaderboard.get_dict() if 'leaderboard' in node.outputs else None
-            section |= benchmark_section(contents, leaderboard)
+    if one.result is not None and one.kind == BENCHMARK:
+        found_of = one.result['benchmark']
+        section |= benchmark_section(found_of, one.result['leaderboard'])
+        lacking = sorted(set(potentials) - set(found_of))
+        section['warnings'] = [f'{potentials[name]["label"]} has no benchmark: {_WHY}' for name in lacking]
     elif one.result is not None:
         section |= chain_section(one.kind, one.result, potentials)
         section['warnings'] = [str(text) for text in one.result.get('warnings') or []]
@@ -118,11 +119,6 @@ def _section(one: Chosen) -> dict[str, Any]:
 def _heading(one: Chosen) -> str:
     what = one.noun[0].upper() + one.noun[1:]
     return f'{what}: {one.node.label}' if one.node.label else what
-
-
-def _namespace(node: Any, name: str) -> dict[str, dict[str, Any]]:
-    """Return the contents of the dictionaries in an output namespace."""
-    return {key: one.get_dict() for key, one in node.outputs[name].items()} if name in node.outputs else {}
 
 
 def _potentials_of(node: Any) -> dict[str, dict[str, Any]]:
@@ -199,13 +195,32 @@ def _ran_with(found: Found) -> dict[str, Any]:
         audit = job.audit or {}
         potential = audit.get('potential') or {}
         packages = ', '.join(f'{name} {version}' for name, version in sorted((audit.get('packages') or {}).items()))
-        row = [job.kind, job.code, job.computer, audit.get('engine_version'), audit.get('python_version'),
-               audit.get('device'), audit.get('dtype'), potential.get('sha256'), packages or None]  # fmt: skip
+        row = [
+            job.kind,
+            job.potential,
+            job.code,
+            job.computer,
+            audit.get('engine_version'),
+            audit.get('python_version'),
+            audit.get('device'),
+            audit.get('dtype'),
+            potential.get('sha256'),
+            packages or None,
+        ]
         rows.setdefault(json.dumps(row, default=str), [*row, 0])[-1] += 1
     columns = [
-        column('Job'), column('Code'), column('Computer'), column('Engine'), column('Python'), column('Device'),
-        column('Numbers'), column('sha256 of the potential'), column('Packages'), column('Jobs', 'number'),
-    ]  # fmt: skip
+        column('Job'),
+        column('Potential'),
+        column('Code'),
+        column('Computer'),
+        column('Engine'),
+        column('Python'),
+        column('Device'),
+        column('Numbers'),
+        column('sha256 of the potential'),
+        column('Packages'),
+        column('Jobs', 'number'),
+    ]
     return table('Versions and checksums', columns, rows.values())
 
 

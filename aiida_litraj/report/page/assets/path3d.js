@@ -44,7 +44,7 @@ function drawPath(place, hop, positions, names, image, atomsOf, whole) {
     font: {family: 'system-ui, sans-serif', size: 13, color: MODEL.style.ink}, height: 440, margin: {l: 0, r: 0, t: 0, b: 0},
     uirevision: String(whole), showlegend: true, legend: {orientation: 'h', x: 0, y: 0, yanchor: 'top', font: {size: 12}, itemsizing: 'constant'},
     hoverlabel: {bgcolor: '#fff', font: {color: MODEL.style.ink}},
-    scene: {...roomOf(traces, whole ? 1.5 : 2.1), camera: {projection: {type: 'orthographic'}, eye: viewOf(positions, hop.mobile)}},
+    scene: {...roomOf(traces, (whole ? 1.5 : 2.1) * Math.min(1, place.clientWidth / 460)), camera: {projection: {type: 'orthographic'}, eye: viewOf(positions, hop.mobile)}},
   };
   place.dataset.image = image;
   place.dataset.atoms = shown.length;

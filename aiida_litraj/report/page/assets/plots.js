@@ -87,7 +87,7 @@ function drawProfiles(place, hop, names, onImage) {
       const last = one.s[one.s.length - 1];
       traces.push({
         type: 'scatter', mode: 'lines', x: one.curve.map((_, k) => last * k / (one.curve.length - 1)), y: one.curve, hoverinfo: 'skip',
-        line: {color: look.colour, width: 2, dash: look.dash}, legendgroup: track, showlegend: false,
+        line: {color: look.colour, width: track === 'reference' ? 4 : 2, dash: look.dash}, legendgroup: track, showlegend: false,
       });
     }
     traces.push({
