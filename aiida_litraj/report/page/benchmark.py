@@ -352,7 +352,7 @@ def _costs(
         column('a hop', 'number', 0), column('Time in the model', 'number', 0, 's'),
         column('a call', 'number', 4, 's'), column('Device'),
     ]  # fmt: skip
-    return table('Cost', columns, rows)
+    return table('Cost by potential', columns, rows)
 
 
 def _curves(
