@@ -7,7 +7,7 @@
 #   tests/run.sh NAME...     only these
 #
 # Every section runs even if an earlier one failed; a summary comes last and the exit status is 1 if any failed. What
-# a section needs is set up first: environments (examples/environment.sh), and PostgreSQL, RabbitMQ, graphviz, GPAW,
+# a section needs is set up first: environments (examples/environment.sh), PostgreSQL, RabbitMQ, graphviz, Chromium, GPAW,
 # Quantum ESPRESSO and Slurm from the system's packages where this may install them. Logs stay in build/tests/.
 # shellcheck disable=SC2046  # folders and process numbers are meant to be split
 set -u
@@ -23,13 +23,13 @@ export PYTEST_ADDOPTS="-p no:cacheprovider --color=no --durations=10 --durations
 unset AIIDA_PATH AIIDA_PROFILE LITRAJ_PYTHON
 
 # Two lanes take these in turn, for two cores, the longest early, so that both end at about the same time.
-SHARED=(ruff mypy imports docs unit postgresql sevennet e2e cli dft gpaw slurm examples services chaos engine mace chgnet)
+SHARED=(ruff mypy imports docs unit postgresql sevennet e2e cli dft gpaw slurm examples services chaos browser engine mace chgnet)
 LANES=2
 SECTIONS=(system environments "${SHARED[@]}")
 
 about() {
   case $1 in
-    system) echo 'packages of the system: PostgreSQL, RabbitMQ, graphviz, GPAW, Quantum ESPRESSO, Slurm, ssh' ;;
+    system) echo 'packages of the system: PostgreSQL, RabbitMQ, graphviz, Chromium, GPAW, Quantum ESPRESSO, Slurm, ssh' ;;
     environments) echo '.venv, .venv-sevennet, .venv-mace, .venv-chgnet, .venv-gpaw' ;;
     ruff) echo 'style and format' ;;
     mypy) echo 'types of contract, engine, analysis and data sets' ;;
@@ -37,6 +37,7 @@ about() {
     docs) echo 'documentation, warnings are errors' ;;
     unit) echo 'contract, analysis, report, command line and AiiDA rooms, on SQLite' ;;
     postgresql) echo 'what depends on the database, on PostgreSQL: see STORAGE in tests/conftest.py' ;;
+    browser) echo 'pages of reports in Chromium' ;;
     engine) echo 'the engine on analytic potentials, where there is no aiida' ;;
     sevennet | mace | chgnet) echo "the engine with the family $1, where there is no aiida" ;;
     gpaw) echo 'the engine with GPAW as its potential, one rank and several' ;;
@@ -59,8 +60,9 @@ section_docs() {
 }
 section_unit() {
   "$PY" -m pytest tests --ignore=tests/engine --ignore=tests/e2e --ignore=tests/benchmarks \
-    -m 'not e2e and not dft and not slurm'
+    -m 'not e2e and not dft and not slurm and not browser'
 }
+section_browser() { "$PY" -m pytest tests/report -m browser; }
 section_postgresql() {
   "$PY" -m pytest tests --ignore=tests/engine --ignore=tests/benchmarks --storage postgresql \
     -m 'storage and not gpu and not dft and not slurm'
@@ -119,6 +121,7 @@ section_system() {
   local missing=() as_root=
   have_postgresql || missing+=(postgresql)
   command -v dot >/dev/null || missing+=(graphviz)
+  have_chromium || missing+=(chromium)
   have_gpaw || missing+=(gpaw gpaw-data python3-venv openmpi-bin)
   have_espresso || missing+=(quantum-espresso quantum-espresso-data)
   have_rabbitmq || missing+=(rabbitmq-server)
@@ -140,6 +143,7 @@ section_system() {
     DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null' sh "${missing[@]}" &&
     echo "installed ${missing[*]}"
 }
+have_chromium() { command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
 have_gpaw() { command -v gpaw >/dev/null && command -v mpirun >/dev/null; }
 have_espresso() { command -v pw.x >/dev/null; }
 # Programs only: who may bring up a cluster with them is for left_out.
@@ -170,6 +174,7 @@ left_out() {
     gpaw) have_gpaw || echo 'no GPAW with MPI on this machine' ;;
     dft) have_gpaw && have_espresso || echo 'no GPAW with MPI, or no Quantum ESPRESSO, on this machine' ;;
     postgresql) have_postgresql || echo 'no PostgreSQL on this machine' ;;
+    browser) have_chromium || echo 'no Chromium on this machine' ;;
     slurm | chaos) no_cluster ;;
     services)
       if ! have_postgresql || ! have_rabbitmq; then echo 'no PostgreSQL, or no RabbitMQ, on this machine'; else no_cluster; fi ;;

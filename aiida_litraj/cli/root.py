@@ -22,6 +22,7 @@ _COMMANDS = {
     'status': 'status:status',
     'show': 'show:show',
     'plot': 'plot:plot',
+    'report': 'report:report',
     'usage': 'usage:usage',
     'clean': 'clean:clean',
 }

@@ -19,7 +19,7 @@ COMMANDS = [
     ('potential', 'lineage'), ('potential', 'export'), ('launch',),
     ('hops',), ('doctor',),
     ('launch', 'barrier'), ('launch', 'neb'), ('launch', 'neb-benchmark'), ('launch', 'conductivity'),
-    ('status',), ('show',), ('plot',), ('dataset',), ('usage',), ('clean',),
+    ('status',), ('show',), ('plot',), ('dataset',), ('usage',), ('clean',), ('report',),
     ('daemon',), ('daemon', 'start'), ('daemon', 'restart'), ('daemon', 'stop'), ('daemon', 'status'),
 ]  # fmt: skip
 HEAVY = ('aiida', 'ase', 'matplotlib', 'numpy', 'pydantic', 'rich', 'scipy', 'torch')

@@ -1,0 +1,163 @@
+"""What a page says of a benchmark is what the metrics found, by both definitions of the barrier."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from aiida_litraj.report.page.benchmark import benchmark_section
+from aiida_litraj.report.page.gather import by_error, draw_paths, over_all_tasks
+from tests.fixtures.benchmarks import TWO, Benchmark, MadeUp, benchmark, tracks_of
+
+N_HOPS = 40
+
+
+@pytest.fixture(scope='module')
+def made() -> Benchmark:
+    return benchmark(N_HOPS, {**TWO, 'lost': MadeUp('lost potential', 0.8, 0.1, 0.6)})
+
+
+@pytest.fixture(scope='module')
+def section(made: Benchmark) -> dict[str, Any]:
+    return benchmark_section(made.contents, made.leaderboard)
+
+
+def table_of(section: dict[str, Any], title: str, definition: str | None = None) -> dict[str, Any]:
+    found = [one for one in section['tables'] if one['title'] == title and definition in (None, one.get('definition'))]
+    assert len(found) == 1, [(one['title'], one.get('definition')) for one in section['tables']]
+    return found[0]
+
+
+def column_of(table: dict[str, Any], name: str) -> list[Any]:
+    place = [one['name'] for one in table['columns']].index(name)
+    return [row[place] for row in table['rows']]
+
+
+@pytest.mark.parametrize('definition', ['range', 'forward'])
+def test_leaderboard_has_the_numbers_of_the_metrics(definition: str, made: Benchmark, section: dict[str, Any]) -> None:
+    board = table_of(section, 'Leaderboard', definition)
+    order = made.leaderboard['ranking']
+    assert column_of(board, 'Potential')[:3] == [made.contents[name]['potential']['label'] for name in order]
+    errors = [made.contents[name]['errors'][definition] for name in order]
+    assert column_of(board, 'MAE')[:3] == [one['converged_only']['mae_ev'] for one in errors]
+    assert column_of(board, 'Converged')[:3] == [one['convergence_rate'] for one in errors]
+    assert column_of(board, 'MAE, all')[:3] == [one['charged']['mae_ev_failed_as_constant'] for one in errors]
+    tenths = [one['charged']['share_within_failed_as_missed']['0.1'] for one in errors]
+    assert column_of(board, 'Within 0.1 eV')[:3] == tenths
+
+
+def test_what_is_by_one_definition_is_not_shown_with_the_other(section: dict[str, Any]) -> None:
+    """Floors, curves and groups are by ranges: beside barriers from the first image they would be wrong."""
+    board = table_of(section, 'Leaderboard', 'range')
+    assert column_of(board, 'Potential')[3:] == ['a constant (other materials)', 'the initial guess']
+    assert board['muted'] == [3, 4]
+    assert len(table_of(section, 'Leaderboard', 'forward')['rows']) == 3
+    assert list(section['benchmark']['roc']) == ['range']
+    for title in ('By anion', 'Two at a time', 'Error of the protocol itself'):
+        assert table_of(section, title)['definition'] == 'range'
+
+
+def test_every_failure_is_listed_with_its_reason(made: Benchmark, section: dict[str, Any]) -> None:
+    failures = table_of(section, 'Failures')
+    lost = {
+        (hop, one['potential']['label'])
+        for one in made.contents.values()
+        for hop, each in one['hops'].items()
+        if not each['converged']
+    }
+    assert set(zip(column_of(failures, 'Hop'), column_of(failures, 'Potential'))) == lost
+    assert set(column_of(failures, 'Reason')) == {'the band was still at 0.21 eV/Å'}
+    assert [made.names[hop] for hop in failures['hops']] == column_of(failures, 'Hop')
+    assert f'{len(lost)} failures' in section['line']
+
+
+def test_worst_cases_are_the_largest_errors_of_converged_hops(made: Benchmark, section: dict[str, Any]) -> None:
+    worst = table_of(section, 'Worst cases', 'forward')
+    sizes = sorted(
+        (
+            abs(each['forward_ev'] - each['reference_forward_ev'])
+            for one in made.contents.values()
+            for each in one['hops'].values()
+            if each['converged']
+        ),
+        reverse=True,
+    )
+    assert [abs(one) for one in column_of(worst, 'Error')] == pytest.approx(sizes[: len(worst['rows'])], abs=2e-4)
+    assert [made.names[hop] for hop in worst['hops']] == column_of(worst, 'Hop')
+
+
+def test_potentials_with_the_same_label_are_told_apart() -> None:
+    twins = benchmark(20, {'a': MadeUp('twin'), 'b': MadeUp('twin')})
+    section = benchmark_section(twins.contents, twins.leaderboard)
+    assert {one['called'] for one in section['benchmark']['potentials']} == {'twin (a)', 'twin (b)'}
+
+
+def test_what_is_not_finished_is_neither_good_nor_bad(made: Benchmark) -> None:
+    contents = json.loads(json.dumps(made.contents))
+    first = made.names[0]
+    for one in contents.values():
+        one['hops'][first] |= {'status': 'unfinished', 'converged': False, 'range_ev': None, 'forward_ev': None}
+    section = benchmark_section(contents, made.leaderboard)
+    assert '3 not finished' in section['line']
+    assert first not in column_of(table_of(section, 'Failures'), 'Hop')
+    assert section['benchmark']['potentials'][0]['converged'][0] is None
+
+
+def test_potential_that_has_nothing_yet_is_there_without_numbers(made: Benchmark) -> None:
+    contents = json.loads(json.dumps(made.contents))
+    contents['lost'] |= dict.fromkeys(('errors', 'classification', 'floors', 'groups', 'protocol_error'))
+    contents['lost'] |= {'n_paths': 0, 'n_materials': 0}
+    for one in contents['lost']['hops'].values():
+        one |= {'status': 'unfinished', 'converged': False}
+    section = benchmark_section(contents)
+    board = table_of(section, 'Leaderboard', 'range')
+    place = column_of(board, 'Potential').index('lost potential')
+    assert column_of(board, 'MAE')[place] is None and place == 2
+    with pytest.raises(ValueError, match='without a potential'):
+        benchmark_section({})
+
+
+def test_paths_of_failed_and_of_the_worst_hops_come_first(section: dict[str, Any]) -> None:
+    points = section['benchmark']
+    order = by_error(points)
+    assert sorted(order) == list(range(N_HOPS))
+    worst = table_of(section, 'Worst cases', 'range')['hops']
+    failed = table_of(section, 'Failures')['hops']
+    assert order[0] == worst[0] and order[1] in failed
+    assert set(order[:6]) >= set(dict.fromkeys(worst[:3]))
+
+
+def test_paths_end_where_there_is_no_more_room(made: Benchmark) -> None:
+    from ase.build import bulk
+
+    tracks = tracks_of(bulk('LiF', 'rocksalt', a=4.0, cubic=True) * 2)
+    uuids = {key: {hop: f'{key}/{hop}' for hop in made.names} for key in ('reference', 'soft', 'good')}
+    points = benchmark_section(benchmark(N_HOPS, uuids=uuids).contents)['benchmark']
+    asked: list[str] = []
+
+    def load(wanted: list[str]) -> dict[str, Any]:
+        asked.extend(wanted)
+        return {uuid: tracks['reference' if uuid.startswith('reference') else 'p0'] for uuid in wanted}
+
+    all_of_them = draw_paths(points, load, 1e9)
+    assert set(all_of_them) == {str(hop) for hop in range(N_HOPS)}
+    assert list(all_of_them['0']['tracks']) == ['reference', 'p0', 'p1']
+    assert {uuid for one in uuids.values() for uuid in one.values()} == set(asked)
+    room = len(json.dumps(all_of_them['0'])) * 3.5
+    assert list(draw_paths(points, load, room)) == [str(hop) for hop in by_error(points)[:3]]
+
+
+def test_potential_has_one_row_over_all_tasks() -> None:
+    def section(pk: int, *scores: tuple[str, str, float]) -> dict[str, Any]:
+        found = [
+            {'potential': uuid, 'label': uuid.upper(), 'head': head, 'unit': 'eV', 'digits': 3, 'value': value}
+            for uuid, head, value in scores
+        ]
+        return {'pk': pk, 'scores': found}
+
+    table = over_all_tasks([section(1, ('a', 'MAE', 0.1), ('b', 'MAE', 0.2)), section(2, ('b', 'Barrier', 0.5)),
+                            section(3, ('a', 'MAE', 0.3))])  # fmt: skip
+    assert [one['name'] for one in table['columns']] == ['Potential', 'MAE', 'Barrier', 'MAE (chain 3)']
+    assert table['rows'] == [['A', 0.1, None, 0.3], ['B', 0.2, 0.5, None]]
