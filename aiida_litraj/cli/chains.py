@@ -40,22 +40,6 @@ CHAINS = {
         picture='plot:save_energy_profile',
         line='show:barrier_line',
     ),
-    'litraj.neb.packed': Chain(
-        noun='set of paths',
-        result='neb:paths_of',
-        show='neb:print_paths',
-        picture='neb:save_picture',
-        line='neb:paths_line',
-        part='neb:paths_so_far',
-    ),
-    'litraj.neb_benchmark': Chain(
-        noun='benchmark of barriers',
-        result='neb_benchmark:benchmark_of',
-        show='neb_benchmark:print_benchmark',
-        picture='neb_benchmark:save_picture',
-        line='neb_benchmark:benchmark_line',
-        part='neb_benchmark:benchmark_so_far',
-    ),
     'litraj.conductivity': Chain(
         noun='conductivity',
         result='conductivity:conductivity_of',
@@ -154,6 +138,22 @@ CHAINS = {
         show='dft_neb:print_dft_neb',
         picture='dft_neb:save_picture',
         line='dft_neb:dft_neb_line',
+    ),
+    'litraj.neb.packed': Chain(
+        noun='set of paths',
+        result='neb:paths_of',
+        show='neb:print_paths',
+        picture='neb:save_picture',
+        line='neb:paths_line',
+        part='neb:paths_so_far',
+    ),
+    'litraj.neb_benchmark': Chain(
+        noun='benchmark of barriers',
+        result='neb_benchmark:benchmark_of',
+        show='neb_benchmark:print_benchmark',
+        picture='neb_benchmark:save_picture',
+        line='neb_benchmark:benchmark_line',
+        part='neb_benchmark:benchmark_so_far',
     ),
 }
 """By the entry point of the chain."""

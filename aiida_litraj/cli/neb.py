@@ -113,6 +113,8 @@ def paths_so_far(chain: WorkChainNode) -> dict[str, Any] | None:
 
 
 def _content(chain: WorkChainNode, paths: dict[str, Any], account: dict[str, Any]) -> dict[str, Any]:
+    from ase.formula import Formula
+
     from ..analysis.benchmark_errors import barrier_of
     from .processes import jobs_of
 
@@ -125,7 +127,7 @@ def _content(chain: WorkChainNode, paths: dict[str, Any], account: dict[str, Any
             **{key: entry.get(key) for key in ('status', 'converged', 'label', 'reason', 'n_steps', 'fmax_ev_per_ang')},
             'barrier_ev': None if energies is None else barrier_of(energies, 'forward'),
             'range_ev': None if energies is None else barrier_of(energies, 'range'),
-            'formula': None if path is None else path.get_formula(),
+            'formula': None if path is None else Formula.from_list(list(path.symbols)).format('hill'),
             'path_uuid': None if path is None else path.uuid,
             'path_pk': None if path is None else path.pk,
         }

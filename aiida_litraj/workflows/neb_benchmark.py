@@ -11,7 +11,7 @@ from aiida.engine import ExitCode, ToContext, while_
 from aiida.orm import Computer, Data, Dict, WorkChainNode, load_computer, load_node, to_aiida_type
 
 from ..calculations.base import register_exit_codes
-from ..calculations.functions.compare_benchmark import compare_benchmark, read_settings
+from ..calculations.functions.compare_benchmark import FINISHED, compare_benchmark, read_settings
 from ..calculations.functions.rank_potentials import PREFIX, rank_potentials
 from ..calculations.many_inputs import run_with_many_inputs
 from ..calculations.validation import refuse
@@ -207,7 +207,9 @@ class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
     def _judge(self, name: str) -> None:
         """Compare what a potential has found with the references; one that has found nothing has no benchmark."""
         chain, tight = self._chain(NEB, name), self._chain(TIGHT, name)
-        if chain is None or 'results' not in chain.outputs:
+        if chain is not None and 'results' in chain.outputs:
+            self.out(f'results.{name}', chain.outputs.results)
+        if chain is None or not is_through_some(chain):
             why = self.ctx.refused.get(name, 'it covers none of the hops') if chain is None else chain.exit_message
             self.report(f'{name} has no benchmark: {why}')
             return
@@ -218,7 +220,6 @@ class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
             nodes['tight_results'] = tight.outputs.results
         label = f'compare_{name}'
         self.out(f'benchmark.{name}', made_before(self, label) or self._compare(name, chain.outputs.results, nodes))
-        self.out(f'results.{name}', chain.outputs.results)
         for hop, path in sorted(paths.items()):
             self.out(f'paths.{name}.{hop}', path)
 
@@ -265,3 +266,10 @@ class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
         """Return whether a chain of a potential came to its end, be it that no hop converged."""
         chain = self._chain(kind, name)
         return chain is not None and chain.is_finished and stands(chain.exit_status)
+
+
+def is_through_some(chain: WorkChainNode) -> bool:
+    """Return whether a chain has brought a hop to its end."""
+    if 'results' not in chain.outputs:
+        return False
+    return any(entry['status'] == FINISHED for entry in chain.outputs.results['items'].values())

@@ -46,7 +46,8 @@ def test_example(tmp_path: Path) -> None:
     same, other = found['potentials']['7net_l3i5'], found['potentials']['7net_0']
     assert (same['converged'], other['converged']) == (2, 2)
     assert same['mae_ev'] < 0.01 < other['mae_ev'] < 0.2
-    assert same['pa_mae_ang'] < other['pa_mae_ang'] < 0.2
+    # Images slide along a band that has converged: beside itself, too, it is off by a hundredth of an Angstrom.
+    assert 0.0 < same['pa_mae_ang'] < 0.03 and 0.0 < other['pa_mae_ang'] < 0.03
     assert same['mae_ev_interval'] is None, 'two materials have none'
     assert list(found['potentials']) == ['7net_l3i5', '7net_0']
     assert any(line.startswith('The reference is 7net-l3i5, no DFT') for line in lines)

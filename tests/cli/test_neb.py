@@ -7,12 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from aiida.orm import Dict
+from aiida.common.links import LinkType
+from aiida.engine import ProcessState
+from aiida.orm import Dict, QueryBuilder
 from click.testing import CliRunner
 
 from aiida_litraj.cli import launching, main
-from aiida_litraj.cli.neb import paths_line, print_paths
+from aiida_litraj.cli.neb import paths_line, paths_of, print_paths, save_picture
+from aiida_litraj.data import PathData
 from aiida_litraj.datasets.ingest.run import import_dataset
 from tests.datasets.tiny import nebdft2k
 from tests.fixtures.nodes import chain, vacancy_path
@@ -126,11 +130,31 @@ def test_a_chain_that_has_not_begun_has_no_paths() -> None:
     assert 'has not ended yet' in json.loads(done.stdout)['error']['message']
 
 
+def test_paths_of_a_chain_that_has_ended(tmp_path: Path) -> None:
+    """Its barriers are those of its outputs; what has no path is told all the same, and a picture is of the others."""
+    energies = [0.0, -0.1, 0.5, 0.1, 0.0]
+    start = vacancy_path()
+    found = PathData.from_arrays(
+        list(start.symbols), start.get_positions(), start.cell, start.pbc, mobile=0, energies=energies,
+        forces=np.zeros_like(start.get_positions()),
+    )  # fmt: skip
+    ended = {'status': 'finished', 'n_steps': 3, 'fmax_ev_per_ang': 0.01, 'label': None, 'reason': None}
+    items = {'hop': {**ended, 'converged': True}, 'lost': {**ended, 'converged': False, 'label': 'ERROR_EXPLODED'}}
+    node = started()
+    node.set_process_state(ProcessState.FINISHED)
+    for label, one in {'paths__hop': found, 'results': Dict({'items': items, 'audit': {'model_calls': 9}})}.items():
+        one.store().backend_entity.add_incoming(node.backend_entity, LinkType.RETURN, label)
+    result = paths_of(node)
+    assert (result['n_paths'], result['n_converged'], result['complete']) == (2, 1, True)
+    hop = result['paths']['hop']
+    assert (hop['barrier_ev'], hop['range_ev'], hop['formula']) == (0.5, 0.6, 'Li31')
+    assert hop['path_uuid'] == found.uuid and result['paths']['lost']['path_uuid'] is None
+    print_paths(result)
+    assert save_picture(node, tmp_path / 'paths.png').stat().st_size > 1000
+
+
 def started() -> Any:
     """Return a chain of a path of which no job has ended."""
-    from aiida.common.links import LinkType
-    from aiida.orm import QueryBuilder
-
     from aiida_litraj.codes.choose import choose_code
     from aiida_litraj.data import PotentialData
     from tests.fixtures.nodes import neb_parameters

@@ -82,15 +82,14 @@ def benchmark(engine_code: Any, computer: Any) -> Any:
             hops.update(hops_of_process(node))
         return hops
 
-    def make(*names: str, only: Collection[int] = range(len(STRAINS)), **changes: Any) -> Any:
+    def make(*names: str, only: Collection[int] = range(len(STRAINS)), tight: int = 2) -> Any:
         chosen = {name: hop for name, hop in references().items() if int(name[7]) in only}
         return NebBenchmarkWorkChain.get_builder_from_protocol(
             {name: {'code': engine_code, 'potential': known[name]} for name in names},
             {name: hop.initial for name, hop in chosen.items()},
             {name: hop.reference for name, hop in chosen.items()},
             materials={name: name[:8] for name in chosen},
-            overrides={'analysis': {'tight_sample': 2, 'threshold_ev': 0.2}}, options=options, computer=computer,
-            **changes,
+            overrides={'analysis': {'tight_sample': tight, 'threshold_ev': 0.2}}, options=options, computer=computer,
         )  # fmt: skip
 
     return make
@@ -155,11 +154,11 @@ def test_numbers_are_those_of_the_publishers_code(benchmark: Any) -> None:
 
 def test_potentials_that_cannot_be_asked_leave_the_benchmarks_of_others(benchmark: Any) -> None:
     """Of one that covers no hop there is nothing to say, as of one that its engine refuses."""
-    outputs, node = run_get_node(benchmark('broken', 'morse', only=(2,)))
+    outputs, node = run_get_node(benchmark('broken', 'morse', only=(2,), tight=0))
     assert (node.exit_status, node.exit_message.partition(':')[0]) == (321, 'broken')
     assert set(outputs['benchmark']) == {'morse'}
     assert outputs['leaderboard']['ranking'] == ['morse']
-    outputs, node = run_get_node(benchmark('oxides', 'morse', only=(2,)))
+    outputs, node = run_get_node(benchmark('oxides', 'morse', only=(2,), tight=0))
     assert (node.exit_status, node.exit_message) == (201, 'the potential oxides does not cover Li')
     assert set(outputs['benchmark']) == {'morse'}
 
@@ -171,7 +170,7 @@ def test_stopped_twice_and_extended_it_gives_the_numbers_of_one_go(
 ) -> None:
     """Killed by a person, then with two crystals and a potential more its worker killed: nothing twice."""
     work = Path(computer.get_workdir())
-    first = submit(benchmark('morse', '0_15', only=(0, 2)))
+    first = submit(benchmark('morse', '0_15', only=(0, 2), tight=0))
     wait_until(lambda: bool(engines(work)), first)
     kill_processes([first], timeout=PATIENCE_S)
     deadline = time.monotonic() + PATIENCE_S
@@ -180,7 +179,7 @@ def test_stopped_twice_and_extended_it_gives_the_numbers_of_one_go(
         time.sleep(0.2)
     assert first.is_killed
 
-    second = submit(benchmark('morse', '0_15', 'wide'))
+    second = submit(benchmark('morse', '0_15', 'wide', tight=0))
     wait_until(lambda: bool(engines(work)), second)
     send(workers(started_daemon_client), signal.SIGKILL)
     second = submit_and_await(second, timeout=PATIENCE_S)
@@ -192,7 +191,7 @@ def test_stopped_twice_and_extended_it_gives_the_numbers_of_one_go(
     ]  # fmt: skip
     assert len(finished) == len(set(finished)), 'a hop was computed twice'
 
-    whole = benchmark('morse', '0_15', 'wide')
+    whole = benchmark('morse', '0_15', 'wide', tight=0)
     whole.jobs = {name: {**job, 'packing': {'max_jobs': 1, 'reuse': False}} for name, job in whole.jobs.items()}
     undisturbed = submit_and_await(submit(whole), timeout=PATIENCE_S)
     assert undisturbed.is_finished_ok, undisturbed.exit_message
