@@ -99,7 +99,7 @@ def _chosen(text: str, pictures: bool) -> Chosen:
 
     node = _load(text)
     kind = str(entry_point(node))
-    noun = CHAINS[kind].noun if kind in CHAINS else 'benchmark of barriers'
+    noun = CHAINS[kind].noun
     if kind == BENCHMARK:
         return _benchmark(node, kind, noun)
     try:
@@ -113,18 +113,15 @@ def _chosen(text: str, pictures: bool) -> Chosen:
 def _benchmark(node: Any, kind: str, noun: str) -> Chosen:
     """Return a benchmark with what it found, or has found so far."""
     from ..report.page.gather import Chosen
-    from .chains import CHAINS
-    from .processes import failure_of, finished_result, unfinished
+    from .processes import finished_result
 
     if 'leaderboard' in node.outputs:
         found = {name: one.get_dict() for name, one in node.outputs.benchmark.items()}
         return Chosen(node, kind, noun, {'benchmark': found, 'leaderboard': node.outputs.leaderboard.get_dict()})
     try:
-        if kind in CHAINS:
-            return Chosen(node, kind, noun, finished_result(node))
+        return Chosen(node, kind, noun, finished_result(node))
     except Refusal as refusal:
         return Chosen(node, kind, noun, problem=refusal.message)
-    return Chosen(node, kind, noun, problem=(failure_of(node) if node.is_terminated else unfinished(node)).message)
 
 
 def _load(text: str) -> Any:
