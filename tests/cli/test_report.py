@@ -100,7 +100,7 @@ def test_page_of_a_benchmark(call: Any, benchmarked: WorkChainNode, tmp_path: Pa
 
 
 def test_chains_without_a_result_are_told(call: Any, tmp_path: Path) -> None:
-    failed, waiting = chain('litraj.conductivity', status=411), chain(BENCHMARK, status=None)
+    failed, waiting = chain('litraj.conductivity', status=411), chain('litraj.robustness', status=None)
     failed.set_exit_message('the crystal melted')
     first, second = model_of(call, tmp_path, failed.pk, waiting.uuid)['sections']
     assert 'the crystal melted' in first['problem'] and first['exit_status'] == 411
