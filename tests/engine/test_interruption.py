@@ -157,8 +157,8 @@ def test_only_what_is_left_is_carried_on_elsewhere(
 
 
 def test_clock_of_the_engine(fan: Any, unbroken: Any, job_folder: Any, rerun: Any, counting: Counting) -> None:
-    counting.before = (20, lambda: time.sleep(0.3))
-    folder = job_folder(fan, LOOSE, runtime={'max_seconds': 0.25})
+    counting.before = (20, lambda: time.sleep(2.1))
+    folder = job_folder(fan, LOOSE, runtime={'max_seconds': 2.0})
     ran = rerun(folder)
     assert ran.result.exit.label == 'ERROR_OUT_OF_TIME'
     assert 'cut off by max_seconds' in next(item.reason for item in ran.result.items if item.status == 'unfinished')

@@ -270,7 +270,7 @@ def test_nothing_at_all(read: Any, both: Any, tmp_path: Path) -> None:
 def test_engine_stopped_by_its_clock(read: Any, md_inputs: Any, ran: Any) -> None:
     """The entry says how far the replica is, in steps and in time."""
     long = {'duration_fs': 1e7, 'temperature_k': 300.0}
-    inputs = md_inputs({'long': replica('fcc', 1, long)}, max_seconds=1.0)
+    inputs = md_inputs({'long': replica('fcc', 1, long)}, max_seconds=3.0)
     folder = ran('md_clock', inputs, MdCalculation)
     found = read(inputs, folder, **IN_A_CHAIN)
     assert (found.status, found.nodes) == (400, {})

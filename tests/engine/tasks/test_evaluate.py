@@ -273,11 +273,11 @@ def test_stopped_by_its_clock(rerun: Any, tmp_path: Path, with_potential: Any, u
     """It says how far it came; what it had is not asked for again."""
 
     def slow(configuration: Configuration) -> Evaluation:
-        time.sleep(0.01)
+        time.sleep(0.03)
         return morse(configuration)
 
     first = with_potential(Troubled({4: slow}))
-    folder = write_job(tmp_path / 'job', {'a': MANY, 'b': MANY[:30]}, runtime={'max_seconds': 0.4})
+    folder = write_job(tmp_path / 'job', {'a': MANY, 'b': MANY[:30]}, runtime={'max_seconds': 1.5})
     rerun.engine(folder)
     found = Evaluated.read(folder)
     assert found.result.exit.label == 'ERROR_OUT_OF_TIME'
