@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -196,11 +195,10 @@ def test_engine_and_program_do_not_take_each_others_name(
 def test_program_that_does_not_answer_is_stopped(
     aiida_profile_clean: Any, aiida_localhost: Any, program: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Else this waits until the time of a test is over."""
     monkeypatch.setattr(dft, 'TIMEOUT_S', 1)
-    before = time.monotonic()
     with pytest.raises(SetupProblem, match=r'gave no answer on the computer .* within 1 s'):
-        probe_dft(DftRequest('pw', aiida_localhost.label, program('pw.x', 'sleep 60')))
-    assert time.monotonic() - before < 30
+        probe_dft(DftRequest('pw', aiida_localhost.label, program('pw.x', 'sleep 3600')))
 
 
 def test_no_mpi_is_run_on_a_login_node(aiida_profile_clean: Any, tmp_path: Path, program: Any) -> None:
