@@ -39,4 +39,4 @@ def ender(computer: Any) -> Iterator[Ender]:
     """Whoever ends engines of the tests' computer, once it is told where."""
     made = Ender(Path(computer.get_workdir()))
     yield made
-    made.over.set()
+    made.close()

@@ -11,7 +11,7 @@ from aiida.orm import CalcFunctionNode, CalcJobNode
 from aiida_litraj.contract import files, unpack_arrays
 from aiida_litraj.workflows.barrier import BarrierWorkChain
 from aiida_litraj.workflows.neb import NebBaseWorkChain
-from tests.e2e.ender import Ender, between_items
+from tests.e2e.ender import SLOW, Ender, between_items, slow_potential
 from tests.fixtures.nodes import fcc, neb_parameters, potential, vacancy_path
 
 SAME_EV = 1e-9
@@ -45,8 +45,9 @@ def test_paths_that_were_cut_off_are_resumed_and_the_others_left_alone(
     submit_and_await: Any, engine_code: Any, neb_inputs: Any, unbroken: Any, ender: Ender
 ) -> None:
     paths = {f'hop_{site}': vacancy_path(site=site) for site in (1, 2, 3, 6, 7, 9)}
-    inputs = {**neb_inputs(paths, potential(), neb_parameters()), 'code': engine_code}
-    reference = unpack_arrays(unbroken(inputs) / files.RESULT_ARRAYS)
+    quick = {**neb_inputs(paths, potential(), neb_parameters()), 'code': engine_code}
+    reference = unpack_arrays(unbroken(quick) / files.RESULT_ARRAYS)
+    inputs = {**neb_inputs(paths, slow_potential(), neb_parameters(), **SLOW), 'code': engine_code}
     ender.begin(between_items, TIMES)
     node = submit_and_await(NebBaseWorkChain, neb=inputs, timeout=PATIENCE_S)
     assert node.is_finished_ok, node.exit_message

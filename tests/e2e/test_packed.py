@@ -15,7 +15,7 @@ from aiida_litraj.contract import NebResult, files, unpack_arrays
 from aiida_litraj.workflows.evaluate import EvaluateBaseWorkChain, EvaluatePackedWorkChain
 from aiida_litraj.workflows.md import MdPackedWorkChain
 from aiida_litraj.workflows.neb import NebPackedWorkChain
-from tests.e2e.ender import Ender, between_items
+from tests.e2e.ender import SLOW, Ender, between_items, slow_potential
 from tests.fixtures.labels import some_labelled
 from tests.fixtures.nodes import md_parameters, neb_parameters, potential, rattled, replica, vacancy_path
 
@@ -49,11 +49,11 @@ def computed(jobs: Iterable[CalcJobNode]) -> int:
 
 @pytest.fixture
 def neb(engine_code: Any, neb_inputs: Any) -> Any:
-    """``neb(paths, options)`` are the inputs of jobs, with a potential and parameters that are stored once."""
-    shared = {'evaluated_by': potential().store(), 'parameters': neb_parameters().store()}
+    """``neb(paths, potential, options)`` are the inputs of jobs; what is the same is stored once."""
+    parameters, quick = neb_parameters().store(), potential().store()
 
-    def make(paths: Mapping[str, Any], **options: Any) -> dict[str, Any]:
-        return {**neb_inputs(paths, **shared, **options), 'code': engine_code}
+    def make(paths: Mapping[str, Any], evaluated_by: Any = quick, **options: Any) -> dict[str, Any]:
+        return {**neb_inputs(paths, evaluated_by, parameters, **options), 'code': engine_code}
 
     return make
 
@@ -93,13 +93,17 @@ def test_parts_give_the_numbers_of_one_job(neb: Any, reference: Any) -> None:
 def test_launched_again_it_computes_only_what_is_new_or_was_cut_off(neb: Any, reference: Any, ender: Ender) -> None:
     """With another number of jobs and more paths than before."""
     arrays, _ = reference
-    before = dict(list(hops().items())[:5])
+    before, slow = dict(list(hops().items())[:5]), slow_potential()
+
+    def inputs(paths: Mapping[str, Any]) -> dict[str, Any]:
+        return neb(paths, slow, **SLOW)
+
     ender.begin(between_items, times=1)
-    _, first = run_get_node(NebPackedWorkChain, neb=neb(before), packing={'max_jobs': 2}, max_iterations=Int(1))
+    _, first = run_get_node(NebPackedWorkChain, neb=inputs(before), packing={'max_jobs': 2}, max_iterations=Int(1))
     items = first.outputs.results['items']
     done = {name for name, entry in items.items() if entry['status'] == 'finished'}
     assert first.exit_status not in (0, None) and set() < done < set(before)
-    _, second = run_get_node(NebPackedWorkChain, neb=neb(hops()), packing={'max_jobs': 3})
+    _, second = run_get_node(NebPackedWorkChain, neb=inputs(hops()), packing={'max_jobs': 3})
     assert second.is_finished_ok, second.exit_message
     assert_same(second, arrays, hops())
     for job in jobs_of(second):
@@ -108,11 +112,11 @@ def test_launched_again_it_computes_only_what_is_new_or_was_cut_off(neb: Any, re
     resumed = [job for job in jobs_of(second) if 'parent_folder' in job.inputs]
     assert {job.inputs.parent_folder.creator.pk for job in resumed} <= {job.pk for job in jobs_of(first)}
     assert set(before) - done == {name for job in resumed for name in job.inputs.paths}
-    _, third = run_get_node(NebPackedWorkChain, neb=neb(hops()), packing={'max_jobs': 3})
+    _, third = run_get_node(NebPackedWorkChain, neb=inputs(hops()), packing={'max_jobs': 3})
     assert third.is_finished_ok and not jobs_of(third)
     assert_same(third, arrays, hops())
     assert third.outputs.results['n_earlier'] == len(HOPS)
-    _, anew = run_get_node(NebPackedWorkChain, neb=neb(dict([*hops().items()][:1])), packing={'reuse': False})
+    _, anew = run_get_node(NebPackedWorkChain, neb=inputs(dict([*hops().items()][:1])), packing={'reuse': False})
     assert len(jobs_of(anew)) == 1
 
 

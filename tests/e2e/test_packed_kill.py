@@ -18,25 +18,16 @@ from aiida.engine.processes.control import kill_processes
 from aiida.orm import Dict, ProcessNode
 
 from aiida_litraj.contract import files, unpack_arrays
-from aiida_litraj.data import PotentialData
 from aiida_litraj.workflows.neb import NebPackedWorkChain
-from tests.chaos.bench import SLOW_FAMILY
-from tests.e2e.ender import Ender, written
+from tests.e2e.ender import SLOW, Ender, slow_potential, written
 from tests.e2e.test_kill import engines, workers
 from tests.e2e.test_packed import assert_same, hops, jobs_of
 from tests.fixtures.nodes import neb_parameters, potential
 
 PATIENCE_S = 280
 PARTS = 2
-SECONDS_PER_CALL = 0.05
-"""So that a band takes a second, and is met in the middle."""
 SOME_BYTES = 2_000
 """Of the answers to a few questions of a band."""
-
-
-def slow() -> PotentialData:
-    """The potential of the others, with a pause at each call."""
-    return PotentialData.packaged('slow', 'morse', options={'seconds': SECONDS_PER_CALL}).store()
 
 
 def on_disk(folders: Iterable[Path], path: Any) -> int:
@@ -74,8 +65,8 @@ def test_killed_in_every_way_it_gives_the_numbers_of_one_job(
     reference = unpack_arrays(
         unbroken({**neb_inputs(hops(), potential().store(), parameters), 'code': engine_code}) / files.RESULT_ARRAYS
     )
-    inputs = {**neb_inputs(hops(), slow(), parameters), 'code': engine_code}
-    inputs['metadata']['options'] |= {'environment_variables': {'PYTHONPATH': str(SLOW_FAMILY)}, 'processes': 1}
+    inputs = {**neb_inputs(hops(), slow_potential(), parameters), 'code': engine_code}
+    inputs['metadata']['options'] |= SLOW
     work = Path(computer.get_workdir())
 
     first = submit(NebPackedWorkChain, neb=inputs, packing=Dict({'max_jobs': PARTS}))
