@@ -97,6 +97,7 @@ def stop_daemon(patience_s: float = PATIENCE_S) -> int | None:
     client = _client()
     pid = client.get_daemon_pid()
     if pid is None or has_died(client):
+        _end_left_behind(client, patience_s)
         return None
     try:
         process = psutil.Process(pid)
@@ -116,9 +117,7 @@ def stop_daemon(patience_s: float = PATIENCE_S) -> int | None:
         # Whoever tidies up /tmp takes away the sockets through which it is told; a signal means the same to it.
         with contextlib.suppress(psutil.Error):
             process.terminate()
-    until = time.monotonic() + patience_s
-    while (alive := [one for one in family if _lives(one)]) and time.monotonic() < until:
-        time.sleep(LOOK_S)
+    alive = _still_alive(family, patience_s)
     if alive:
         pids = ' '.join(str(one.pid) for one in alive)
         raise SetupProblem(
@@ -157,6 +156,24 @@ def has_died(client: DaemonClient) -> bool:
         return not any(word in ('start-circus', 'circusd') for word in psutil.Process(pid).cmdline())
     except psutil.Error:
         return True
+
+
+def left_behind(client: DaemonClient) -> list[psutil.Process]:
+    """Return workers and brokers of the profile, be it that their daemon runs, or that it was killed alone.
+
+    Beside those of another daemon, old workers hold on to chains, with the code that they have loaded.
+    """
+    from aiida.manage.configuration import get_config
+
+    found, folder = [], Path(get_config().dirpath).resolve()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ValueError):
+            words = process.cmdline()
+            at = words.index('daemon')
+            of_profile = words[at - 1] == client.profile.name and words[at + 1 : at + 2] in (['worker'], ['broker'])
+            if of_profile and Path(process.environ().get('AIIDA_PATH', '')).resolve() == folder:
+                found.append(process)
+    return found
 
 
 def is_at_risk(profile: Any, folder: str) -> bool:
@@ -241,6 +258,7 @@ def _start(client: DaemonClient, workers: int | None, patience_s: float) -> None
     from aiida.manage.configuration import get_config
 
     try:
+        _end_left_behind(client, patience_s)
         number = workers or get_config().get_option('daemon.default_workers', client.profile.name)
         forget_sockets(client.profile)
         with in_empty_folder():
@@ -250,6 +268,32 @@ def _start(client: DaemonClient, workers: int | None, patience_s: float) -> None
             f'the daemon does not start: {error}',
             f'See its log, {client.circus_log_file}; then: aiida-litraj -p {client.profile.name} daemon start',
         ) from error
+
+
+def _end_left_behind(client: DaemonClient, patience_s: float) -> None:
+    """End what a daemon that was killed alone has left.
+
+    :raises SetupProblem: if it does not end in time.
+    """
+    family = left_behind(client)
+    for process in family:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    if alive := _still_alive(family, patience_s):
+        pids = ' '.join(str(one.pid) for one in alive)
+        raise SetupProblem(
+            f'the daemon has died, and {pids.replace(" ", ", ")} of its processes have not ended within '
+            f'{patience_s:.0f} s',
+            f'Wait longer: --patience {2 * patience_s:.0f}; or end them: kill -9 {pids}',
+        )
+
+
+def _still_alive(family: list[psutil.Process], patience_s: float) -> list[psutil.Process]:
+    """Wait until processes have ended, and return those that have not in time."""
+    until = time.monotonic() + patience_s
+    while (alive := [one for one in family if _lives(one)]) and time.monotonic() < until:
+        time.sleep(LOOK_S)
+    return alive
 
 
 def _reach_broker(name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,19 @@ def test_one_that_was_killed_is_started_again(own: Installation) -> None:
     assert status.returncode == 1 and f'process {pid}, has died' in status.stdout
     again = own.json('daemon', 'start')
     assert again['done'] == 'started' and again['pid'] != pid
+
+
+def test_what_one_that_was_killed_alone_has_left_is_ended(own: Installation) -> None:
+    """Its workers live on, and hold on to chains beside those of the next one."""
+    pid = own.json('daemon', 'restart', '--workers', '2')['pid']
+    left: list[psutil.Process] = []
+    while len(left) < 3:  # two workers and a broker, which come one after the other; the time of a test is limited
+        time.sleep(0.1)
+        left = [one for one in psutil.Process(pid).children(recursive=True) if 'daemon' in one.cmdline()]
+    psutil.Process(pid).kill()
+    again = own.json('daemon', 'start', '--patience', '120')
+    assert again['done'] == 'started' and len(again['workers']) > 0
+    assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in left)
 
 
 def test_one_that_is_halted_is_not_stopped_by_force(own: Installation) -> None:
