@@ -161,6 +161,8 @@ def has_died(client: DaemonClient) -> bool:
 def left_behind(client: DaemonClient) -> list[psutil.Process]:
     """Return workers and brokers of the profile, be it that their daemon runs, or that it was killed alone.
 
+    What circus measures with has no profile; that of the installation which has lost its circus is among them.
+
     Beside those of another daemon, old workers hold on to chains, with the code that they have loaded.
     """
     from aiida.manage.configuration import get_config
@@ -169,11 +171,21 @@ def left_behind(client: DaemonClient) -> list[psutil.Process]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, ValueError):
             words = process.cmdline()
-            at = words.index('daemon')
-            of_profile = words[at - 1] == client.profile.name and words[at + 1 : at + 2] in (['worker'], ['broker'])
-            if of_profile and Path(process.environ().get('AIIDA_PATH', '')).resolve() == folder:
+            if Path(process.environ().get('AIIDA_PATH', '')).resolve() != folder:
+                continue
+            if any('from circus import stats' in word for word in words):
+                ours = not _has_circus_above(process)
+            else:
+                at = words.index('daemon')
+                ours = words[at - 1] == client.profile.name and words[at + 1 : at + 2] in (['worker'], ['broker'])
+            if ours:
                 found.append(process)
     return found
+
+
+def _has_circus_above(process: psutil.Process) -> bool:
+    above = process.parent()
+    return above is not None and 'start-circus' in above.cmdline()
 
 
 def is_at_risk(profile: Any, folder: str) -> bool:
