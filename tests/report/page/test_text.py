@@ -14,7 +14,7 @@ from aiida_litraj.report.page.benchmark import benchmark_section
 from aiida_litraj.report.page.tables import cell_text, column, estimate, flat, number_text, plain, table
 from aiida_litraj.report.page.text import csv_files, markdown
 from aiida_litraj.report.page.write import page, write_report
-from tests.fixtures.benchmarks import Benchmark, benchmark
+from tests.fixtures.benchmarks import Benchmark, MadeUp, benchmark
 from tests.fixtures.pages import model, section
 
 
@@ -71,6 +71,16 @@ def test_marks_of_names_are_no_marks() -> None:
     assert '| x\\|y | \\<b\\> |' in text and '\\[l\\](http://e.org)' in text
     rows = read(dict(csv_files(model(section(tables=[hostile]))))['chain-7-t.csv'])
     assert rows[1]['b'] == "'=1+1"
+
+
+def test_name_of_a_potential_in_a_head_is_no_formula() -> None:
+    """Tables by group have a column of each potential, called after it."""
+    named = benchmark(20, {'a': MadeUp('=HYPERLINK("http://e.org","x")'), 'b': MadeUp('-1')})
+    found = benchmark_section(named.contents, named.leaderboard)
+    files = dict(csv_files(model(section(found | {'benchmark': None}))))
+    heads = [head for content in files.values() for head in next(csv.reader(io.StringIO(content)))]
+    assert sum(head.startswith(('\'=HYPERLINK', "'-1")) for head in heads) > 4
+    assert [head for head in heads if head.startswith(('=', '-', '+', '@'))] == []
 
 
 @pytest.mark.parametrize(
