@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...analysis.benchmark_errors import DEFINITIONS
+from ...contract.verdict import is_end
 from ..words import counted
 from .tables import column, plain, table
 
 DEFINITION_WORDS = {'range': 'highest image − lowest (as LiTraj)', 'forward': 'highest image − first'}
-UNFINISHED = 'unfinished'
+_JUDGED = ('finished', 'not covered')
+"""What a hop is at its end as, whatever its label says."""
 WORST = 20
 _ROUND = 4
 _COLUMNS = (
@@ -58,7 +60,7 @@ def benchmark_section(
                 *_groups(contents, labels, order, definition),
                 _worst(points, definition),
             ]
-    tables += [*_protocol_errors(contents, labels, order), _failures(points), _costs(contents, labels, order)]
+    tables += [*_protocol_errors(contents, labels, order), *_failures(points), _costs(contents, labels, order)]
     n_failed = sum(done is False for one in points['potentials'] for done in one['converged'])
     n_open = sum(done is None for one in points['potentials'] for done in one['converged'])
     materials = len({one for one in points['material'] if one is not None})
@@ -122,8 +124,11 @@ def points_of(
 
 
 def _ended(hop: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a hop; of one that has not come to its end nobody knows whether it converges."""
-    return {**hop, 'converged': None} if hop.get('status') == UNFINISHED else hop
+    """Return a hop; of one that has not come to its end nobody knows whether it converges.
+
+    Nor of one that was given up for a fault of the engine or of where it ran; forces that explode are a verdict.
+    """
+    return hop if hop.get('status') in _JUDGED or is_end(hop) else {**hop, 'converged': None}
 
 
 def _short(value: Any) -> Any:
@@ -189,8 +194,16 @@ def _leaderboard(
     return table(
         'Leaderboard', columns, rows, definition=definition, role='leaderboard',
         muted=list(range(len(order), len(rows))),
-        note='In brackets: 95 % intervals over materials. A potential has to be better than the floors in grey.',
+        note=f'In brackets: {_confidence(contents, order)}intervals over materials. A potential has to be better than '
+        'the floors in grey.',
     )  # fmt: skip
+
+
+def _confidence(contents: Mapping[str, Mapping[str, Any]], order: Sequence[str]) -> str:
+    """Return the confidence of the intervals in words, nothing if it is not known or not the same for all."""
+    known = {(contents[name].get('settings') or {}).get('confidence') for name in order}
+    one = known.pop() if len(known) == 1 else None
+    return '' if one is None else f'{100 * one:g} % '
 
 
 def _floors(floors: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -292,12 +305,19 @@ def _worst(points: Mapping[str, Any], definition: str) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def _failures(points: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every hop that a potential did not converge, with what is known of why."""
+def _failures(points: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    """Yield every hop that a potential did not converge, with what is known of why, and those that another run may."""
+    yield _not_converged(points, 'Failures', False)
+    note = 'Given up for a fault of the engine or of where it ran, not of the potential: launch again.'
+    yield _not_converged(points, 'Without a verdict', None) | {'note': note}
+
+
+def _not_converged(points: Mapping[str, Any], title: str, verdict: bool | None) -> dict[str, Any]:
+    """Return the hops with this verdict; without one, those alone of which something is known."""
     rows, hops = [], []
     for one in points['potentials']:
         for hop, done in enumerate(one['converged']):
-            if done is None or done:
+            if done is not verdict or (verdict is None and not one['label'][hop]):
                 continue
             kinds = [one['status'][hop], one['label'][hop]]
             rows.append(
@@ -310,7 +330,7 @@ def _failures(points: Mapping[str, Any]) -> dict[str, Any]:
         column('Hop'), column('Compound'), column('Potential'), column('Ended'), column('Reason'),
         column('Steps', 'number'), column('Path', 'uuid'),
     ]  # fmt: skip
-    return table('Failures', columns, rows, role='failures', hops=hops)
+    return table(title, columns, rows, role='failures', hops=hops)
 
 
 def _protocol_errors(
@@ -344,12 +364,13 @@ def _costs(
         cost = contents[name].get('cost') or {}
         calls, seconds = cost.get('model_calls'), cost.get('model_seconds')
         each = seconds / calls if calls and seconds is not None else None
-        steps = contents[name]['n_paths']
-        rows.append([labels[name], cost.get('n_jobs'), calls, calls / steps if calls and steps else None, seconds, each,
+        # What was never run, such as a hop of elements that the potential lacks, would make it look cheap.
+        n_run = sum(bool(hop.get('model_calls')) for hop in contents[name]['hops'].values())
+        rows.append([labels[name], cost.get('n_jobs'), calls, calls / n_run if calls and n_run else None, seconds, each,
                      cost.get('device')])  # fmt: skip
     columns = [
         column('Potential'), column('Jobs', 'number'), column('Model calls', 'number'),
-        column('a hop', 'number', 0), column('Time in the model', 'number', 0, 's'),
+        column('a hop', 'number', 0, '', 'Over hops that were run.'), column('Time in the model', 'number', 0, 's'),
         column('a call', 'number', 4, 's'), column('Device'),
     ]  # fmt: skip
     return table('Cost by potential', columns, rows)

@@ -105,6 +105,38 @@ def test_what_is_not_finished_is_neither_good_nor_bad(made: Benchmark) -> None:
     assert section['benchmark']['potentials'][0]['converged'][0] is None
 
 
+def test_failure_of_a_potential_is_told_from_one_of_where_it_ran(made: Benchmark) -> None:
+    """Forces that explode are a verdict on the potential; a full memory is not."""
+    contents = json.loads(json.dumps(made.contents))
+    first, second = made.names[:2]
+    nothing = {'status': 'failed', 'converged': False, 'range_ev': None, 'forward_ev': None}
+    contents['good']['hops'][first] |= {**nothing, 'label': 'ERROR_EXPLODED', 'reason': 'a force of 1e9 eV/Å'}
+    contents['good']['hops'][second] |= {**nothing, 'label': 'ERROR_DEVICE_MEMORY', 'reason': 'device is full'}
+    section = benchmark_section(contents, made.leaderboard)
+    failures, others = (table_of(section, title) for title in ('Failures', 'Without a verdict'))
+    assert [first, 'good potential'] in [[row[0], row[2]] for row in failures['rows']]
+    assert [[row[0], row[2], row[4]] for row in others['rows']] == [[second, 'good potential', 'device is full']]
+    assert section['line'].endswith(f'{len(failures["rows"])} failures, 1 not finished')
+
+
+def test_confidence_is_that_of_the_settings(made: Benchmark) -> None:
+    contents = json.loads(json.dumps(made.contents))
+    assert '95 % intervals' in table_of(benchmark_section(contents), 'Leaderboard', 'range')['note']
+    for one in contents.values():
+        one['settings']['confidence'] = 0.68
+    note = table_of(benchmark_section(contents), 'Leaderboard', 'range')['note']
+    assert '68 % intervals' in note and '95' not in note
+
+
+def test_cost_of_a_hop_is_over_those_that_were_run(made: Benchmark) -> None:
+    contents = json.loads(json.dumps(made.contents))
+    for name in made.names[: N_HOPS // 2]:
+        contents['good']['hops'][name] |= {'status': 'not covered', 'model_calls': 0}
+    costs = table_of(benchmark_section(contents), 'Cost by potential')
+    each = dict(zip(column_of(costs, 'Potential'), column_of(costs, 'a hop')))
+    assert each['soft potential'] == 12345 / N_HOPS and each['good potential'] == 12345 / (N_HOPS / 2)
+
+
 def test_potential_that_has_nothing_yet_is_there_without_numbers(made: Benchmark) -> None:
     contents = json.loads(json.dumps(made.contents))
     contents['lost'] |= dict.fromkeys(('errors', 'classification', 'floors', 'groups', 'protocol_error'))
