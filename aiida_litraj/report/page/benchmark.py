@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +13,16 @@ from .hops import failures, points_of, short, worst
 from .tables import column, plain, table
 
 DEFINITION_WORDS = {'range': 'highest image − lowest (as LiTraj)', 'forward': 'highest image − first'}
+_PUBLISHED = 'range'
+"""Definition of the barrier by which potentials are ranked."""
+_RANKED = {
+    'mae_ev_failed_as_constant': (
+        'mae_all', 'MAE of barriers, all hops',
+        'MAE over all hops, a failed one taken for the constant barrier of other materials',
+    ),
+    'mae_ev_converged_only': ('mae', 'MAE of barriers, converged hops', 'MAE over the hops that converged'),
+}  # fmt: skip
+"""By what the leaderboard is ranked by: key among the numbers here, head and words over all tasks."""
 _COLUMNS = (
     ('converged', 'Converged', 2, '', 'Share of all hops whose band and ends met the criterion of the protocol.'),
     ('mae', 'MAE', 3, 'eV', 'Mean absolute error of barriers over converged hops, as LiTraj publishes it.'),
@@ -71,7 +83,7 @@ def benchmark_section(
             ['Ordered by', (leaderboard or {}).get('by_words') or 'MAE over converged hops'],
         ],
         'tables': [one for one in tables if one['rows']],
-        'scores': _scores(contents, labels),
+        'scores': _scores(contents, labels, leaderboard or {}),
         'benchmark': {**points, 'roc': _curves(contents, labels, order), 'threshold_ev': some['threshold_ev']},
     }
 
@@ -143,13 +155,18 @@ def _leaderboard(
     columns = [column('Potential'), *(column(head, 'estimate', *rest) for _, head, *rest in _COLUMNS)]
     numbers = {name: numbers_of(contents[name], definition) for name in order}
     rows = [[labels[name], *(numbers[name].get(key) for key, *_ in _COLUMNS)] for name in order]
-    floors = _floors(_of(contents[order[0]].get('floors'), definition))
+    # Floors are of hops: those of a potential that is not through would be of fewer than the others were judged on.
+    whole = next((name for name in order if not contents[name].get('n_unfinished')), order[0])
+    floors = _floors(_of(contents[whole].get('floors'), definition))
+    some = [labels[name] for name in order if contents[name].get('n_unfinished')]
+    left = f' Not through all hops, and judged on the others: {", ".join(some)}.' if some else ''
+    left += f' The floors are on the {contents[whole]["n_paths"]} hops of {labels[whole]}.' if some and floors else ''
     rows += [[words, *(found.get(key) for key, *_ in _COLUMNS)] for words, found in floors.items()]
     return table(
         'Leaderboard', columns, rows, definition=definition, role='leaderboard',
         muted=list(range(len(order), len(rows))),
         note=f'In brackets: {_confidence(contents, order)}intervals over materials. A potential has to be better than '
-        'the floors in grey.',
+        f'the floors in grey.{left}',
     )  # fmt: skip
 
 
@@ -294,16 +311,37 @@ def _curves(
     return found
 
 
-def _scores(contents: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the headline of each potential, for the table over all tasks."""
+def _scores(
+    contents: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str], leaderboard: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Return the headline of each potential, for the table over all tasks: the number that potentials are ranked by.
+
+    That of a potential which is not through all hops is another one than of those that are.
+    """
+    numbers = {name: numbers_of(one, _PUBLISHED) for name, one in contents.items() if one['errors'] is not None}
+    all_of_them = all(found.get('mae_all') for found in numbers.values())
+    by = leaderboard.get('by')
+    key, head, words = _RANKED[by or ('mae_ev_failed_as_constant' if all_of_them else 'mae_ev_converged_only')]
+    words = (by and leaderboard.get('by_words')) or words
     found = []
-    for name, one in contents.items():
-        if one['errors'] is None:
-            continue
-        definition = next(iter(one['errors']))
-        number = one['errors'][definition]['converged_only']['mae_ev']
+    for name, own in numbers.items():
+        one = contents[name]
+        ranked = ((leaderboard.get('potentials') or {}).get(name) or {}).get(by) or own.get(key)
+        so_far = ', so far' if one.get('n_unfinished') else ''
+        about = f'{head}: {words}.'
+        about += ' So far: hops that are not through are left out.' if so_far else ''
         found.append(
-            {'potential': one['potential'].get('uuid'), 'label': labels[name], 'head': 'MAE of barriers', 'unit': 'eV',
-             'digits': 3, 'value': number}
+            {'potential': one['potential'].get('uuid'), 'label': labels[name], 'head': f'{head}{so_far}', 'unit': 'eV',
+             'digits': 3, 'value': ranked, 'about': about, 'task': _task(one)}
         )  # fmt: skip
     return found
+
+
+def _task(content: Mapping[str, Any]) -> str:
+    """Return a checksum of all that makes errors of two potentials comparable: reference, protocol, settings, hops."""
+    hops = {
+        name: [hop.get(key) for key in ('material', 'reference_uuid', 'initial_uuid')]
+        for name, hop in content['hops'].items()
+    }
+    same = [*(content.get(key) for key in ('reference', 'protocol', 'parameters', 'settings', 'threshold_ev')), hops]
+    return hashlib.sha256(json.dumps(same, sort_keys=True, default=str).encode()).hexdigest()

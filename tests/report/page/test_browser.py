@@ -11,7 +11,7 @@ import pytest
 from ase.io import read
 
 from aiida_litraj.report.page.benchmark import benchmark_section
-from aiida_litraj.report.page.gather import draw_paths
+from aiida_litraj.report.page.paths import draw_paths
 from aiida_litraj.report.page.tables import column, estimate, table
 from aiida_litraj.report.page.write import write_report
 from tests.fixtures.benchmarks import TWO, MadeUp, benchmark, tracks_of
