@@ -319,10 +319,9 @@ def _scores(
     That of a potential which is not through all hops is another one than of those that are.
     """
     numbers = {name: numbers_of(one, _PUBLISHED) for name, one in contents.items() if one['errors'] is not None}
-    all_of_them = all(found.get('mae_all') for found in numbers.values())
+    all_of_them = all((found.get('mae_all') or {}).get('value') is not None for found in numbers.values())
     by = leaderboard.get('by')
     key, head, words = _RANKED[by or ('mae_ev_failed_as_constant' if all_of_them else 'mae_ev_converged_only')]
-    words = (by and leaderboard.get('by_words')) or words
     found = []
     for name, own in numbers.items():
         one = contents[name]
