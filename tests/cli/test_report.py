@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from aiida.common.links import LinkType
 from aiida.engine import ProcessState
-from aiida.orm import Dict, WorkChainNode
+from aiida.orm import Bool, Dict, StructureData, WorkChainNode
 from click.testing import CliRunner
 
 from aiida_litraj.cli import main
 from aiida_litraj.data import PathData
+from aiida_litraj.report.page.gather import task_of
 from tests.fixtures.benchmarks import TWO, benchmark
 from tests.fixtures.nodes import chain, potential, vacancy_path
 
@@ -88,6 +89,15 @@ def test_benchmark_from_the_graph(call: Any, benchmarked: WorkChainNode, tmp_pat
     } | {node.uuid for node in benchmarked.inputs.potentials.good.values()}
 
 
+def test_potential_without_a_benchmark_is_named(call: Any, benchmarked: WorkChainNode, tmp_path: Path) -> None:
+    """One that failed on every hop has one; what is lacking is then no failure of the potential."""
+    given(benchmarked, potentials__third__potential=potential())
+    (said,) = model_of(call, tmp_path, benchmarked.pk)['sections'][0]['warnings']
+    assert said.endswith(
+        'it covers none of the hops, could not be asked, or has brought none to an end, be it a failure'
+    )
+
+
 def test_no_room_for_paths(call: Any, benchmarked: WorkChainNode, tmp_path: Path) -> None:
     assert model_of(call, tmp_path, benchmarked.pk, '--size', '0')['sections'][0]['benchmark']['paths'] == {}
 
@@ -126,6 +136,47 @@ def test_what_is_no_chain_is_refused_before_anything_is_written(call: Any, tmp_p
     (tmp_path / 'out').write_text('mine')
     assert call(alone.pk)['error']['message'].endswith('is a file')
     assert (tmp_path / 'out').read_text() == 'mine'
+
+
+def test_task_is_what_was_asked_whichever_potential_was(aiida_profile_clean: Any) -> None:
+    """Settings and crystals by what they are, not by their nodes; else potentials would stand in different columns."""
+
+    def asked(temperature: int = 300, site: float = 0.0, **more: Any) -> str:
+        node = chain('litraj.conductivity')
+        crystal = StructureData(cell=[[3.0, 0, 0], [0, 3.0, 0], [0, 0, 3.0]])
+        crystal.append_atom(position=(site, 0.0, 0.0), symbols='Li')
+        given(node, potential=potential(), settings=Dict({'temperatures_k': [temperature]}), structure=crystal, **more)
+        return task_of(node)
+
+    same = asked()
+    assert asked(run__clean_workdir=Bool(True)) == same
+    assert asked(potentials__b__potential=potential()) == same
+    others = [asked(400), asked(site=1.0), asked(run__md__parameters=Dict({'seed': 1})),
+              asked(melt_quench__potential=potential())]  # fmt: skip
+    assert len({same, *others}) == 5
+
+
+def test_two_benchmarks_share_a_column_only_if_they_are_of_the_same_hops(
+    call: Any, benchmarked: WorkChainNode, tmp_path: Path
+) -> None:
+    """The same hops with other potentials, and other hops."""
+    found = {name: node.get_dict() for name, node in benchmarked.outputs.benchmark.items()}
+    for changes in ({}, {'protocol': 'tight'}):
+        node = chain(BENCHMARK)
+        content = found['soft'] | {
+            'potential': {**found['soft']['potential'], 'label': 'third', 'uuid': str(node.uuid)}
+        }
+        gave(node, benchmark__third=Dict(content | changes), leaderboard=Dict({'ranking': ['third']}))
+        table = model_of(call, tmp_path, benchmarked.pk, node.pk)['overview']
+        heads = [one['name'] for one in table['columns']]
+        numbers = [[None if cell is None else cell['value'] for cell in row[1:]] for row in table['rows']]
+        if not changes:
+            assert heads == ['Potential', 'MAE of barriers, all hops']
+            assert len(numbers) == 3 and all(row[0] is not None for row in numbers)
+        else:
+            assert heads[1:] == [f'MAE of barriers, all hops (chain {pk})' for pk in (benchmarked.pk, node.pk)]
+            assert [[one is None for one in row] for row in numbers] == [[False, True], [False, True], [True, False]]
+        assert 'a failed one taken for the constant barrier' in table['note']
 
 
 def test_state_of_a_killed_chain(call: Any, tmp_path: Path) -> None:

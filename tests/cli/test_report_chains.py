@@ -17,6 +17,7 @@ from aiida_litraj.workflows.conductivity import ConductivityWorkChain
 from aiida_litraj.workflows.finetune import FinetuneWorkChain
 from aiida_litraj.workflows.force_accuracy import ForceAccuracyWorkChain
 from tests.cli.conftest import Installation
+from tests.e2e import test_neb_benchmark
 from tests.e2e.test_conductivity import SHORT
 from tests.e2e.test_robustness import GRID
 from tests.fixtures.nodes import potential
@@ -25,6 +26,8 @@ from tests.workflows.test_conductivity import conductor, sites
 from tests.workflows.test_force_accuracy import DEEPER, snapshots
 
 pytestmark = pytest.mark.e2e
+benchmark = test_neb_benchmark.benchmark
+"""Fixture: builders of benchmarks on hops whose reference is made once."""
 
 
 def reported(chain: WorkChainNode, folder: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -121,3 +124,20 @@ def test_finetuning(engine_code: Any, computer: Any, tmp_path: Path) -> None:
     assert {row[-1] for row in rows_of(section, 'What was made')} == {
         one['uuid'] for one in result['potentials'].values()
     }
+
+
+def test_benchmarks_of_the_same_hops_share_a_column(benchmark: Any, tmp_path: Path) -> None:
+    """Two chains, a potential each, on the hops of two crystals, and a third one on those of other two."""
+    pks = []
+    for name, only in (('morse', (0, 1)), ('0_15', (0, 1)), ('wide', (1, 2))):
+        _, node = run_get_node(benchmark(name, only=only, tight=0))
+        assert node.is_finished_ok, node.exit_message
+        pks.append(str(node.pk))
+    done = CliRunner().invoke(main, ['report', *pks, '-o', str(tmp_path), '--format', 'json'])
+    assert done.exit_code == 0, done.output
+    model = json.loads((tmp_path / 'report.json').read_text(encoding='utf-8'))
+    heads = [one['name'].rpartition('(chain ')[2] for one in model['overview']['columns']]
+    assert heads == ['Potential', f'{pks[0]}, {pks[1]})', f'{pks[2]})']
+    assert [[cell is None for cell in row[1:]] for row in model['overview']['rows']] == [
+        [False, True], [False, True], [True, False]
+    ]  # fmt: skip

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...analysis.benchmark_errors import DEFINITIONS
 from ..words import counted
+from .hops import failures, points_of, short, worst
 from .tables import column, plain, table
 
 DEFINITION_WORDS = {'range': 'highest image − lowest (as LiTraj)', 'forward': 'highest image − first'}
-UNFINISHED = 'unfinished'
-WORST = 20
-_ROUND = 4
+_PUBLISHED = 'range'
+"""Definition of the barrier by which potentials are ranked."""
+_RANKED = {
+    'mae_ev_failed_as_constant': (
+        'mae_all', 'MAE of barriers, all hops',
+        'MAE over all hops, a failed one taken for the constant barrier of other materials',
+    ),
+    'mae_ev_converged_only': ('mae', 'MAE of barriers, converged hops', 'MAE over the hops that converged'),
+}  # fmt: skip
+"""By what the leaderboard is ranked by: key among the numbers here, head and words over all tasks."""
 _COLUMNS = (
     ('converged', 'Converged', 2, '', 'Share of all hops whose band and ends met the criterion of the protocol.'),
     ('mae', 'MAE', 3, 'eV', 'Mean absolute error of barriers over converged hops, as LiTraj publishes it.'),
@@ -56,9 +66,9 @@ def benchmark_section(
                 _leaderboard(contents, labels, order, definition),
                 *_ratios(leaderboard or {}, labels, order, definition),
                 *_groups(contents, labels, order, definition),
-                _worst(points, definition),
+                worst(points, definition),
             ]
-    tables += [*_protocol_errors(contents, labels, order), _failures(points), _costs(contents, labels, order)]
+    tables += [*_protocol_errors(contents, labels, order), *failures(points), _costs(contents, labels, order)]
     n_failed = sum(done is False for one in points['potentials'] for done in one['converged'])
     n_open = sum(done is None for one in points['potentials'] for done in one['converged'])
     materials = len({one for one in points['material'] if one is not None})
@@ -73,7 +83,7 @@ def benchmark_section(
             ['Ordered by', (leaderboard or {}).get('by_words') or 'MAE over converged hops'],
         ],
         'tables': [one for one in tables if one['rows']],
-        'scores': _scores(contents, labels),
+        'scores': _scores(contents, labels, leaderboard or {}),
         'benchmark': {**points, 'roc': _curves(contents, labels, order), 'threshold_ev': some['threshold_ev']},
     }
 
@@ -89,45 +99,6 @@ def reference_text(reference: Mapping[str, Any]) -> str:
     """Return what barriers are judged by, in words."""
     kind, label = reference.get('kind'), reference.get('label')
     return ' '.join(str(part) for part in (kind, label) if part) or 'not said'
-
-
-def points_of(
-    contents: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str], order: Sequence[str]
-) -> dict[str, Any]:
-    """Return all hops column by column, and of each potential what it made of them, in the same order."""
-    hops: dict[str, Mapping[str, Any]] = {}
-    for name in order:
-        for hop, one in contents[name]['hops'].items():
-            hops.setdefault(hop, one)
-    shared = (
-        'material', 'formula', 'reference_range_ev', 'reference_forward_ev', 'initial_range_ev', 'initial_forward_ev',
-        'reference_uuid', 'initial_uuid',
-    )  # fmt: skip
-    own = (
-        'range_ev', 'forward_ev', 'path_error_ang', 'initial_path_error_ang', 'converged', 'status', 'label', 'reason',
-        'n_steps', 'model_calls', 'path_uuid',
-    )  # fmt: skip
-    return {
-        'name': list(hops),
-        **{key: [_short(one.get(key)) for one in hops.values()] for key in shared},
-        'potentials': [
-            {
-                'key': name,
-                'called': labels[name],
-                **{key: [_short(_ended(contents[name]['hops'].get(hop, {})).get(key)) for hop in hops] for key in own},
-            }
-            for name in order
-        ],
-    }
-
-
-def _ended(hop: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a hop; of one that has not come to its end nobody knows whether it converges."""
-    return {**hop, 'converged': None} if hop.get('status') == UNFINISHED else hop
-
-
-def _short(value: Any) -> Any:
-    return round(value, _ROUND) if isinstance(value, float) else value
 
 
 def _of(content: Mapping[str, Any] | None, definition: str) -> Mapping[str, Any]:
@@ -184,13 +155,26 @@ def _leaderboard(
     columns = [column('Potential'), *(column(head, 'estimate', *rest) for _, head, *rest in _COLUMNS)]
     numbers = {name: numbers_of(contents[name], definition) for name in order}
     rows = [[labels[name], *(numbers[name].get(key) for key, *_ in _COLUMNS)] for name in order]
-    floors = _floors(_of(contents[order[0]].get('floors'), definition))
+    # Floors are of hops: those of a potential that is not through would be of fewer than the others were judged on.
+    whole = next((name for name in order if not contents[name].get('n_unfinished')), order[0])
+    floors = _floors(_of(contents[whole].get('floors'), definition))
+    some = [labels[name] for name in order if contents[name].get('n_unfinished')]
+    left = f' Not through all hops, and judged on the others: {", ".join(some)}.' if some else ''
+    left += f' The floors are on the {contents[whole]["n_paths"]} hops of {labels[whole]}.' if some and floors else ''
     rows += [[words, *(found.get(key) for key, *_ in _COLUMNS)] for words, found in floors.items()]
     return table(
         'Leaderboard', columns, rows, definition=definition, role='leaderboard',
         muted=list(range(len(order), len(rows))),
-        note='In brackets: 95 % intervals over materials. A potential has to be better than the floors in grey.',
+        note=f'In brackets: {_confidence(contents, order)}intervals over materials. A potential has to be better than '
+        f'the floors in grey.{left}',
     )  # fmt: skip
+
+
+def _confidence(contents: Mapping[str, Mapping[str, Any]], order: Sequence[str]) -> str:
+    """Return the confidence of the intervals in words, nothing if it is not known or not the same for all."""
+    known = {(contents[name].get('settings') or {}).get('confidence') for name in order}
+    one = known.pop() if len(known) == 1 else None
+    return '' if one is None else f'{100 * one:g} % '
 
 
 def _floors(floors: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -264,55 +248,6 @@ def _groups(
         yield table(title, columns, rows, definition=definition, role='groups')
 
 
-def _worst(points: Mapping[str, Any], definition: str) -> dict[str, Any]:
-    """Return the converged hops that are furthest off, of all potentials."""
-    reference = points[f'reference_{definition}_ev']
-    found = []
-    for one in points['potentials']:
-        values = zip(reference, one[f'{definition}_ev'], one['converged'])
-        found += [
-            (abs(own - known), hop, one)
-            for hop, (known, own, done) in enumerate(values)
-            if done and own is not None and known is not None
-        ]
-    worst = sorted(found, key=lambda each: -each[0])[:WORST]
-    rows = [
-        [points['name'][hop], points['formula'][hop], one['called'], reference[hop], one[f'{definition}_ev'][hop],
-         one[f'{definition}_ev'][hop] - reference[hop], one['path_error_ang'][hop], one['path_uuid'][hop]]
-        for _, hop, one in worst
-    ]  # fmt: skip
-    columns = [
-        column('Hop'), column('Compound'), column('Potential'), column('Reference', 'number', 3, 'eV'),
-        column('Barrier', 'number', 3, 'eV'), column('Error', 'number', 3, 'eV'),
-        column('Path error', 'number', 3, 'Å'), column('Path', 'uuid'),
-    ]  # fmt: skip
-    return table(
-        'Worst cases', columns, rows, definition=definition, role='worst', hops=[hop for _, hop, _ in worst],
-        note=f'The {len(rows)} converged barriers that are furthest off, of all potentials.',
-    )  # fmt: skip
-
-
-def _failures(points: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every hop that a potential did not converge, with what is known of why."""
-    rows, hops = [], []
-    for one in points['potentials']:
-        for hop, done in enumerate(one['converged']):
-            if done is None or done:
-                continue
-            kinds = [one['status'][hop], one['label'][hop]]
-            rows.append(
-                [points['name'][hop], points['formula'][hop], one['called'],
-                 ', '.join(dict.fromkeys(str(kind) for kind in kinds if kind)), one['reason'][hop],
-                 one['n_steps'][hop], one['path_uuid'][hop]]
-            )  # fmt: skip
-            hops.append(hop)
-    columns = [
-        column('Hop'), column('Compound'), column('Potential'), column('Ended'), column('Reason'),
-        column('Steps', 'number'), column('Path', 'uuid'),
-    ]  # fmt: skip
-    return table('Failures', columns, rows, role='failures', hops=hops)
-
-
 def _protocol_errors(
     contents: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str], order: Sequence[str]
 ) -> Iterable[dict[str, Any]]:
@@ -344,12 +279,13 @@ def _costs(
         cost = contents[name].get('cost') or {}
         calls, seconds = cost.get('model_calls'), cost.get('model_seconds')
         each = seconds / calls if calls and seconds is not None else None
-        steps = contents[name]['n_paths']
-        rows.append([labels[name], cost.get('n_jobs'), calls, calls / steps if calls and steps else None, seconds, each,
+        # What was never run, such as a hop of elements that the potential lacks, would make it look cheap.
+        n_run = sum(bool(hop.get('model_calls')) for hop in contents[name]['hops'].values())
+        rows.append([labels[name], cost.get('n_jobs'), calls, calls / n_run if calls and n_run else None, seconds, each,
                      cost.get('device')])  # fmt: skip
     columns = [
         column('Potential'), column('Jobs', 'number'), column('Model calls', 'number'),
-        column('a hop', 'number', 0), column('Time in the model', 'number', 0, 's'),
+        column('a hop', 'number', 0, '', 'Over hops that were run.'), column('Time in the model', 'number', 0, 's'),
         column('a call', 'number', 4, 's'), column('Device'),
     ]  # fmt: skip
     return table('Cost by potential', columns, rows)
@@ -368,23 +304,43 @@ def _curves(
                 found.setdefault(definition, []).append(
                     {
                         'potential': number,
-                        'x': [_short(one) for one in curve['false_low']],
-                        'y': [_short(one) for one in curve['true_low']],
+                        'x': [short(one) for one in curve['false_low']],
+                        'y': [short(one) for one in curve['true_low']],
                     }
                 )
     return found
 
 
-def _scores(contents: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the headline of each potential, for the table over all tasks."""
+def _scores(
+    contents: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str], leaderboard: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Return the headline of each potential, for the table over all tasks: the number that potentials are ranked by.
+
+    That of a potential which is not through all hops is another one than of those that are.
+    """
+    numbers = {name: numbers_of(one, _PUBLISHED) for name, one in contents.items() if one['errors'] is not None}
+    all_of_them = all((found.get('mae_all') or {}).get('value') is not None for found in numbers.values())
+    by = leaderboard.get('by')
+    key, head, words = _RANKED[by or ('mae_ev_failed_as_constant' if all_of_them else 'mae_ev_converged_only')]
     found = []
-    for name, one in contents.items():
-        if one['errors'] is None:
-            continue
-        definition = next(iter(one['errors']))
-        number = one['errors'][definition]['converged_only']['mae_ev']
+    for name, own in numbers.items():
+        one = contents[name]
+        ranked = ((leaderboard.get('potentials') or {}).get(name) or {}).get(by) or own.get(key)
+        so_far = ', so far' if one.get('n_unfinished') else ''
+        about = f'{head}: {words}.'
+        about += ' So far: hops that are not through are left out.' if so_far else ''
         found.append(
-            {'potential': one['potential'].get('uuid'), 'label': labels[name], 'head': 'MAE of barriers', 'unit': 'eV',
-             'digits': 3, 'value': number}
+            {'potential': one['potential'].get('uuid'), 'label': labels[name], 'head': f'{head}{so_far}', 'unit': 'eV',
+             'digits': 3, 'value': ranked, 'about': about, 'task': _task(one)}
         )  # fmt: skip
     return found
+
+
+def _task(content: Mapping[str, Any]) -> str:
+    """Return a checksum of all that makes errors of two potentials comparable: reference, protocol, settings, hops."""
+    hops = {
+        name: [hop.get(key) for key in ('material', 'reference_uuid', 'initial_uuid')]
+        for name, hop in content['hops'].items()
+    }
+    same = [*(content.get(key) for key in ('reference', 'protocol', 'parameters', 'settings', 'threshold_ev')), hops]
+    return hashlib.sha256(json.dumps(same, sort_keys=True, default=str).encode()).hexdigest()

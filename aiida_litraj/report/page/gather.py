@@ -1,19 +1,25 @@
-"""The model of a report, from the graph: of each chain its section, what went into it, what it cost, and its nodes."""
+"""The model of a report, from the graph: of each chain its section, what went into it, what it cost, and its nodes.
+
+Beside ``stored_paths`` the only module of the page that knows AiiDA: it asks for nodes, and for sums of what
+:mod:`aiida_litraj.usage` has added up. All else is made from the model, which is JSON, and tested without a graph.
+"""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from ...usage.jobs import Found, find_jobs
 from ...usage.sums import add_up
 from .benchmark import benchmark_section
 from .chains import chain_section
-from .paths import INITIAL, REFERENCE, Track, elements_of, hop_of, load_tracks
+from .overview import over_all_tasks
+from .paths import draw_paths, elements_of
+from .stored_paths import load_tracks
 from .tables import column, flat, plain, table
 
 if TYPE_CHECKING:
@@ -22,9 +28,11 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 BENCHMARK = 'litraj.neb_benchmark'
 MEGABYTE = 1_000_000
-_AT_ONCE = 50
-"""Hops whose paths are held in memory together."""
-_WHY = 'it covers no hop, could not be asked, or has not begun'
+_WHY = 'it covers none of the hops, could not be asked, or has brought none to an end, be it a failure'
+MELT_QUENCH = 'melt_quench'
+HASH_EXTRA = '_aiida_hash'
+_HOW_TO_RUN = ('clean_workdir', 'max_iterations', 'handler_overrides')
+"""Settings of restarting chains that change no number."""
 _MOST_NODES = 60
 """Results of a chain that are listed one by one; those of hops stand with their hops."""
 
@@ -111,6 +119,8 @@ def _section(one: Chosen) -> dict[str, Any]:
     elif one.result is not None:
         section |= chain_section(one.kind, one.result, potentials)
         section['warnings'] = [str(text) for text in one.result.get('warnings') or []]
+    task = None if one.kind == BENCHMARK else task_of(node)
+    section['scores'] = [{'task': task, **score} for score in section['scores']]
     section['provenance'] = [_cost(found), _ran_with(found), _settings(node), _results(node)]
     section['provenance'] = [each for each in section['provenance'] if each['rows']]
     return {key: plain(value) for key, value in section.items()}
@@ -137,6 +147,26 @@ def _potentials_of(node: Any) -> dict[str, dict[str, Any]]:
     return found
 
 
+def task_of(node: Any) -> str:
+    """Return a checksum of what a chain was asked, whichever potential it asked by whatever code.
+
+    That is the content of its settings and of the data it was given. Two crystals read from one file are the same.
+    """
+    from aiida.common.links import LinkType
+    from aiida.orm import AbstractCode, Computer
+
+    from ...data.potential import PotentialData
+
+    asked = []
+    for link in node.base.links.get_incoming(link_type=LinkType.INPUT_WORK).all():
+        parts, one = link.link_label.split('__'), link.node
+        # A potential that makes the snapshots on which others are judged is part of the question.
+        judged = isinstance(one, PotentialData) and parts[0] != MELT_QUENCH
+        if not judged and not isinstance(one, (AbstractCode, Computer)) and parts[-1] not in _HOW_TO_RUN:
+            asked.append([link.link_label, one.base.extras.get(HASH_EXTRA, one.uuid)])
+    return hashlib.sha256(json.dumps(sorted(asked)).encode()).hexdigest()
+
+
 def _potentials(sections: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the table of the potentials of all sections."""
     nodes = {one['uuid']: one for section in sections for one in section['potentials'].values()}
@@ -149,31 +179,6 @@ def _potentials(sections: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for uuid, one in nodes.items()
     ]
     return table('Potentials', columns, rows)
-
-
-def over_all_tasks(sections: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the table of what each potential scored in each task; potentials are the same if their nodes are."""
-    heads: dict[str, Mapping[str, Any]] = {}
-    rows: dict[str, dict[str, Any]] = {}
-    called: dict[str, str] = {}
-    for section in sections:
-        for score in section['scores']:
-            head = score['head']
-            key = head if _free(rows, heads, score) else f'{head} (chain {section["pk"]})'
-            heads.setdefault(key, score)
-            potential = score['potential'] or score['label']
-            called.setdefault(potential, score['label'])
-            rows.setdefault(potential, {})[key] = score['value']
-    columns = [column('Potential')]
-    columns += [column(head, 'estimate', one.get('digits'), one['unit']) for head, one in heads.items()]
-    content = [[called[potential], *(found.get(head) for head in heads)] for potential, found in rows.items()]
-    return table('Potentials over all tasks', columns, content)
-
-
-def _free(rows: Mapping[str, Mapping[str, Any]], heads: Mapping[str, Any], score: Mapping[str, Any]) -> bool:
-    """Return whether a potential has no number under a head yet, by another chain of the same kind."""
-    potential = score['potential'] or score['label']
-    return score['head'] not in heads or score['head'] not in rows.get(potential, {})
 
 
 def _cost(found: Found) -> dict[str, Any]:
@@ -249,59 +254,3 @@ def _results(node: Any) -> dict[str, Any]:
     ]
     columns = [column('Result'), column('Kind'), column('pk'), column('Node', 'uuid')]
     return table('Results', columns, sorted(rows, key=lambda row: row[0]), role='long')
-
-
-def draw_paths(
-    points: Mapping[str, Any], load: Callable[[list[str]], Mapping[str, Track]], most_bytes: float
-) -> dict[str, Any]:
-    """Return hops as the page draws them, by their number, the worst first until the room is full.
-
-    :param points: of the benchmark, column by column.
-    :param load: paths by the uuids of their nodes.
-    """
-    drawn: dict[str, Any] = {}
-    used = 0
-    order = by_error(points)
-    for begin in range(0, len(order), _AT_ONCE):
-        some = order[begin : begin + _AT_ONCE]
-        named = {hop: dict(_uuids(points, hop)) for hop in some}
-        tracks = load([uuid for one in named.values() for uuid in one.values()])
-        for hop in some:
-            found = {name: tracks[uuid] for name, uuid in named[hop].items() if uuid in tracks}
-            if not found:
-                continue
-            content = hop_of(found)
-            used += len(json.dumps(content, separators=(',', ':')))
-            if used > most_bytes:
-                return drawn
-            drawn[str(hop)] = content
-    return drawn
-
-
-def by_error(points: Mapping[str, Any]) -> list[int]:
-    """Return the numbers of the hops, by turns one that failed and one of those whose barriers are furthest off.
-
-    Failed ones are in the order of how many potentials failed, the others in that of the largest error of any.
-    """
-    reference = points['reference_range_ev']
-    failed, error = [0] * len(reference), [0.0] * len(reference)
-    for one in points['potentials']:
-        for hop, (known, own, done) in enumerate(zip(reference, one['range_ev'], one['converged'])):
-            failed[hop] += done is False
-            if done and own is not None and known is not None:
-                error[hop] = max(error[hop], abs(own - known))
-    hops = range(len(reference))
-    lost = sorted((hop for hop in hops if failed[hop]), key=lambda hop: -failed[hop])
-    off = sorted(hops, key=lambda hop: -error[hop])
-    turns = (hop for pair in zip_longest(off, lost) for hop in pair if hop is not None)
-    return list(dict.fromkeys(turns))
-
-
-def _uuids(points: Mapping[str, Any], hop: int) -> Iterator[tuple[str, str]]:
-    """Yield the tracks of a hop and the uuid of the node of each; potentials by their number."""
-    for name in (REFERENCE, INITIAL):
-        if points[f'{name}_uuid'][hop]:
-            yield name, points[f'{name}_uuid'][hop]
-    for number, one in enumerate(points['potentials']):
-        if one['path_uuid'][hop]:
-            yield f'p{number}', one['path_uuid'][hop]  # not a bare number: a browser would take it out of order

@@ -8,10 +8,11 @@ their bytes by significance, deflated. What a band moves little takes little, an
 from __future__ import annotations
 
 import base64
-import io
+import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ from ...contract.arrays import Array
 GRID_ANG = 0.01
 CURVE_POINTS = 41
 REFERENCE, INITIAL = 'reference', 'initial'
-_ARRAYS = ('positions', 'cells', 'energies', 'forces')
+_AT_ONCE = 50
+"""Hops whose paths are held in memory together."""
 
 
 @dataclass(frozen=True)
@@ -41,42 +43,6 @@ class Track:
     mobile: int | None
     energies: Array | None = None
     forces: Array | None = None
-
-
-def load_tracks(uuids: Iterable[str]) -> dict[str, Track]:
-    """Return the paths of these nodes by their uuid, read together; what is no longer there is left out."""
-    from aiida.orm import QueryBuilder
-
-    from ...data.contents import read_contents
-    from ...data.path import PathData
-
-    wanted = sorted(set(uuids))
-    query = QueryBuilder().append(
-        PathData, filters={'uuid': {'in': wanted}}, project=['uuid', 'attributes', 'repository_metadata']
-    )
-    rows = query.all() if wanted else []
-    keys = {uuid: _keys(metadata) for uuid, _, metadata in rows}
-    contents = read_contents((key for one in keys.values() for key in one.values()), check=False)
-    return {
-        uuid: _track(attributes, {name: _array(contents[key]) for name, key in keys[uuid].items()})
-        for uuid, attributes, _ in rows
-    }
-
-
-def _keys(metadata: Mapping[str, Any]) -> dict[str, str]:
-    files = metadata.get('o', {})
-    return {name: files[f'{name}.npy']['k'] for name in _ARRAYS if f'{name}.npy' in files}
-
-
-def _array(content: bytes) -> Array:
-    return np.load(io.BytesIO(content), allow_pickle=False)
-
-
-def _track(attributes: Mapping[str, Any], arrays: Mapping[str, Array]) -> Track:
-    return Track(
-        tuple(attributes['symbols']), arrays['positions'], arrays['cells'][0], all(attributes.get('pbc') or [True]),
-        attributes.get('mobile'), arrays.get('energies'), arrays.get('forces'),
-    )  # fmt: skip
 
 
 def hop_of(tracks: Mapping[str, Track]) -> dict[str, Any]:
@@ -181,3 +147,59 @@ def _runs(symbols: tuple[str, ...]) -> list[list[Any]]:
         else:
             runs.append([symbol, 1])
     return runs
+
+
+def draw_paths(
+    points: Mapping[str, Any], load: Callable[[list[str]], Mapping[str, Track]], most_bytes: float
+) -> dict[str, Any]:
+    """Return hops as the page draws them, by their number, the worst first until the room is full.
+
+    :param points: of the benchmark, column by column.
+    :param load: paths by the uuids of their nodes.
+    """
+    drawn: dict[str, Any] = {}
+    used = 0
+    order = by_error(points)
+    for begin in range(0, len(order), _AT_ONCE):
+        some = order[begin : begin + _AT_ONCE]
+        named = {hop: dict(_uuids(points, hop)) for hop in some}
+        tracks = load([uuid for one in named.values() for uuid in one.values()])
+        for hop in some:
+            found = {name: tracks[uuid] for name, uuid in named[hop].items() if uuid in tracks}
+            if not found:
+                continue
+            content = hop_of(found)
+            used += len(json.dumps(content, separators=(',', ':')))
+            if used > most_bytes:
+                return drawn
+            drawn[str(hop)] = content
+    return drawn
+
+
+def by_error(points: Mapping[str, Any]) -> list[int]:
+    """Return the numbers of the hops, by turns one that failed and one of those whose barriers are furthest off.
+
+    Failed ones are in the order of how many potentials failed, the others in that of the largest error of any.
+    """
+    reference = points['reference_range_ev']
+    failed, error = [0] * len(reference), [0.0] * len(reference)
+    for one in points['potentials']:
+        for hop, (known, own, done) in enumerate(zip(reference, one['range_ev'], one['converged'])):
+            failed[hop] += done is False
+            if done and own is not None and known is not None:
+                error[hop] = max(error[hop], abs(own - known))
+    hops = range(len(reference))
+    lost = sorted((hop for hop in hops if failed[hop]), key=lambda hop: -failed[hop])
+    off = sorted(hops, key=lambda hop: -error[hop])
+    turns = (hop for pair in zip_longest(off, lost) for hop in pair if hop is not None)
+    return list(dict.fromkeys(turns))
+
+
+def _uuids(points: Mapping[str, Any], hop: int) -> Iterator[tuple[str, str]]:
+    """Yield the tracks of a hop and the uuid of the node of each; potentials by their number."""
+    for name in (REFERENCE, INITIAL):
+        if points[f'{name}_uuid'][hop]:
+            yield name, points[f'{name}_uuid'][hop]
+    for number, one in enumerate(points['potentials']):
+        if one['path_uuid'][hop]:
+            yield f'p{number}', one['path_uuid'][hop]  # not a bare number: a browser would take it out of order

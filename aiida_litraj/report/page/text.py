@@ -128,7 +128,8 @@ def _hops(points: Mapping[str, Any]) -> tuple[list[str], Iterator[list[Any]]]:
 def _csv(heads: list[str], rows: Iterator[list[Any]]) -> str:
     written = io.StringIO()
     out = csv.writer(written, lineterminator='\n')
-    out.writerow(heads)
+    # A head can begin with the name of a potential, which anybody may have written.
+    out.writerow([_inert(head) for head in heads])
     out.writerows([_inert(cell) for cell in row] for row in rows)
     return written.getvalue()
 

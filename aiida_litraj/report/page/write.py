@@ -6,22 +6,28 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from ...contract.arrays import write_atomic
 from ..series import COLOURS
 from ..style import BLUE, GREY, INK, PALE, RED
 from .text import csv_files, markdown
 
 FORMATS = ('html', 'md', 'csv', 'json')
+_LIST = '.aiida-litraj-report'
+"""In the folder: checksum and name of each table that the latest report has written there, as ``sha256sum`` does."""
 _SCRIPTS = ('cells.js', 'table.js', 'plots.js', 'path3d.js', 'benchmark.js', 'page.js')
 _STYLE = {'blue': BLUE, 'grey': GREY, 'ink': INK, 'pale': PALE, 'red': RED}
 
 
 def write_report(model: Mapping[str, Any], folder: Path, kind: str = 'html') -> list[Path]:
     """Write the model of a report into a folder, made if need be, and return the files.
+
+    Each file is the old or the new one, never half of one. Tables of an earlier report go, lest those of two be taken
+    for one; what others have put there, or have changed since, stays.
 
     :raises ValueError: if the format is not known, or the folder is a file.
     """
@@ -36,9 +42,40 @@ def write_report(model: Mapping[str, Any], folder: Path, kind: str = 'html') -> 
         'json': lambda: {'report.json': json.dumps(model, allow_nan=False, ensure_ascii=False)},
     }[kind]()
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
-        (folder / name).write_text(content, encoding='utf-8')
+    encoded = {name: content.encode('utf-8') for name, content in contents.items()}
+    if kind == 'csv':
+        _write_tables(folder, encoded)
+    else:
+        write_atomic(folder / next(iter(encoded)), next(iter(encoded.values())))
     return [folder / name for name in contents]
+
+
+def _write_tables(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write one file for each table, and remove those of an earlier report."""
+    earlier = _listed(folder)
+    new = {(hashlib.sha256(content).hexdigest(), name) for name, content in contents.items()}
+    # Listed before they are there, old ones as well: after a kill half way the next report still knows them all.
+    _keep_list(folder, earlier | new)
+    for name, content in contents.items():
+        write_atomic(folder / name, content)
+    for checksum, name in earlier:
+        path = folder / name
+        if name not in contents and path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == checksum:
+            path.unlink()
+    _keep_list(folder, new)
+
+
+def _listed(folder: Path) -> set[tuple[str, str]]:
+    """Return checksums and names of the tables of earlier reports; a name that leads elsewhere is none of ours."""
+    path = folder / _LIST
+    lines = path.read_text(encoding='utf-8', errors='replace').splitlines() if path.is_file() else []
+    found = {(checksum, name) for checksum, _, name in (line.partition('  ') for line in lines)}
+    return {(checksum, name) for checksum, name in found if name.endswith('.csv') and Path(name).name == name}
+
+
+def _keep_list(folder: Path, listed: Set[tuple[str, str]]) -> None:
+    lines = [f'{checksum}  {name}\n' for checksum, name in sorted(listed, key=lambda one: one[1])]
+    write_atomic(folder / _LIST, ''.join(lines).encode('utf-8'))
 
 
 def page(model: Mapping[str, Any]) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from aiida_litraj.report.page.benchmark import benchmark_section
-from aiida_litraj.report.page.gather import by_error, draw_paths, over_all_tasks
+from aiida_litraj.report.page.overview import over_all_tasks
+from aiida_litraj.report.page.paths import by_error, draw_paths
 from tests.fixtures.benchmarks import TWO, Benchmark, MadeUp, benchmark, tracks_of
 
 N_HOPS = 40
@@ -105,6 +106,51 @@ def test_what_is_not_finished_is_neither_good_nor_bad(made: Benchmark) -> None:
     assert section['benchmark']['potentials'][0]['converged'][0] is None
 
 
+def test_failure_of_a_potential_is_told_from_one_of_where_it_ran(made: Benchmark) -> None:
+    """Forces that explode are a verdict on the potential; a full memory is not."""
+    contents = json.loads(json.dumps(made.contents))
+    first, second = made.names[:2]
+    nothing = {'status': 'failed', 'converged': False, 'range_ev': None, 'forward_ev': None}
+    contents['good']['hops'][first] |= {**nothing, 'label': 'ERROR_EXPLODED', 'reason': 'a force of 1e9 eV/Å'}
+    contents['good']['hops'][second] |= {**nothing, 'label': 'ERROR_DEVICE_MEMORY', 'reason': 'device is full'}
+    section = benchmark_section(contents, made.leaderboard)
+    failures, others = (table_of(section, title) for title in ('Failures', 'Without a verdict'))
+    assert [first, 'good potential'] in [[row[0], row[2]] for row in failures['rows']]
+    assert [[row[0], row[2], row[4]] for row in others['rows']] == [[second, 'good potential', 'device is full']]
+    assert section['line'].endswith(f'{len(failures["rows"])} failures, 1 not finished')
+
+
+def test_confidence_is_that_of_the_settings(made: Benchmark) -> None:
+    contents = json.loads(json.dumps(made.contents))
+    assert '95 % intervals' in table_of(benchmark_section(contents), 'Leaderboard', 'range')['note']
+    for one in contents.values():
+        one['settings']['confidence'] = 0.68
+    note = table_of(benchmark_section(contents), 'Leaderboard', 'range')['note']
+    assert '68 % intervals' in note and '95' not in note
+
+
+def test_floors_are_those_of_a_potential_that_is_through(made: Benchmark) -> None:
+    contents = json.loads(json.dumps(made.contents))
+    first, second = made.leaderboard['ranking'][:2]
+    contents[first] |= {'n_unfinished': 3, 'n_paths': N_HOPS - 3}
+    for name in (first, second):
+        contents[name]['floors']['constant']['mae_ev']['value'] = {first: 0.1, second: 0.2}[name]
+    board = table_of(benchmark_section(contents, made.leaderboard), 'Leaderboard', 'range')
+    assert column_of(board, 'MAE')[3]['value'] == 0.2
+    through, other = (contents[name]['potential']['label'] for name in (second, first))
+    assert f'judged on the others: {other}. The floors are on the {N_HOPS} hops of {through}' in board['note']
+    assert 'judged on the others' not in table_of(benchmark_section(made.contents), 'Leaderboard', 'range')['note']
+
+
+def test_cost_of_a_hop_is_over_those_that_were_run(made: Benchmark) -> None:
+    contents = json.loads(json.dumps(made.contents))
+    for name in made.names[: N_HOPS // 2]:
+        contents['good']['hops'][name] |= {'status': 'not covered', 'model_calls': 0}
+    costs = table_of(benchmark_section(contents), 'Cost by potential')
+    each = dict(zip(column_of(costs, 'Potential'), column_of(costs, 'a hop')))
+    assert each['soft potential'] == 12345 / N_HOPS and each['good potential'] == 12345 / (N_HOPS / 2)
+
+
 def test_potential_that_has_nothing_yet_is_there_without_numbers(made: Benchmark) -> None:
     contents = json.loads(json.dumps(made.contents))
     contents['lost'] |= dict.fromkeys(('errors', 'classification', 'floors', 'groups', 'protocol_error'))
@@ -149,15 +195,78 @@ def test_paths_end_where_there_is_no_more_room(made: Benchmark) -> None:
     assert list(draw_paths(points, load, room)) == [str(hop) for hop in by_error(points)[:3]]
 
 
-def test_potential_has_one_row_over_all_tasks() -> None:
-    def section(pk: int, *scores: tuple[str, str, float]) -> dict[str, Any]:
-        found = [
-            {'potential': uuid, 'label': uuid.upper(), 'head': head, 'unit': 'eV', 'digits': 3, 'value': value}
-            for uuid, head, value in scores
-        ]
-        return {'pk': pk, 'scores': found}
+def over(*chains: tuple[int, str | None, dict[str, float], str]) -> dict[str, Any]:
+    """Return the table over all tasks of chains: pk, task, score by potential, and what it is."""
+    sections = [
+        {
+            'pk': pk,
+            'scores': [
+                {'potential': name, 'label': name.upper(), 'head': head, 'unit': 'eV', 'value': value, 'task': task}
+                for name, value in values.items()
+            ],
+        }
+        for pk, task, values, head in chains
+    ]
+    return over_all_tasks(sections)
 
-    table = over_all_tasks([section(1, ('a', 'MAE', 0.1), ('b', 'MAE', 0.2)), section(2, ('b', 'Barrier', 0.5)),
-                            section(3, ('a', 'MAE', 0.3))])  # fmt: skip
-    assert [one['name'] for one in table['columns']] == ['Potential', 'MAE', 'Barrier', 'MAE (chain 3)']
-    assert table['rows'] == [['A', 0.1, None, 0.3], ['B', 0.2, 0.5, None]]
+
+def test_potential_has_one_row_over_all_tasks() -> None:
+    table = over((1, 't', {'a': 0.1, 'b': 0.2}, 'MAE'), (2, 'u', {'b': 0.5}, 'Barrier'), (3, 't', {'c': 0.3}, 'MAE'))
+    assert [one['name'] for one in table['columns']] == ['Potential', 'MAE', 'Barrier']
+    assert table['rows'] == [['A', 0.1, None], ['B', 0.2, 0.5], ['C', 0.3, None]]
+
+
+@pytest.mark.parametrize('task', ['other', None])
+def test_numbers_of_different_tasks_never_share_a_column(task: str | None) -> None:
+    """Nor do those of which nobody knows the task, nor two of one potential."""
+    table = over((1, 't', {'a': 0.1}, 'MAE'), (3, task, {'b': 0.3}, 'MAE'), (4, 't', {'a': 0.4}, 'MAE'))
+    assert [one['name'] for one in table['columns']] == ['Potential', 'MAE (chain 1)', 'MAE (chain 3)', 'MAE (chain 4)']
+    assert table['rows'] == [['A', 0.1, None, 0.4], ['B', None, 0.3, None]]
+
+
+def test_headline_is_what_potentials_are_ranked_by(made: Benchmark) -> None:
+    """The MAE over what each alone converged would flatter the one that fails most."""
+    by, alone = 'mae_ev_failed_as_constant', 'mae_ev_converged_only'
+
+    def headlines(board: dict[str, Any] | None) -> tuple[set[str], dict[str, float]]:
+        scores = benchmark_section(made.contents, board)['scores']
+        labels = {one['potential']['label']: name for name, one in made.contents.items()}
+        return {one['head'] for one in scores}, {labels[one['label']]: one['value']['value'] for one in scores}
+
+    errors = {name: one['errors']['range'] for name, one in made.contents.items()}
+    charged = {name: one['charged'][by]['value'] for name, one in errors.items()}
+    assert headlines(None) == ({'MAE of barriers, all hops'}, charged)
+    converged = {name: one['converged_only']['mae_ev']['value'] for name, one in errors.items()}
+    assert headlines({'by': alone}) == ({'MAE of barriers, converged hops'}, converged)
+    # Where the ranking is over fewer hops than a potential was judged on, its number is told.
+    told = {name: float(k) for k, name in enumerate(charged, 7)}
+    board = {'by': by, 'potentials': {name: {by: {'value': value}} for name, value in told.items()}}
+    assert headlines(board) == ({'MAE of barriers, all hops'}, told)
+
+
+def test_headline_without_a_constant_says_that_it_is_of_converged_hops(made: Benchmark) -> None:
+    contents = json.loads(json.dumps(made.contents))
+    for one in contents.values():
+        one['errors']['range']['charged'] = None
+    (head,) = {one['head'] for one in benchmark_section(contents)['scores']}
+    assert head == 'MAE of barriers, converged hops'
+
+
+def test_benchmarks_are_of_one_task_by_reference_protocol_settings_and_hops(made: Benchmark) -> None:
+    def headlines(**changes: Any) -> set[tuple[str, str]]:
+        contents = json.loads(json.dumps(made.contents))
+        for one in contents.values():
+            one.update(changes)
+        return {(one['head'], one['task']) for one in benchmark_section(contents)['scores']}
+
+    (same,) = headlines()
+    assert headlines(cost={}, audit={'device': 'cuda'}) == {same}
+    first = made.names[0]
+    fewer = {name: hop for name, hop in made.contents['good']['hops'].items() if name != first}
+    moved = {**fewer, first: {**made.contents['good']['hops'][first], 'reference_uuid': 'another'}}
+    others = [
+        headlines(**one)
+        for one in ({'reference': {'kind': 'potential'}}, {'protocol': 'tight'}, {'parameters': {'fmax': 0.02}},
+                    {'settings': {'seed': 1}}, {'hops': fewer}, {'hops': moved}, {'n_unfinished': 1})
+    ]  # fmt: skip
+    assert all(len(one) == 1 for one in others) and len({same, *(found for one in others for found in one)}) == 8

@@ -11,7 +11,7 @@ import pytest
 from ase.io import read
 
 from aiida_litraj.report.page.benchmark import benchmark_section
-from aiida_litraj.report.page.gather import draw_paths
+from aiida_litraj.report.page.paths import draw_paths
 from aiida_litraj.report.page.tables import column, estimate, table
 from aiida_litraj.report.page.write import write_report
 from tests.fixtures.benchmarks import TWO, MadeUp, benchmark, tracks_of
@@ -196,7 +196,10 @@ def test_images_and_atoms_of_a_path_are_chosen(opened: Any) -> None:
     opened.get_by_text('whole cell').click()
     assert int(path.get_attribute('data-atoms')) == 126 > around
     opened.get_by_label('Atoms of').select_option('p1')
-    assert opened.locator('[data-plot=path] .legendtext', has_text='atoms that differ').count() == 1
+    # The legend is drawn when the scene is, some time after the choice.
+    legend = opened.locator('[data-plot=path] .legendtext', has_text='atoms that differ')
+    legend.wait_for(state='attached')
+    assert legend.count() == 1
 
 
 def test_uuid_is_copied_as_a_command(browser: Any, file: Path) -> None:

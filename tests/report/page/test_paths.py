@@ -10,7 +10,8 @@ import pytest
 from ase.geometry import find_mic
 from ase.io import read
 
-from aiida_litraj.report.page.paths import GRID_ANG, Track, elements_of, hop_of, load_tracks, pack, unpack
+from aiida_litraj.report.page.paths import GRID_ANG, Track, elements_of, hop_of, pack, unpack
+from aiida_litraj.report.page.stored_paths import load_tracks
 from tests.fixtures.benchmarks import tracks_of
 from tests.fixtures.nodes import vacancy_path
 

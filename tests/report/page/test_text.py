@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -14,7 +15,7 @@ from aiida_litraj.report.page.benchmark import benchmark_section
 from aiida_litraj.report.page.tables import cell_text, column, estimate, flat, number_text, plain, table
 from aiida_litraj.report.page.text import csv_files, markdown
 from aiida_litraj.report.page.write import page, write_report
-from tests.fixtures.benchmarks import Benchmark, benchmark
+from tests.fixtures.benchmarks import Benchmark, MadeUp, benchmark
 from tests.fixtures.pages import model, section
 
 
@@ -73,6 +74,16 @@ def test_marks_of_names_are_no_marks() -> None:
     assert rows[1]['b'] == "'=1+1"
 
 
+def test_name_of_a_potential_in_a_head_is_no_formula() -> None:
+    """Tables by group have a column of each potential, called after it."""
+    named = benchmark(20, {'a': MadeUp('=HYPERLINK("http://e.org","x")'), 'b': MadeUp('-1')})
+    found = benchmark_section(named.contents, named.leaderboard)
+    files = dict(csv_files(model(section(found | {'benchmark': None}))))
+    heads = [head for content in files.values() for head in next(csv.reader(io.StringIO(content)))]
+    assert sum(head.startswith(("'=HYPERLINK", "'-1")) for head in heads) > 4
+    assert [head for head in heads if head.startswith(('=', '-', '+', '@'))] == []
+
+
 @pytest.mark.parametrize(
     ('value', 'digits', 'text'),
     [
@@ -117,6 +128,62 @@ def test_files_of_each_format(kind: str, whole: dict[str, Any], tmp_path: Path) 
     assert all(path.stat().st_size > 100 for path in files)
     if kind == 'json':
         assert json.loads(files[0].read_text(encoding='utf-8')) == json.loads(json.dumps(whole))
+
+
+def tables_of(*names: str) -> dict[str, Any]:
+    """Return a model with a table of each name."""
+    return model(section(tables=[table(name, [column('a')], [[name]]) for name in names]))
+
+
+def test_tables_of_an_earlier_report_go_and_nothing_else(tmp_path: Path) -> None:
+    """Else a reader takes the tables of two reports for those of one."""
+    write_report(tables_of('One', 'Two', 'Three', 'Four'), tmp_path, 'csv')
+    (tmp_path / 'chain-7-mine.csv').write_text('mine')
+    (tmp_path / 'chain-7-three.csv').write_text('changed by hand')
+    (tmp_path / 'index.html').write_text('a page')
+    (written,) = write_report(tables_of('One'), tmp_path, 'csv')
+    left = {path.name: path.read_text() for path in tmp_path.glob('[!.]*')}
+    assert left == {
+        'chain-7-one.csv': 'a\nOne\n', 'chain-7-mine.csv': 'mine', 'chain-7-three.csv': 'changed by hand',
+        'index.html': 'a page',
+    }  # fmt: skip
+    assert written.name == 'chain-7-one.csv'
+
+
+def test_list_of_an_earlier_report_removes_nothing_elsewhere(tmp_path: Path) -> None:
+    """Whoever gave the folder may have written the list as well."""
+    folder, content = tmp_path / 'report', 'x'
+    folder.mkdir()
+    named = ('../other.csv', str(tmp_path / 'far.csv'), 'notes.txt', 'far.csv')
+    checksum = hashlib.sha256(content.encode()).hexdigest()
+    (folder / '.aiida-litraj-report').write_text(''.join(f'{checksum}  {name}\n' for name in named))
+    for name in named:
+        (folder / name).write_text(content)
+    write_report(tables_of('One'), folder, 'csv')
+    assert {path.name for path in tmp_path.rglob('*') if path.is_file()} == {
+        'other.csv', 'far.csv', 'notes.txt', 'chain-7-one.csv', '.aiida-litraj-report'
+    }  # fmt: skip
+    assert not (folder / 'far.csv').exists() and (tmp_path / 'far.csv').exists()
+
+
+@pytest.mark.parametrize('kind', ['html', 'csv'])
+def test_report_that_cannot_be_written_leaves_the_earlier_one_whole(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full is met before the earlier file is touched; the next report then removes what is too many."""
+    earlier = write_report(tables_of('One', 'Two'), tmp_path, kind)
+    before = [path.read_bytes() for path in earlier]
+
+    def full(path: int) -> None:
+        raise OSError(28, 'No space left on device')
+
+    with monkeypatch.context() as patch:
+        patch.setattr('os.fsync', full)
+        with pytest.raises(OSError, match='No space left'):
+            write_report(tables_of('Three'), tmp_path, kind)
+    assert [path.read_bytes() for path in earlier] == before
+    write_report(tables_of('Four'), tmp_path, kind)
+    assert [path.name for path in tmp_path.glob('[!.]*')] == [{'html': 'index.html', 'csv': 'chain-7-four.csv'}[kind]]
 
 
 def test_folder_that_is_a_file_is_refused(whole: dict[str, Any], tmp_path: Path) -> None:
