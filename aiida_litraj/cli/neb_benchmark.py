@@ -220,7 +220,9 @@ def _print_floors(result: Mapping[str, Any]) -> None:
 
 def _print_worst(label: str, benchmark: Mapping[str, Any]) -> None:
     """Print the hops that failed, and those furthest off."""
-    hops = [(name, hop) for name, hop in benchmark['hops'].items() if hop['status'] != 'unfinished']
+    from ..calculations.functions.compare_benchmark import is_judged
+
+    hops = [(name, hop) for name, hop in benchmark['hops'].items() if is_judged(hop)]
     failed = [f'{name} ({hop["reason"] or hop["label"]})' for name, hop in hops if not hop['converged']]
     good = [(name, hop['range_ev'] - hop['reference_range_ev']) for name, hop in hops if hop['converged']]
     worst = sorted(good, key=lambda pair: -abs(pair[1]))[:MOST_WORST]

@@ -11,7 +11,7 @@ from aiida.engine import ExitCode, ToContext, while_
 from aiida.orm import Computer, Data, Dict, WorkChainNode, load_computer, load_node, to_aiida_type
 
 from ..calculations.base import register_exit_codes
-from ..calculations.functions.compare_benchmark import FINISHED, compare_benchmark, read_settings
+from ..calculations.functions.compare_benchmark import compare_benchmark, is_judged, read_settings
 from ..calculations.functions.rank_potentials import PREFIX, rank_potentials
 from ..calculations.many_inputs import run_with_many_inputs
 from ..calculations.validation import refuse
@@ -210,8 +210,8 @@ class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
         if chain is not None and 'results' in chain.outputs:
             self.out(f'results.{name}', chain.outputs.results)
         if chain is None or not is_through_some(chain):
-            why = self.ctx.refused.get(name, 'it covers none of the hops') if chain is None else chain.exit_message
-            self.report(f'{name} has no benchmark: {why}')
+            nothing = self.ctx.refused.get(name, 'it covers none of the hops')
+            self.report(f'{name} has no benchmark: {nothing if chain is None else ended_text(chain)}')
             return
         paths = nested(chain, 'paths')
         nodes: dict[str, Data] = {f'path_{hop}': path for hop, path in paths.items()}
@@ -269,7 +269,13 @@ class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
 
 
 def is_through_some(chain: WorkChainNode) -> bool:
-    """Return whether a chain has brought a hop to its end."""
+    """Return whether a chain has brought a hop to its end, be it that the potential failed on it."""
     if 'results' not in chain.outputs:
         return False
-    return any(entry['status'] == FINISHED for entry in chain.outputs.results['items'].values())
+    return any(is_judged(entry) for entry in chain.outputs.results['items'].values())
+
+
+def ended_text(chain: WorkChainNode) -> str:
+    """Return in words how a chain ended; one that was killed has no message."""
+    state = chain.process_state.value if chain.process_state else 'not begun'
+    return chain.exit_message or f'{chain.process_label}<{chain.pk}> is {state}'

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from aiida.common.links import LinkType
+from aiida.engine import ProcessState
 from aiida.orm import CalcJobNode, Dict
 
 from aiida_litraj.data import PathData, PotentialData
-from aiida_litraj.workflows.neb_benchmark import NebBenchmarkWorkChain
+from aiida_litraj.workflows.neb_benchmark import NebBenchmarkWorkChain, ended_text, is_through_some
 from aiida_litraj.workflows.neb_benchmark_inputs import covered, materials_of, reference_of, tight_sample
-from tests.fixtures.nodes import potential, vacancy_path
+from tests.fixtures.nodes import chain, potential, vacancy_path
 
 
 def optimised(ion: int = 0, n_images: int = 5, **changes: Any) -> PathData:
@@ -105,6 +106,34 @@ def test_what_a_reference_is(computer: Any) -> None:
         path.base.links.add_incoming(job.store(), link_type=LinkType.CREATE, link_label='paths__hop')
         said = reference_of([path.store()])
         assert (said['kind'], said['protocol'], said['uuid']) == (kind, 'tight', chosen.uuid)
+
+
+@pytest.mark.usefixtures('aiida_profile_clean')
+def test_a_potential_that_fails_on_every_hop_is_judged() -> None:
+    """A force that explodes everywhere is the worst that can be said of it; a crash says nothing."""
+    for label, said in (('ERROR_EXPLODED', True), ('ERROR_EVALUATION', False)):
+        entry = {'status': 'failed', 'converged': False, 'label': label}
+        node = ended_with({'one': entry, 'two': {'status': 'unfinished', 'converged': False}})
+        assert is_through_some(node) is said
+    assert not is_through_some(ended_with({}))
+
+
+@pytest.mark.usefixtures('aiida_profile_clean')
+def test_a_chain_that_was_killed_is_said_to_be() -> None:
+    node = ended_with({})
+    node.set_process_state(ProcessState.KILLED)
+    assert ended_text(node) == f'NebPackedWorkChain<{node.pk}> is killed'
+    node.set_exit_message('nothing has come of it')
+    assert ended_text(node) == 'nothing has come of it'
+
+
+def ended_with(items: dict[str, Any]) -> Any:
+    """Return the packed chain of a potential with that account."""
+    node = chain('litraj.neb.packed', status=None)
+    node.set_process_label('NebPackedWorkChain')
+    results = Dict({'items': items}).store()
+    results.backend_entity.add_incoming(node.backend_entity, LinkType.RETURN, 'results')
+    return node
 
 
 SALT = {'symbols': ['Cl'] * 31}

@@ -12,6 +12,7 @@ from ase.formula import Formula
 from ...analysis.benchmark_errors import DEFINITIONS, barrier_of
 from ...analysis.benchmark_numbers import PUBLISHED, BenchmarkSettings, JudgedHop, benchmark_numbers, own_error
 from ...analysis.path_error import litraj_path_error
+from ...contract.verdict import is_end
 from ...data.path import PathData
 from ...data.potential import PotentialData
 from ..validation import validated
@@ -122,8 +123,14 @@ def describe_hop(
 
 
 def is_judged(hop: Mapping[str, Any]) -> bool:
-    """Return whether a hop was brought to its end, be it that the potential cannot be asked about it."""
-    return hop['status'] in (FINISHED, COVERS_NOT)
+    """Return whether a hop was brought to its end, be it that the potential cannot be asked about it.
+
+    One that was given up is, where that is a verdict on the potential, such as a force that explodes; where it is a
+    fault of the engine or of where it ran, another run may do better, and nothing is said.
+
+    :param hop: of :func:`describe_hop`, or its entry in an account.
+    """
+    return hop['status'] in (FINISHED, COVERS_NOT) or is_end(hop)
 
 
 def judged_hop(name: str, hop: Mapping[str, Any], reference: Any = None) -> JudgedHop:
@@ -162,13 +169,13 @@ def _path_error(path: PathData, reference: PathData) -> float:
 
 
 def _tight(nodes: Mapping[str, Data]) -> dict[str, float | None]:
-    """Return the barriers of the sample that was converged tightly, ``None`` of those that did not converge."""
+    """Return the barriers of the sample that was converged tightly, ``None`` of those that failed."""
     account = nodes.get('tight_results')
     if not isinstance(account, Dict):
         return {}
     found: dict[str, float | None] = {}
     for name, entry in account['items'].items():
-        if entry['status'] != UNFINISHED:
+        if is_judged(entry):
             path = nodes.get(f'tight_{name}') if entry['converged'] else None
             found[name] = _barriers(path if isinstance(path, PathData) else None)[f'{PUBLISHED}_ev']
     return found
