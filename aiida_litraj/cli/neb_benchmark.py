@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,9 @@ MOST_WORST = 5
     '--potential', 'potentials', required=True, multiple=True, metavar='NAME',
     help='Label, pk or uuid of an imported potential. Repeatable: they are compared on the same hops.',
 )  # fmt: skip
-@click.option('--protocol', metavar='NAME', help='balanced, litraj-2025 or tight.  [default: balanced]')
+@click.option(
+    '--protocol', metavar='NAME', help='balanced, litraj-2025 or tight.  [default: that of a benchmark, else balanced]'
+)
 @click.option('--limit', type=click.IntRange(min=1), metavar='N', help='The first N hops only.')
 @click.option('--threshold', type=float, metavar='EV', help='A hop is good up to this barrier.  [default: 0.5]')
 @click.option(
@@ -45,8 +47,9 @@ def neb_benchmark(cache: bool | None, daemon: bool, as_json: bool, **request: An
     """Optimise the paths of many hops with each potential, and say how far it is from the reference, and how surely.
 
     SOURCE is a data set of paths in the format of nebDFT2k or a split of one, or the pk of a chain that has optimised
-    hops with something better, whose converged paths are the reference then; or of a benchmark, whose hops are taken
-    again. Launched again with another potential or more hops, what is new is computed alone.
+    hops with something better, whose converged paths are the reference then; or of a benchmark: if that is all, its
+    hops, materials, protocol and settings are taken again but for what options change, beside others its hops alone.
+    Launched again with another potential or more hops, what is new is computed alone.
 
     \b
     Examples:
@@ -59,9 +62,10 @@ def neb_benchmark(cache: bool | None, daemon: bool, as_json: bool, **request: An
     if cache and daemon:
         require_caching()
     with refusals():
-        builder, left_out = prepare(request, overrides, cache)
+        like = benchmark_to_go_on_with(request['sources'])
+        builder, left_out = prepare(request, overrides, cache, like)
     if not as_json:
-        click.echo(plan_text(builder), err=True)
+        click.echo(f'{plan_text(builder)}{"" if like is None else _taken_text(like, builder)}', err=True)
         if left_out:
             text = f'{counted(len(left_out), "hop")} left out, without a converged reference: {_some(left_out)}'
             click.echo(click.style(f'Warning: {text}', fg='yellow'), err=True)
@@ -79,7 +83,10 @@ def collect_overrides(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def prepare(
-    request: dict[str, Any], overrides: dict[str, Any], cache: bool | None = None
+    request: dict[str, Any],
+    overrides: dict[str, Any],
+    cache: bool | None = None,
+    like: WorkChainNode | None = None,
 ) -> tuple[ProcessBuilder, list[str]]:
     """Return the builder of the chain, and the hops that are left out; all that is wrong is refused here or there."""
     from aiida.plugins import WorkflowFactory
@@ -93,8 +100,26 @@ def prepare(
         protocol=request['protocol'],
         overrides=overrides,
         jobs=jobs,
+        like=like,
     )
     return builder, left_out
+
+
+def benchmark_to_go_on_with(sources: Sequence[str]) -> WorkChainNode | None:
+    """Return the benchmark that is the only source of a launch, ``None`` if there is another one, or none."""
+    from .hop_sources import node_of
+
+    node = node_of(sources[0]) if len(sources) == 1 else None
+    return node if getattr(node, 'process_type', None) == f'aiida.workflows:{BENCHMARK}' else None
+
+
+def _taken_text(like: WorkChainNode, builder: ProcessBuilder) -> str:
+    """Return in words which numbers of a benchmark are taken, and which are others than before."""
+    words = {'parameters': 'protocol', 'tight_parameters': 'tight protocol', 'analysis': 'settings'}
+    old = {name: like.inputs[name].get_dict() if name in like.inputs else None for name in words}
+    new = {name: builder[name].get_dict() if name in builder else None for name in words}
+    other = [word for name, word in words.items() if old[name] != new[name]]
+    return f', as benchmark {like.pk}' + (f' but for {", ".join(other)}' if other else '')
 
 
 def plan_text(builder: ProcessBuilder) -> str:

@@ -16,9 +16,8 @@ from ..calculations.functions.rank_potentials import PREFIX, rank_potentials
 from ..calculations.many_inputs import run_with_many_inputs
 from ..calculations.validation import refuse
 from ..contract.errors import stands
-from ..contract.neb import NebParameters
 from ..data.path import PathData
-from .children import ending_of, nested, resolved
+from .children import ending_of, nested
 from .label_items import WITHOUT_QUEUE
 from .neb import NebBaseWorkChain, NebPackedWorkChain
 from .neb_benchmark_inputs import (
@@ -28,8 +27,10 @@ from .neb_benchmark_inputs import (
     materials_of,
     tight_sample,
 )
+from .neb_benchmark_numbers import materials_taken_over, numbers_of, taken_over
 from .potentials import PACKING, define_potentials, job_inputs, jobs_of
 from .protocols import ProtocolMixin
+from .protocols.mixin import read_overrides
 from .submission import made_before, submitted_before
 from .waiting import WaitsForAny
 
@@ -90,8 +91,9 @@ class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
         options: Mapping[str, Any] | None = None,
         computer: Computer | None = None,
         jobs: Mapping[str, Mapping[str, Any]] | None = None,
+        like: WorkChainNode | None = None,
     ) -> Any:
-        """Return a builder with every number of a protocol filled in.
+        """Return a builder with every number of a protocol filled in, or of a benchmark of before.
 
         :param potentials: by name, each ``{'code': ..., 'potential': ...}``.
         :param paths: where each hop starts; ``references`` the path it is compared with, by the same names.
@@ -100,25 +102,21 @@ class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
         :param options: ``metadata.options`` of all jobs.
         :param computer: where to run codes that are not bound to a computer.
         :param jobs: computer (its label), options and packing of some potentials, by name, instead of those for all.
+        :param like: a benchmark to go on with: ``overrides`` change its numbers, unless there is a ``protocol``, and
+            its materials hold where no others are given.
         :raises ValueError: if protocol, override or an input cannot be used, naming value and remedy.
         """
         inputs = cls.get_protocol_inputs(protocol, overrides)
-        label = protocol or cls.get_default_protocol()
-        settings = read_settings(inputs['analysis'])
-        parameters = resolved(NebBaseWorkChain, inputs['neb'], NebParameters)
+        known = taken_over(like, read_overrides(overrides)) if like is not None and protocol is None else {}
+        if materials is None and like is not None:
+            materials = materials_taken_over(like, paths)
         given: dict[str, Any] = {
             'potentials': {key: dict(value) for key, value in potentials.items()},
             'paths': dict(paths),
             'references': dict(references),
-            'parameters': Dict(parameters, label=inputs['neb'].get('protocol') or label),
-            'analysis': Dict(settings.model_dump(mode='json'), label=label),
             'jobs': jobs_of(potentials, options, computer, jobs),
+            **numbers_of(inputs, protocol or cls.get_default_protocol(), known),
         }
-        if settings.tight_sample:
-            tight = resolved(NebBaseWorkChain, inputs['tight'], NebParameters)
-            # From the same images in the same precision: else it would be the error of something else as well.
-            same = {key: parameters[key] for key in ('initial_path', 'dtype', 'hop_tolerance_ang', 'end_tolerance_ang')}
-            given['tight_parameters'] = Dict({**tight, **same}, label=inputs['tight'].get('protocol') or label)
         if materials is not None:
             given['materials'] = Dict(dict(materials))
         check_benchmark_inputs(given)

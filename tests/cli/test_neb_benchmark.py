@@ -71,6 +71,42 @@ def test_a_published_set_is_start_and_reference(launch: Any, tmp_path: Path) -> 
     assert {job['packing']['max_jobs'] for job in builder.jobs.values()} == {3}
 
 
+def test_a_benchmark_is_gone_on_with_as_it_was(launch: Any, instantiate: Any, tmp_path: Path) -> None:
+    """Else what it has computed would be computed again, by another protocol, and judged otherwise."""
+    import_dataset(nebdft2k(tmp_path), 'nebDFT2k', workers=0)
+    _, first = launch(
+        'nebDFT2k', '--potential', 'morse', '--limit', '4', '--protocol', 'litraj-2025', '--threshold', '0.3',
+        '--tight-sample', '2', '--override', 'neb.band.max_steps=70',
+    )  # fmt: skip
+    first.materials = dict.fromkeys(first.paths, 'mine')
+    before = instantiate(first.process_class, first._inputs(prune=True)).node
+    both = (str(before.pk), '--potential', 'morse', '--potential', 'soft-morse')
+    done, builder = launch(*both)
+    assert done.stderr == (
+        '4 paths of 8 atoms and 5 images, 2 of them tightly as well; 2 potentials, protocol litraj-2025, '
+        f'as benchmark {before.pk}\n'
+    )
+    for name in ('parameters', 'tight_parameters', 'analysis'):
+        assert builder[name].uuid == before.inputs[name].uuid
+    assert builder.parameters['band']['max_steps'] == 70
+    assert builder.materials.get_dict() == before.inputs.materials.get_dict()
+    assert {name: path.uuid for name, path in builder.paths.items()} == {n: p.uuid for n, p in first.paths.items()}
+
+    done, builder = launch(*both, '--threshold', '0.4', '--override', 'neb.band.fmax_ev_per_ang=0.07', '--limit', '3')
+    assert done.stderr.endswith(f'as benchmark {before.pk} but for protocol, settings\n')
+    assert (builder.analysis['threshold_ev'], builder.analysis['tight_sample']) == (0.4, 2)
+    assert (builder.parameters['band']['fmax_ev_per_ang'], builder.parameters['band']['max_steps']) == (0.07, 70)
+    assert builder.tight_parameters.uuid == before.inputs.tight_parameters.uuid
+    assert set(builder.materials.get_dict()) == set(builder.paths) < set(first.paths)
+
+    _, builder = launch(*both, '--protocol', 'balanced')
+    assert builder.parameters.label == builder.analysis.label == 'balanced'
+    assert (builder.analysis['threshold_ev'], builder.analysis['tight_sample']) == (0.5, 10)
+    assert set(builder.materials.get_dict().values()) == {'mine'}
+    done, _ = launch(*both, '--override', 'neb.band.fmx=1')
+    assert done.exit_code == 1 and 'fmx' in done.stderr
+
+
 def test_hops_without_a_reference_are_refused(launch: Any, count_processes: Any) -> None:
     path, before = vacancy_path().store(), count_processes()
     done, _ = launch(str(path.pk), '--potential', 'morse')
