@@ -154,6 +154,9 @@ def _content(chain: WorkChainNode, found: dict[str, Any], leaderboard: dict[str,
     from .processes import jobs_of
 
     jobs, some = jobs_of(chain), next(iter(found.values()))
+    labels = labels_of({name: chosen['potential'].label for name, chosen in chain.inputs.potentials.items()})
+    without = sorted(set(labels) - set(found))
+    through = not without and not any(one['n_unfinished'] for one in found.values())
     return {
         'uuid': chain.uuid,
         'pk': chain.pk,
@@ -161,11 +164,11 @@ def _content(chain: WorkChainNode, found: dict[str, Any], leaderboard: dict[str,
         'n_materials': len({hop['material'] for hop in some['hops'].values()}),
         'reference': some['reference'],
         'leaderboard': leaderboard,
-        'potentials': labels_of({name: chain.inputs.potentials[name]['potential'].label for name in found}),
-        'without_benchmark': sorted(set(chain.inputs.potentials) - set(found)),
+        'potentials': labels,
+        'without_benchmark': without,
         'benchmark': found,
         'protocol': some['protocol'],
-        'complete': chain.is_terminated and 'leaderboard' in chain.outputs,
+        'complete': chain.is_terminated and 'leaderboard' in chain.outputs and through,
         'from_cache': bool(jobs) and all(job.base.caching.is_created_from_cache for job in jobs),
         'exit_status': chain.exit_status,
     }
@@ -183,6 +186,8 @@ def benchmark_line(result: dict[str, Any]) -> str:
 
 def print_benchmark(result: dict[str, Any]) -> None:
     """Print the leaderboard, what costs nothing scores, the protocol's own error, and the worst hops."""
+    from ..calculations.functions.compare_benchmark import is_judged
+
     board, benchmarks = result['leaderboard'], result['benchmark']
     print_pairs(
         [
@@ -191,7 +196,7 @@ def print_benchmark(result: dict[str, Any]) -> None:
             ('protocol', result['protocol']),
             ('barrier', 'highest image minus lowest (range); --json has the one from the first image, too'),
             ('ranked by', board['by_words']),
-            ('no benchmark', ', '.join(result['without_benchmark']) or None),
+            ('no benchmark', ', '.join(result['potentials'][name] for name in result['without_benchmark']) or None),
             ('chain', f'pk {result["pk"]}, uuid {result["uuid"]}'),
         ]
     )
@@ -205,12 +210,18 @@ def print_benchmark(result: dict[str, Any]) -> None:
     for name, one in benchmarks.items():
         if one['n_unfinished']:
             said = f'{result["potentials"][name]}: {counted(one["n_unfinished"], "hop")} not finished, so left out'
+            why = [
+                f'{key} ({hop["reason"]})' for key, hop in one['hops'].items() if hop['reason'] and not is_judged(hop)
+            ]
+            said += f': {_some(why)}' if why else ''
             click.echo(click.style(f'Warning: {said}', fg='yellow'), err=True)
 
 
 def _row(name: str, result: Mapping[str, Any]) -> tuple[Any, ...]:
-    one, cost = result['leaderboard']['potentials'][name], result['benchmark'][name]['cost']
-    calls = None if not one['n_paths'] or cost['model_calls'] is None else f'{cost["model_calls"] / one["n_paths"]:.0f}'
+    one, benchmark = result['leaderboard']['potentials'][name], result['benchmark'][name]
+    ran = sum(hop['model_calls'] > 0 for hop in benchmark['hops'].values())  # others were not sent to it, or not begun
+    total = benchmark['cost']['model_calls']
+    calls = None if not ran or total is None else f'{total / ran:.0f}'
     return (
         result['potentials'][name],
         f'{one["n_converged"]} of {one["n_paths"]}',
@@ -226,13 +237,16 @@ def _row(name: str, result: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _print_floors(result: Mapping[str, Any]) -> None:
-    some = next((one for one in result['benchmark'].values() if one['floors'] is not None), None)
-    if some is not None:
-        floors = some['floors']
+    """Print what costs nothing scores, which is the same beside all potentials that are through, and their own errors."""
+    known = {name: one for name, one in result['benchmark'].items() if one['floors'] is not None}
+    through = [name for name, one in known.items() if not one['n_unfinished']]
+    for name in [*through[:1], *(name for name in known if name not in through)]:
+        floors = known[name]['floors']
         constant, guess = _estimate(floors['constant']['mae_ev']), _estimate(floors['initial']['path_error_ang'])
         parts = [f'MAE of a constant barrier {constant} eV'] if constant else []
         parts += [f'path error of the initial guess {guess} Å'] if guess else []
-        click.echo(f'For nothing: {", ".join(parts)}')
+        hops = f' on the {counted(known[name]["n_paths"], "hop")} that {result["potentials"][name]} is through'
+        click.echo(f'For nothing{"" if name in through else hops}: {", ".join(parts)}')
     for name, one in result['benchmark'].items():
         error = one['protocol_error']
         if error is not None:
@@ -284,6 +298,17 @@ def _end(value: float | None) -> str:
     return '∞' if value is None else f'{value:.3f}'
 
 
+def left_text(result: Mapping[str, Any]) -> str:
+    """Return in words what there is no number of yet, by potential; empty if there is nothing."""
+    parts = [
+        f'{label}: {counted(left, "hop")} not finished'
+        for name, label in result['potentials'].items()
+        if name in result['benchmark'] and (left := result['benchmark'][name]['n_unfinished'])
+    ]
+    parts += [f'{result["potentials"][name]}: no benchmark' for name in result['without_benchmark']]
+    return '; '.join(parts) or ('' if result['complete'] else 'the chain goes on')
+
+
 def save_picture(chain: WorkChainNode, output: Path) -> Path:
     """Draw barriers beside those of the reference into a file and return its path.
 
@@ -302,7 +327,6 @@ def save_picture(chain: WorkChainNode, output: Path) -> Path:
         f'reference: {reference_text(result["reference"])}',
         *([result['protocol']] if result['protocol'] else []),
     ]
-    left = '' if result['complete'] else 'not all hops are through'
-    caption = Caption('Barriers beside the reference', ' · '.join(details), left)
+    caption = Caption('Barriers beside the reference', ' · '.join(details), left_text(result))
     found = {result['potentials'][name]: result['benchmark'][name] for name in result['leaderboard']['ranking']}
     return save_figure(draw_barrier_parity(found, caption), output)

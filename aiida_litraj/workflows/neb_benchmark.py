@@ -215,7 +215,7 @@ class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
         nodes: dict[str, Data] = {f'path_{hop}': path for hop, path in paths.items()}
         if tight is not None and 'results' in tight.outputs:
             nodes |= {f'tight_{hop}': path for hop, path in nested(tight, 'paths').items()}
-            nodes['tight_results'] = tight.outputs.results
+            nodes['results_tight'] = tight.outputs.results  # not tight_results, which is the path of a hop called so
         label = f'compare_{name}'
         self.out(f'benchmark.{name}', made_before(self, label) or self._compare(name, chain.outputs.results, nodes))
         for hop, path in sorted(paths.items()):

@@ -203,11 +203,23 @@ def test_protocols_own_error() -> None:
     """0.4 and 0.8 eV by the protocol, 0.38 and 0.83 converged tightly; a third exploded, a fourth ran out of memory."""
     nodes = nodes_of({**FOUND, 'b2': 1.0})
     nodes |= {f'tight_{name}': band(value) for name, value in {'a1': 0.38, 'b1': 0.83}.items()}
-    nodes['tight_results'] = Dict(account(a1=True, b1=True, b2='ERROR_EXPLODED', a2='ERROR_DEVICE_MEMORY'))
+    nodes['results_tight'] = Dict(account(a1=True, b1=True, b2='ERROR_EXPLODED', a2='ERROR_DEVICE_MEMORY'))
     found = describe_benchmark(about(), account(**dict.fromkeys(REFERENCE, True)), potential(), nodes)
     error = found['protocol_error']
     assert (error['n_paths'], error['n_lost'], error['n_benchmark'], error['worst']) == (2, 1, 4, 'b1')
     assert error['mean_absolute_ev']['value'] == pytest.approx(0.025)
+    assert found['cost']['tight_model_calls'] == 120
+
+
+def test_a_hop_may_be_called_as_an_account_is() -> None:
+    """Its tightly converged path is not to be taken for the account of all of them."""
+    reference = {'results': 0.4, 'tight': 0.8}
+    nodes = nodes_of(reference, reference) | {f'tight_{name}': band(value + 0.02) for name, value in reference.items()}
+    every = account(results=True, tight=True)
+    nodes['results_tight'] = Dict(every)
+    found = describe_benchmark(about(materials={name: name for name in reference}), every, potential(), nodes)
+    assert found['protocol_error']['n_paths'] == 2
+    assert found['protocol_error']['mean_absolute_ev']['value'] == pytest.approx(0.02)
     assert found['cost']['tight_model_calls'] == 120
 
 
@@ -236,6 +248,22 @@ def test_ranking_charges_failures() -> None:
     assert (ratio['value'], ratio['n_paths']) == (pytest.approx(0.5), 2)
     assert ranking['mae_ratios']['steady']['picky']['value'] == pytest.approx(2.0)
     json.dumps(ranking, allow_nan=False)
+
+
+def test_who_is_not_through_comes_last() -> None:
+    """0.02 eV on the one easy hop that it is through is no better than 0.2 eV on all of them."""
+    every = account(**dict.fromkeys(REFERENCE, True))
+    whole = {
+        name: describe_benchmark(about(), every, potential(), nodes_of({n: v - off for n, v in REFERENCE.items()}))
+        for name, off in (('steady', 0.2), ('worse', 0.3))
+    }
+    begun = describe_benchmark(about(), account(a1=True, b1=True), potential(), nodes_of({'a1': 0.32, 'b1': 0.82}))
+    nothing = describe_benchmark(about(), account(), potential(), nodes_of({}))
+    ranking = describe_ranking({'begun': begun, 'nothing': nothing, **whole})
+    assert ranking['ranking'] == ['steady', 'worse', 'begun', 'nothing']
+    assert ranking['unfinished'] == ['begun', 'nothing']
+    assert 'those with unfinished hops come last' in ranking['by_words']
+    assert describe_ranking(whole)['unfinished'] == [] and 'unfinished' not in describe_ranking(whole)['by_words']
 
 
 def test_a_function_of_many_inputs_is_called_by_its_chain() -> None:

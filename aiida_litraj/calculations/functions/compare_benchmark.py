@@ -32,7 +32,7 @@ def compare_benchmark(about: Dict, results: Dict, potential: PotentialData, **pa
         ``parameters`` and ``not_covered``, by hop the elements that the potential lacks.
     :param results: the account of its paths.
     :param paths: ``reference_<hop>`` and ``initial_<hop>`` of each hop, ``path_<hop>`` of those that it found,
-        ``tight_<hop>`` of the sample that it converged tightly, and ``tight_results``, the account of these.
+        ``tight_<hop>`` of the sample that it converged tightly, and ``results_tight``, the account of these.
     """
     return Dict(describe_benchmark(about.get_dict(), results.get_dict(), potential, paths))
 
@@ -170,7 +170,7 @@ def _path_error(path: PathData, reference: PathData) -> float:
 
 def _tight(nodes: Mapping[str, Data]) -> dict[str, float | None]:
     """Return the barriers of the sample that was converged tightly, ``None`` of those that failed."""
-    account = nodes.get('tight_results')
+    account = nodes.get('results_tight')
     if not isinstance(account, Dict):
         return {}
     found: dict[str, float | None] = {}
@@ -182,7 +182,7 @@ def _tight(nodes: Mapping[str, Data]) -> dict[str, float | None]:
 
 
 def _cost(results: Mapping[str, Any], nodes: Mapping[str, Data]) -> dict[str, Any]:
-    audit, tight = results['audit'] or {}, nodes.get('tight_results')
+    audit, tight = results['audit'] or {}, nodes.get('results_tight')
     names = ('model_calls', 'model_seconds', 'wall_seconds', 'cpu_seconds', 'peak_memory_mb', 'device', 'processes')
     more = (tight['audit'] or {}).get('model_calls') if isinstance(tight, Dict) else None
     return {**{name: audit.get(name) for name in names}, 'n_jobs': results.get('n_jobs', 1), 'tight_model_calls': more}
