@@ -108,7 +108,7 @@ def paths_so_far(chain: WorkChainNode) -> dict[str, Any] | None:
     from ..workflows.so_far import finished_so_far
 
     job = chain.inputs.neb
-    paths, account = finished_so_far(job.code, job.potential, job.parameters, dict(job.paths))
+    paths, account = finished_so_far(job.code, job.potential, job.parameters, dict(job.paths), chain)
     return None if account is None else _content(chain, paths, account)
 
 

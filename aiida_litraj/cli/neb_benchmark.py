@@ -237,7 +237,7 @@ def _row(name: str, result: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _print_floors(result: Mapping[str, Any]) -> None:
-    """Print what costs nothing scores, which is the same beside all potentials that are through, and their own errors."""
+    """Print what costs nothing scores, which is the same beside all that are through, and the protocols' own errors."""
     known = {name: one for name, one in result['benchmark'].items() if one['floors'] is not None}
     through = [name for name, one in known.items() if not one['n_unfinished']]
     for name in [*through[:1], *(name for name in known if name not in through)]:
