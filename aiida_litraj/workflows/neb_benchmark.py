@@ -25,6 +25,7 @@ from .neb_benchmark_inputs import (
     check_benchmark_inputs,
     covered,
     materials_of,
+    reference_of,
     tight_sample,
 )
 from .neb_benchmark_numbers import materials_taken_over, numbers_of, taken_over
@@ -133,6 +134,7 @@ class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
         self.ctx.sample = tight_sample(materials, wanted, settings.seed)
         self.ctx.materials, self.ctx.refused, self.ctx.open = materials, {}, list(self.inputs.potentials)
         self.ctx.chains = {name: {} for name in self.ctx.open}
+        self.ctx.reference = reference_of(list(self.inputs.references.values()))
 
     def is_under_way(self) -> bool:
         """Return whether a potential is not through."""
@@ -223,7 +225,7 @@ class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
 
     def _compare(self, name: str, results: Dict, nodes: Mapping[str, Data]) -> Dict:
         potential = self.inputs.potentials[name]['potential']
-        about = Dict(about_benchmark(self.inputs, self.ctx.materials, potential))
+        about = Dict(about_benchmark(self.inputs, self.ctx.materials, self.ctx.reference, potential))
         given = {f'{kind}_{hop}': path for kind, paths in (('reference', 'references'), ('initial', 'paths'))
                  for hop, path in self.inputs[paths].items()}  # fmt: skip
         made, _ = run_with_many_inputs(

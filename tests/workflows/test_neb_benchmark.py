@@ -98,14 +98,41 @@ def test_what_a_reference_is(computer: Any) -> None:
     assert reference_of([entry])['kind'] == 'data set'
     assert reference_of([optimised()])['kind'] == 'paths'
     for family, kind in (('toy', 'potential'), ('gpaw', 'dft')):
-        chosen = potential() if family == 'toy' else PotentialData.packaged(family, 'pbe')
-        job = CalcJobNode(computer=computer, process_type='aiida.calculations:litraj.neb')
-        for label, node in {'potential': chosen.store(), 'parameters': Dict({}, label='tight').store()}.items():
-            job.base.links.add_incoming(node, link_type=LinkType.INPUT_CALC, link_label=label)
-        path = optimised()
-        path.base.links.add_incoming(job.store(), link_type=LinkType.CREATE, link_label='paths__hop')
-        said = reference_of([path.store()])
+        chosen = (potential() if family == 'toy' else PotentialData.packaged(family, 'pbe')).store()
+        said = reference_of([found_by(chosen, 'tight', computer)])
         assert (said['kind'], said['protocol'], said['uuid']) == (kind, 'tight', chosen.uuid)
+
+
+@pytest.mark.usefixtures('aiida_profile_clean')
+def test_each_reference_is_what_it_is(computer: Any) -> None:
+    """One path of a potential among a hundred of something else is said, and so is each protocol of it."""
+    chosen = potential().store()
+    made = [found_by(chosen, protocol, computer) for protocol in ('tight', 'balanced', 'tight')]
+    both = reference_of(made)
+    assert both['kind'] == 'several'
+    assert both['label'] == (
+        '2 of morse (protocol tight, a potential and no DFT), 1 of morse (protocol balanced, a potential and no DFT)'
+    )
+    assert [(one['protocol'], one['n_paths']) for one in both['parts']] == [('tight', 2), ('balanced', 1)]
+    given = [optimised().store() for _ in range(3)]
+    mixed = reference_of([made[0], *given])
+    assert mixed['label'] == '3 of paths that were given, 1 of morse (protocol tight, a potential and no DFT)'
+    entry = optimised()
+    entry.base.attributes.set('dataset', 'nebDFT2k')
+    among = reference_of([entry, made[0], given[0]])
+    assert {one['kind'] for one in among['parts']} == {'data set', 'potential', 'paths'}
+    assert 'a potential and no DFT' in among['label']
+    assert reference_of([made[0], made[2]])['kind'] == 'potential'
+
+
+def found_by(chosen: PotentialData, protocol: str, computer: Any) -> PathData:
+    """Return a path that a job has optimised with a potential."""
+    job = CalcJobNode(computer=computer, process_type='aiida.calculations:litraj.neb')
+    for label, node in {'potential': chosen, 'parameters': Dict({}, label=protocol).store()}.items():
+        job.base.links.add_incoming(node, link_type=LinkType.INPUT_CALC, link_label=label)
+    path = optimised()
+    path.base.links.add_incoming(job.store(), link_type=LinkType.CREATE, link_label='paths__hop')
+    return path.store()
 
 
 @pytest.mark.usefixtures('aiida_profile_clean')
