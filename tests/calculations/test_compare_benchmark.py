@@ -161,7 +161,8 @@ def test_given_up_is_a_failure_where_that_is_a_verdict() -> None:
     ended = account(a1=True, a2=True, b1='ERROR_EXPLODED', b2='ERROR_EVALUATION')
     found = describe_benchmark(about(), ended, potential(), nodes_of({'a1': 0.4, 'a2': 0.4}))
     assert (found['n_paths'], found['n_converged'], found['n_unfinished']) == (3, 2, 1)
-    assert found['hops']['b1']['status'] == found['hops']['b2']['status'] == 'failed'
+    assert [found['hops'][name]['status'] for name in ('b1', 'b2')] == ['failed', 'unfinished']
+    assert found['hops']['b2']['label'] == 'ERROR_EVALUATION'
     errors = found['errors']['range']
     assert errors['convergence_rate']['value'] == pytest.approx(2 / 3)
     assert errors['n_without_barrier'] == 1

@@ -80,7 +80,10 @@ def describe_benchmark(
 def describe_hop(
     name: str, about: Mapping[str, Any], results: Mapping[str, Any], nodes: Mapping[str, Data]
 ) -> dict[str, Any]:
-    """Return what became of a hop, with its barriers by both definitions and the uuids of its paths."""
+    """Return what became of a hop, with its barriers by both definitions and the uuids of its paths.
+
+    One that was given up for a fault, which is no verdict on it, is ``unfinished``, with its label and reason.
+    """
     path, reference, initial = nodes.get(f'path_{name}'), nodes[f'reference_{name}'], nodes[f'initial_{name}']
     assert isinstance(reference, PathData) and isinstance(initial, PathData)
     entry = results['items'].get(name, {})
@@ -104,7 +107,7 @@ def describe_hop(
         'material': about['materials'][name],
         'formula': Formula.from_list(list(reference.symbols)).format('hill'),
         'n_atoms': reference.natoms,
-        'status': entry.get('status', UNFINISHED),
+        'status': entry['status'] if entry and is_judged(entry) else UNFINISHED,
         'converged': bool(entry.get('converged', False)),
         'label': entry.get('label'),
         'reason': entry.get('reason'),
