@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..report.words import counted
 from .errors import Refusal
@@ -57,17 +57,26 @@ def _load(text: str, limit: int | None) -> dict[str, StoredHop]:
 
     from ..data.path import PathData
     from ..groups.hops import hop_name, hop_of_path, hops_of_process, hops_of_set
-    from .processes import load_any
 
-    if not _is_node(text):
+    node = node_of(text)
+    if node is None:
         return hops_of_set(text, limit)
-    node = load_any(text)
     if isinstance(node, PathData):
         return {hop_name(node.label or f'path_{node.pk}', ()): hop_of_path(node)}
     hops = hops_of_process(node) if isinstance(node, ProcessNode) else {}
     if not hops:
         raise Refusal(f'node {text} is a {type(node).__name__} without paths', REMEDY)
     return hops
+
+
+def node_of(text: str) -> Any:
+    """Return the node of a source, ``None`` if it is a data set.
+
+    :raises Refusal: if there is no node with that pk or uuid.
+    """
+    from .processes import load_any
+
+    return load_any(text) if _is_node(text) else None
 
 
 def _is_node(text: str) -> bool:

@@ -108,7 +108,7 @@ def paths_so_far(chain: WorkChainNode) -> dict[str, Any] | None:
     from ..workflows.so_far import finished_so_far
 
     job = chain.inputs.neb
-    paths, account = finished_so_far(job.code, job.potential, job.parameters, dict(job.paths))
+    paths, account = finished_so_far(job.code, job.potential, job.parameters, dict(job.paths), chain)
     return None if account is None else _content(chain, paths, account)
 
 
@@ -116,6 +116,7 @@ def _content(chain: WorkChainNode, paths: dict[str, Any], account: dict[str, Any
     from ase.formula import Formula
 
     from ..analysis.benchmark_errors import barrier_of
+    from ..contract.verdict import is_end
     from .processes import jobs_of
 
     job, audit, jobs = chain.inputs.neb, account['audit'] or {}, jobs_of(chain)
@@ -135,7 +136,7 @@ def _content(chain: WorkChainNode, paths: dict[str, Any], account: dict[str, Any
         'uuid': chain.uuid,
         'pk': chain.pk,
         'n_paths': len(rows),
-        'n_finished': sum(one['status'] == 'finished' for one in rows.values()),
+        'n_finished': sum(is_end(one) for one in rows.values()),
         'n_converged': sum(bool(one['converged']) for one in rows.values()),
         'n_earlier': account.get('n_earlier', 0) if chain.is_terminated else None,
         'paths': rows,

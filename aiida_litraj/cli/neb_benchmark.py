@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,9 @@ MOST_WORST = 5
     '--potential', 'potentials', required=True, multiple=True, metavar='NAME',
     help='Label, pk or uuid of an imported potential. Repeatable: they are compared on the same hops.',
 )  # fmt: skip
-@click.option('--protocol', metavar='NAME', help='balanced, litraj-2025 or tight.  [default: balanced]')
+@click.option(
+    '--protocol', metavar='NAME', help='balanced, litraj-2025 or tight.  [default: that of a benchmark, else balanced]'
+)
 @click.option('--limit', type=click.IntRange(min=1), metavar='N', help='The first N hops only.')
 @click.option('--threshold', type=float, metavar='EV', help='A hop is good up to this barrier.  [default: 0.5]')
 @click.option(
@@ -45,8 +47,9 @@ def neb_benchmark(cache: bool | None, daemon: bool, as_json: bool, **request: An
     """Optimise the paths of many hops with each potential, and say how far it is from the reference, and how surely.
 
     SOURCE is a data set of paths in the format of nebDFT2k or a split of one, or the pk of a chain that has optimised
-    hops with something better, whose converged paths are the reference then; or of a benchmark, whose hops are taken
-    again. Launched again with another potential or more hops, what is new is computed alone.
+    hops with something better, whose converged paths are the reference then; or of a benchmark: if that is all, its
+    hops, materials, protocol and settings are taken again but for what options change, beside others its hops alone.
+    Launched again with another potential or more hops, what is new is computed alone.
 
     \b
     Examples:
@@ -59,9 +62,10 @@ def neb_benchmark(cache: bool | None, daemon: bool, as_json: bool, **request: An
     if cache and daemon:
         require_caching()
     with refusals():
-        builder, left_out = prepare(request, overrides, cache)
+        like = benchmark_to_go_on_with(request['sources'])
+        builder, left_out = prepare(request, overrides, cache, like)
     if not as_json:
-        click.echo(plan_text(builder), err=True)
+        click.echo(f'{plan_text(builder)}{"" if like is None else _taken_text(like, builder)}', err=True)
         if left_out:
             text = f'{counted(len(left_out), "hop")} left out, without a converged reference: {_some(left_out)}'
             click.echo(click.style(f'Warning: {text}', fg='yellow'), err=True)
@@ -79,7 +83,10 @@ def collect_overrides(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def prepare(
-    request: dict[str, Any], overrides: dict[str, Any], cache: bool | None = None
+    request: dict[str, Any],
+    overrides: dict[str, Any],
+    cache: bool | None = None,
+    like: WorkChainNode | None = None,
 ) -> tuple[ProcessBuilder, list[str]]:
     """Return the builder of the chain, and the hops that are left out; all that is wrong is refused here or there."""
     from aiida.plugins import WorkflowFactory
@@ -93,8 +100,26 @@ def prepare(
         protocol=request['protocol'],
         overrides=overrides,
         jobs=jobs,
+        like=like,
     )
     return builder, left_out
+
+
+def benchmark_to_go_on_with(sources: Sequence[str]) -> WorkChainNode | None:
+    """Return the benchmark that is the only source of a launch, ``None`` if there is another one, or none."""
+    from .hop_sources import node_of
+
+    node = node_of(sources[0]) if len(sources) == 1 else None
+    return node if getattr(node, 'process_type', None) == f'aiida.workflows:{BENCHMARK}' else None
+
+
+def _taken_text(like: WorkChainNode, builder: ProcessBuilder) -> str:
+    """Return in words which numbers of a benchmark are taken, and which are others than before."""
+    words = {'parameters': 'protocol', 'tight_parameters': 'tight protocol', 'analysis': 'settings'}
+    old = {name: like.inputs[name].get_dict() if name in like.inputs else None for name in words}
+    new = {name: builder[name].get_dict() if name in builder else None for name in words}
+    other = [word for name, word in words.items() if old[name] != new[name]]
+    return f', as benchmark {like.pk}' + (f' but for {", ".join(other)}' if other else '')
 
 
 def plan_text(builder: ProcessBuilder) -> str:
@@ -129,6 +154,9 @@ def _content(chain: WorkChainNode, found: dict[str, Any], leaderboard: dict[str,
     from .processes import jobs_of
 
     jobs, some = jobs_of(chain), next(iter(found.values()))
+    labels = labels_of({name: chosen['potential'].label for name, chosen in chain.inputs.potentials.items()})
+    without = sorted(set(labels) - set(found))
+    through = not without and not any(one['n_unfinished'] for one in found.values())
     return {
         'uuid': chain.uuid,
         'pk': chain.pk,
@@ -136,11 +164,11 @@ def _content(chain: WorkChainNode, found: dict[str, Any], leaderboard: dict[str,
         'n_materials': len({hop['material'] for hop in some['hops'].values()}),
         'reference': some['reference'],
         'leaderboard': leaderboard,
-        'potentials': labels_of({name: chain.inputs.potentials[name]['potential'].label for name in found}),
-        'without_benchmark': sorted(set(chain.inputs.potentials) - set(found)),
+        'potentials': labels,
+        'without_benchmark': without,
         'benchmark': found,
         'protocol': some['protocol'],
-        'complete': chain.is_terminated and 'leaderboard' in chain.outputs,
+        'complete': chain.is_terminated and 'leaderboard' in chain.outputs and through,
         'from_cache': bool(jobs) and all(job.base.caching.is_created_from_cache for job in jobs),
         'exit_status': chain.exit_status,
     }
@@ -158,6 +186,8 @@ def benchmark_line(result: dict[str, Any]) -> str:
 
 def print_benchmark(result: dict[str, Any]) -> None:
     """Print the leaderboard, what costs nothing scores, the protocol's own error, and the worst hops."""
+    from ..calculations.functions.compare_benchmark import is_judged
+
     board, benchmarks = result['leaderboard'], result['benchmark']
     print_pairs(
         [
@@ -166,7 +196,7 @@ def print_benchmark(result: dict[str, Any]) -> None:
             ('protocol', result['protocol']),
             ('barrier', 'highest image minus lowest (range); --json has the one from the first image, too'),
             ('ranked by', board['by_words']),
-            ('no benchmark', ', '.join(result['without_benchmark']) or None),
+            ('no benchmark', ', '.join(result['potentials'][name] for name in result['without_benchmark']) or None),
             ('chain', f'pk {result["pk"]}, uuid {result["uuid"]}'),
         ]
     )
@@ -180,12 +210,18 @@ def print_benchmark(result: dict[str, Any]) -> None:
     for name, one in benchmarks.items():
         if one['n_unfinished']:
             said = f'{result["potentials"][name]}: {counted(one["n_unfinished"], "hop")} not finished, so left out'
+            why = [
+                f'{key} ({hop["reason"]})' for key, hop in one['hops'].items() if hop['reason'] and not is_judged(hop)
+            ]
+            said += f': {_some(why)}' if why else ''
             click.echo(click.style(f'Warning: {said}', fg='yellow'), err=True)
 
 
 def _row(name: str, result: Mapping[str, Any]) -> tuple[Any, ...]:
-    one, cost = result['leaderboard']['potentials'][name], result['benchmark'][name]['cost']
-    calls = None if not one['n_paths'] or cost['model_calls'] is None else f'{cost["model_calls"] / one["n_paths"]:.0f}'
+    one, benchmark = result['leaderboard']['potentials'][name], result['benchmark'][name]
+    ran = sum(hop['model_calls'] > 0 for hop in benchmark['hops'].values())  # others were not sent to it, or not begun
+    total = benchmark['cost']['model_calls']
+    calls = None if not ran or total is None else f'{total / ran:.0f}'
     return (
         result['potentials'][name],
         f'{one["n_converged"]} of {one["n_paths"]}',
@@ -201,13 +237,16 @@ def _row(name: str, result: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _print_floors(result: Mapping[str, Any]) -> None:
-    some = next((one for one in result['benchmark'].values() if one['floors'] is not None), None)
-    if some is not None:
-        floors = some['floors']
+    """Print what costs nothing scores, which is the same beside all that are through, and the protocols' own errors."""
+    known = {name: one for name, one in result['benchmark'].items() if one['floors'] is not None}
+    through = [name for name, one in known.items() if not one['n_unfinished']]
+    for name in [*through[:1], *(name for name in known if name not in through)]:
+        floors = known[name]['floors']
         constant, guess = _estimate(floors['constant']['mae_ev']), _estimate(floors['initial']['path_error_ang'])
         parts = [f'MAE of a constant barrier {constant} eV'] if constant else []
         parts += [f'path error of the initial guess {guess} Å'] if guess else []
-        click.echo(f'For nothing: {", ".join(parts)}')
+        hops = f' on the {counted(known[name]["n_paths"], "hop")} that {result["potentials"][name]} is through'
+        click.echo(f'For nothing{"" if name in through else hops}: {", ".join(parts)}')
     for name, one in result['benchmark'].items():
         error = one['protocol_error']
         if error is not None:
@@ -220,7 +259,9 @@ def _print_floors(result: Mapping[str, Any]) -> None:
 
 def _print_worst(label: str, benchmark: Mapping[str, Any]) -> None:
     """Print the hops that failed, and those furthest off."""
-    hops = [(name, hop) for name, hop in benchmark['hops'].items() if hop['status'] != 'unfinished']
+    from ..calculations.functions.compare_benchmark import is_judged
+
+    hops = [(name, hop) for name, hop in benchmark['hops'].items() if is_judged(hop)]
     failed = [f'{name} ({hop["reason"] or hop["label"]})' for name, hop in hops if not hop['converged']]
     good = [(name, hop['range_ev'] - hop['reference_range_ev']) for name, hop in hops if hop['converged']]
     worst = sorted(good, key=lambda pair: -abs(pair[1]))[:MOST_WORST]
@@ -257,6 +298,17 @@ def _end(value: float | None) -> str:
     return '∞' if value is None else f'{value:.3f}'
 
 
+def left_text(result: Mapping[str, Any]) -> str:
+    """Return in words what there is no number of yet, by potential; empty if there is nothing."""
+    parts = [
+        f'{label}: {counted(left, "hop")} not finished'
+        for name, label in result['potentials'].items()
+        if name in result['benchmark'] and (left := result['benchmark'][name]['n_unfinished'])
+    ]
+    parts += [f'{result["potentials"][name]}: no benchmark' for name in result['without_benchmark']]
+    return '; '.join(parts) or ('' if result['complete'] else 'the chain goes on')
+
+
 def save_picture(chain: WorkChainNode, output: Path) -> Path:
     """Draw barriers beside those of the reference into a file and return its path.
 
@@ -275,7 +327,6 @@ def save_picture(chain: WorkChainNode, output: Path) -> Path:
         f'reference: {reference_text(result["reference"])}',
         *([result['protocol']] if result['protocol'] else []),
     ]
-    left = '' if result['complete'] else 'not all hops are through'
-    caption = Caption('Barriers beside the reference', ' · '.join(details), left)
+    caption = Caption('Barriers beside the reference', ' · '.join(details), left_text(result))
     found = {result['potentials'][name]: result['benchmark'][name] for name in result['leaderboard']['ranking']}
     return save_figure(draw_barrier_parity(found, caption), output)

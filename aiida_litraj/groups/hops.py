@@ -9,7 +9,7 @@ from typing import Any
 
 from aiida.common.links import LinkType
 from aiida.engine import run_get_node
-from aiida.orm import CalcFunctionNode, ProcessNode, QueryBuilder
+from aiida.orm import CalcFunctionNode, CalcJobNode, Data, Dict, ProcessNode, QueryBuilder
 
 from ..calculations.functions.initial_path import has_initial, initial_path
 from ..calculations.neb import NebCalculation
@@ -18,6 +18,9 @@ from .query import entries
 
 BATCH = 500
 """Paths loaded at a time."""
+INCOMING = (LinkType.INPUT_CALC, LinkType.INPUT_WORK)
+OUTGOING = (LinkType.CREATE, LinkType.RETURN)
+_PATHS = 'paths__'
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,8 @@ def hop_of_path(path: PathData) -> StoredHop:
     """Return the hop of a path: of an entry or an optimised path where that began, of any other the path itself."""
     if has_initial(path):
         return StoredHop(beginnings([path])[path.uuid], path)
-    start = start_of(path)
-    return StoredHop(start, path if path.energies is not None and start.uuid != path.uuid else None)
+    made = optimisations([path]).get(path.uuid)
+    return StoredHop(path) if made is None else StoredHop(made.start, path if made.converged else None)
 
 
 def hops_of_process(process: ProcessNode) -> dict[str, StoredHop]:
@@ -73,33 +76,83 @@ def hops_of_process(process: ProcessNode) -> dict[str, StoredHop]:
 
     Of a benchmark these are its own paths and references. Empty if it has none.
     """
-    if 'references' in process.inputs:
-        return {name: StoredHop(path, process.inputs.references[name]) for name, path in process.inputs.paths.items()}
-    outputs = process.outputs
-    items: Mapping[str, Any] = outputs.results['items'] if 'results' in outputs else {}
+    inputs = _nested(process, INCOMING)  # once: each look at ``process.inputs`` reads every link
+    if 'references' in inputs:
+        references = inputs['references']
+        return {name: StoredHop(path, references[name]) for name, path in inputs['paths'].items()}
+    outputs = _nested(process, OUTGOING)
+    items: Mapping[str, Any] = outputs['results']['items'] if 'results' in outputs else {}
     if 'path' in outputs:  # of one hop, whose name in its job is that of any other one's
         name = next(iter(items), 'hop')
-        return {hop_name(f'{name}_{process.pk}', ()): _hop(outputs.path, items.get(name, {}))}
-    made = dict(outputs.paths) if 'paths' in outputs else {}
-    hops = {name: _hop(path, items.get(name, {})) for name, path in made.items() if isinstance(path, PathData)}
-    given = process.inputs.neb if 'neb' in process.inputs else process.inputs
-    for name, path in (dict(given.paths) if 'paths' in given else {}).items():
+        return {hop_name(f'{name}_{process.pk}', ()): _hops({name: outputs['path']}, items)[name]}
+    made = {name: path for name, path in outputs.get('paths', {}).items() if isinstance(path, PathData)}
+    hops = _hops(made, items)
+    for name, path in inputs.get('neb', inputs).get('paths', {}).items():
         hops.setdefault(name, StoredHop(path))
     return dict(sorted(hops.items()))
 
 
-def _hop(path: PathData, entry: Mapping[str, Any]) -> StoredHop:
-    return StoredHop(start_of(path), path if entry.get('converged', False) else None)
+def _nested(process: ProcessNode, kinds: tuple[LinkType, LinkType]) -> dict[str, Any]:
+    """Return the inputs or outputs of a process, namespaces as dictionaries."""
+    links = process.base.links
+    found = links.get_incoming if kinds is INCOMING else links.get_outgoing
+    nested: dict[str, Any] = found(node_class=Data, link_type=kinds).nested()
+    return nested
+
+
+def _hops(paths: Mapping[str, PathData], items: Mapping[str, Any]) -> dict[str, StoredHop]:
+    """Return the hops of paths that a process gives, by its account of them."""
+    made = optimisations(paths.values())
+    starts = {name: made[path.uuid].start if path.uuid in made else path for name, path in paths.items()}
+    return {
+        name: StoredHop(starts[name], path if items.get(name, {}).get('converged', False) else None)
+        for name, path in paths.items()
+    }
 
 
 def start_of(path: PathData) -> PathData:
     """Return the path that an optimisation began with; of a path that no job of ours has made itself."""
-    creator: Any = path.creator
-    if creator is None or creator.process_type != NebCalculation.build_process_type():
-        return path
-    made = path.base.links.get_incoming(link_type=LinkType.CREATE).one()
-    start: PathData = creator.inputs.paths[made.link_label.removeprefix('paths__')]
-    return start
+    made = optimisations([path]).get(path.uuid)
+    return path if made is None else made.start
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How a job of ours came to a path: where it started, and whether its account says that it converged there."""
+
+    start: PathData
+    converged: bool
+
+
+def optimisations(paths: Iterable[PathData]) -> dict[str, Optimisation]:
+    """Return how paths were found, by their uuid; those that no job of ours has made are not among them.
+
+    A job may have made a thousand: its account and its inputs are read once.
+    """
+    uuids = sorted({path.uuid for path in paths})
+    made: list[tuple[str, int, str]] = []
+    for begin in range(0, len(uuids), BATCH):
+        some = {'uuid': {'in': uuids[begin : begin + BATCH]}}
+        query = QueryBuilder().append(PathData, filters=some, tag='path', project='uuid')
+        job = {'process_type': NebCalculation.build_process_type()}
+        query.append(CalcJobNode, with_outgoing='path', filters=job, edge_project='label', project='id')
+        made += [(uuid, pk, label.removeprefix(_PATHS)) for uuid, pk, label in query.all()]
+    known = {pk: _job(pk) for pk in {pk for _, pk, _ in made}}
+    return {
+        uuid: Optimisation(starts[name], items.get(name, {}).get('converged', False))
+        for uuid, pk, name in made
+        for starts, items in (known[pk],)
+    }
+
+
+def _job(pk: int) -> tuple[dict[str, PathData], Mapping[str, Any]]:
+    """Return what a job was to optimise, by name, and its account of it."""
+    query = QueryBuilder().append(CalcJobNode, filters={'id': pk}, tag='job')
+    query.append(PathData, with_outgoing='job', edge_project='label', project='*')
+    starts = {label.removeprefix(_PATHS): path for path, label in query.all()}
+    query = QueryBuilder().append(CalcJobNode, filters={'id': pk}, tag='job')
+    query.append(Dict, with_incoming='job', edge_filters={'label': 'results'}, project='attributes.items')
+    return starts, query.first(flat=True) or {}
 
 
 def beginnings(paths: Iterable[PathData]) -> dict[str, PathData]:

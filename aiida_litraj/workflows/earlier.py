@@ -46,16 +46,20 @@ class Stopped:
     items: list[str] = field(default_factory=list)
 
 
-def finished_items(process: type[LitrajCalcJob], inputs: Mapping[str, Any], wanted: Wanted) -> dict[str, Finished]:
+def finished_items(
+    process: type[LitrajCalcJob], inputs: Mapping[str, Any], wanted: Wanted, among: Collection[int] | None = None
+) -> dict[str, Finished]:
     """Return of each item that an earlier job has finished the newest such job, which has it among its ``results``.
 
     An item that was given up counts where its fault is a verdict on it, and not on where or how long the job ran. A job
     of another ``CACHE_VERSION`` gave other numbers, and none of it counts.
 
     :param inputs: of a job of the items.
+    :param among: the pks of the only jobs that count; by default any may.
     """
     same = {'attributes.cache_version.calc_job': process.CACHE_VERSION}
-    rows = _with_output('results', Dict, _jobs_with(process, inputs, WITH_RESULTS | same, wanted))
+    jobs = _jobs_with(process, inputs, WITH_RESULTS | same, wanted)
+    rows = _with_output('results', Dict, jobs if among is None else [pk for pk in jobs if pk in among])
     found: dict[str, Finished] = {}
     links = _links([job.pk for job, _ in rows])
     for job, results in rows:

@@ -11,14 +11,13 @@ from aiida.engine import ExitCode, ToContext, while_
 from aiida.orm import Computer, Data, Dict, WorkChainNode, load_computer, load_node, to_aiida_type
 
 from ..calculations.base import register_exit_codes
-from ..calculations.functions.compare_benchmark import FINISHED, compare_benchmark, read_settings
+from ..calculations.functions.compare_benchmark import compare_benchmark, is_judged, read_settings
 from ..calculations.functions.rank_potentials import PREFIX, rank_potentials
 from ..calculations.many_inputs import run_with_many_inputs
 from ..calculations.validation import refuse
 from ..contract.errors import stands
-from ..contract.neb import NebParameters
 from ..data.path import PathData
-from .children import ending_of, nested, resolved
+from .children import ending_of, nested
 from .label_items import WITHOUT_QUEUE
 from .neb import NebBaseWorkChain, NebPackedWorkChain
 from .neb_benchmark_inputs import (
@@ -26,10 +25,13 @@ from .neb_benchmark_inputs import (
     check_benchmark_inputs,
     covered,
     materials_of,
+    reference_of,
     tight_sample,
 )
+from .neb_benchmark_numbers import materials_taken_over, numbers_of, taken_over
 from .potentials import PACKING, define_potentials, job_inputs, jobs_of
 from .protocols import ProtocolMixin
+from .protocols.mixin import read_overrides
 from .submission import made_before, submitted_before
 from .waiting import WaitsForAny
 
@@ -90,8 +92,9 @@ class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
         options: Mapping[str, Any] | None = None,
         computer: Computer | None = None,
         jobs: Mapping[str, Mapping[str, Any]] | None = None,
+        like: WorkChainNode | None = None,
     ) -> Any:
-        """Return a builder with every number of a protocol filled in.
+        """Return a builder with every number of a protocol filled in, or of a benchmark of before.
 
         :param potentials: by name, each ``{'code': ..., 'potential': ...}``.
         :param paths: where each hop starts; ``references`` the path it is compared with, by the same names.
@@ -100,25 +103,21 @@ class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
         :param options: ``metadata.options`` of all jobs.
         :param computer: where to run codes that are not bound to a computer.
         :param jobs: computer (its label), options and packing of some potentials, by name, instead of those for all.
+        :param like: a benchmark to go on with: ``overrides`` change its numbers, unless there is a ``protocol``, and
+            its materials hold where no others are given.
         :raises ValueError: if protocol, override or an input cannot be used, naming value and remedy.
         """
         inputs = cls.get_protocol_inputs(protocol, overrides)
-        label = protocol or cls.get_default_protocol()
-        settings = read_settings(inputs['analysis'])
-        parameters = resolved(NebBaseWorkChain, inputs['neb'], NebParameters)
+        known = taken_over(like, read_overrides(overrides)) if like is not None and protocol is None else {}
+        if materials is None and like is not None:
+            materials = materials_taken_over(like, paths)
         given: dict[str, Any] = {
             'potentials': {key: dict(value) for key, value in potentials.items()},
             'paths': dict(paths),
             'references': dict(references),
-            'parameters': Dict(parameters, label=inputs['neb'].get('protocol') or label),
-            'analysis': Dict(settings.model_dump(mode='json'), label=label),
             'jobs': jobs_of(potentials, options, computer, jobs),
+            **numbers_of(inputs, protocol or cls.get_default_protocol(), known),
         }
-        if settings.tight_sample:
-            tight = resolved(NebBaseWorkChain, inputs['tight'], NebParameters)
-            # From the same images in the same precision: else it would be the error of something else as well.
-            same = {key: parameters[key] for key in ('initial_path', 'dtype', 'hop_tolerance_ang', 'end_tolerance_ang')}
-            given['tight_parameters'] = Dict({**tight, **same}, label=inputs['tight'].get('protocol') or label)
         if materials is not None:
             given['materials'] = Dict(dict(materials))
         check_benchmark_inputs(given)
@@ -135,6 +134,7 @@ class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
         self.ctx.sample = tight_sample(materials, wanted, settings.seed)
         self.ctx.materials, self.ctx.refused, self.ctx.open = materials, {}, list(self.inputs.potentials)
         self.ctx.chains = {name: {} for name in self.ctx.open}
+        self.ctx.reference = reference_of(list(self.inputs.references.values()))
 
     def is_under_way(self) -> bool:
         """Return whether a potential is not through."""
@@ -210,14 +210,14 @@ class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
         if chain is not None and 'results' in chain.outputs:
             self.out(f'results.{name}', chain.outputs.results)
         if chain is None or not is_through_some(chain):
-            why = self.ctx.refused.get(name, 'it covers none of the hops') if chain is None else chain.exit_message
-            self.report(f'{name} has no benchmark: {why}')
+            nothing = self.ctx.refused.get(name, 'it covers none of the hops')
+            self.report(f'{name} has no benchmark: {nothing if chain is None else ended_text(chain)}')
             return
         paths = nested(chain, 'paths')
         nodes: dict[str, Data] = {f'path_{hop}': path for hop, path in paths.items()}
         if tight is not None and 'results' in tight.outputs:
             nodes |= {f'tight_{hop}': path for hop, path in nested(tight, 'paths').items()}
-            nodes['tight_results'] = tight.outputs.results
+            nodes['results_tight'] = tight.outputs.results  # not tight_results, which is the path of a hop called so
         label = f'compare_{name}'
         self.out(f'benchmark.{name}', made_before(self, label) or self._compare(name, chain.outputs.results, nodes))
         for hop, path in sorted(paths.items()):
@@ -225,7 +225,7 @@ class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
 
     def _compare(self, name: str, results: Dict, nodes: Mapping[str, Data]) -> Dict:
         potential = self.inputs.potentials[name]['potential']
-        about = Dict(about_benchmark(self.inputs, self.ctx.materials, potential))
+        about = Dict(about_benchmark(self.inputs, self.ctx.materials, self.ctx.reference, potential))
         given = {f'{kind}_{hop}': path for kind, paths in (('reference', 'references'), ('initial', 'paths'))
                  for hop, path in self.inputs[paths].items()}  # fmt: skip
         made, _ = run_with_many_inputs(
@@ -269,7 +269,13 @@ class NebBenchmarkWorkChain(ProtocolMixin, WaitsForAny):
 
 
 def is_through_some(chain: WorkChainNode) -> bool:
-    """Return whether a chain has brought a hop to its end."""
+    """Return whether a chain has brought a hop to its end, be it that the potential failed on it."""
     if 'results' not in chain.outputs:
         return False
-    return any(entry['status'] == FINISHED for entry in chain.outputs.results['items'].values())
+    return any(is_judged(entry) for entry in chain.outputs.results['items'].values())
+
+
+def ended_text(chain: WorkChainNode) -> str:
+    """Return in words how a chain ended; one that was killed has no message."""
+    state = chain.process_state.value if chain.process_state else 'not begun'
+    return chain.exit_message or f'{chain.process_label}<{chain.pk}> is {state}'

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from aiida.orm import CalcJobNode, Dict, QueryBuilder
 from ase.formula import Formula
 
 from ..analysis.selection import stratified
@@ -15,6 +16,7 @@ from ..calculations.validation import check_elements, check_parameters
 from ..contract.neb import NebParameters
 from ..data.path import CELL_TOLERANCE_ANG, PathData
 from ..data.potential import PotentialData
+from ..groups.hops import BATCH
 from ..groups.query import card_of
 from .children import check_child
 from .neb import NebBaseWorkChain
@@ -63,37 +65,76 @@ def covered(paths: Mapping[str, PathData], potential: PotentialData) -> tuple[li
 
 
 def about_benchmark(
-    inputs: Mapping[str, Any], materials: Mapping[str, str], potential: PotentialData
+    inputs: Mapping[str, Any], materials: Mapping[str, str], reference: Mapping[str, Any], potential: PotentialData
 ) -> dict[str, Any]:
-    """Return what is said of a comparison beside its paths: the argument ``about`` of ``compare_benchmark``."""
+    """Return what is said of a comparison beside its paths: the argument ``about`` of ``compare_benchmark``.
+
+    :param reference: of :func:`reference_of`.
+    """
     return {
         'materials': dict(materials),
         'settings': inputs['analysis'].get_dict(),
-        'reference': reference_of(list(inputs['references'].values())),
+        'reference': dict(reference),
         'protocol': inputs['parameters'].label or None,
         'parameters': inputs['parameters'].get_dict(),
         'not_covered': covered(inputs['paths'], potential)[1],
     }
 
 
-def reference_of(references: Sequence[PathData]) -> dict[str, Any]:
-    """Return what reference paths are: ``kind`` (data set, dft, potential, paths or several) and ``label``."""
-    sets = {path.base.attributes.get('dataset', None) for path in references}
-    if sets != {None}:
-        found = [_of_set(name) for name in sorted(sets - {None})]
-        return found[0] if len(sets) == 1 else _several([*found, *([_GIVEN] if None in sets else [])])
-    jobs = {job.pk: job for job in (path.creator for path in references) if job is not None}
-    if len(jobs) == 0 or any(job.process_type != NebCalculation.build_process_type() for job in jobs.values()):
-        return _GIVEN
-    made = {said['uuid']: said for said in map(_of_job, jobs.values())}
-    return next(iter(made.values())) if len(made) == 1 else _several(list(made.values()))
+def reference_of(references: Collection[PathData]) -> dict[str, Any]:
+    """Return what reference paths are: ``kind`` (data set, dft, potential, paths or several) and ``label``.
+
+    Of several, ``parts`` has them all, each with its ``n_paths``, and the label says of potentials that they are.
+    """
+    sets = {path.uuid: path.base.attributes.get('dataset', None) for path in references}
+    jobs = _jobs_of([uuid for uuid, dataset in sets.items() if dataset is None])
+    of_sets = {dataset: _of_set(dataset) for dataset in set(sets.values()) - {None}}
+    of_jobs = {pk: _of_job(*made) for pk, made in _made_by(set(jobs.values())).items()}
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for uuid, dataset in sets.items():
+        one = of_jobs.get(jobs.get(uuid, 0), _GIVEN) if dataset is None else of_sets[dataset]
+        key = (one['kind'], one.get('uuid') or one['label'], one.get('protocol'))
+        found.setdefault(key, {**one, 'n_paths': 0})['n_paths'] += 1
+    parts = sorted(found.values(), key=lambda part: -part['n_paths'])
+    if len(parts) == 1:
+        return {name: value for name, value in parts[0].items() if name != 'n_paths'}
+    return {'kind': 'several', 'label': ', '.join(map(_part_text, parts)), 'parts': parts}
 
 
 _GIVEN: dict[str, Any] = {'kind': 'paths', 'label': 'paths that were given'}
 
 
-def _several(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {'kind': 'several', 'label': ', '.join(str(one['label']) for one in found)}
+def _part_text(part: Mapping[str, Any]) -> str:
+    more = [f'protocol {part["protocol"]}'] if part.get('protocol') else []
+    more += ['a potential and no DFT'] if part['kind'] == 'potential' else []
+    return f'{part["n_paths"]} of {part["label"]}' + (f' ({", ".join(more)})' if more else '')
+
+
+def _jobs_of(uuids: Collection[str]) -> dict[str, int]:
+    """Return the pk of the job that has optimised a path, by the uuid of the path; others are not among them."""
+    job = {'process_type': NebCalculation.build_process_type()}
+    found: dict[str, int] = {}
+    for some in _batches(uuids):
+        query = QueryBuilder().append(PathData, filters={'uuid': {'in': some}}, tag='path', project='uuid')
+        query.append(CalcJobNode, with_outgoing='path', filters=job, project='id')
+        found |= dict(query.all())
+    return found
+
+
+def _made_by(jobs: Collection[int]) -> dict[int, tuple[PotentialData, str]]:
+    """Return the potential of jobs and the label of their parameters, by pk."""
+    found = {}
+    for some in _batches(jobs):
+        query = QueryBuilder().append(CalcJobNode, filters={'id': {'in': some}}, tag='job', project='id')
+        query.append(PotentialData, with_outgoing='job', edge_filters={'label': 'potential'}, project='*')
+        query.append(Dict, with_outgoing='job', edge_filters={'label': 'parameters'}, project='label')
+        found |= {pk: (potential, label) for pk, potential, label in query.all()}
+    return found
+
+
+def _batches(some: Collection[Any]) -> Iterator[list[Any]]:
+    ordered = sorted(some)
+    yield from (ordered[begin : begin + BATCH] for begin in range(0, len(ordered), BATCH))
 
 
 def _of_set(dataset: str) -> dict[str, Any]:
@@ -104,14 +145,13 @@ def _of_set(dataset: str) -> dict[str, Any]:
     return {'kind': 'data set', 'label': dataset, 'level_of_theory': level}
 
 
-def _of_job(job: Any) -> dict[str, Any]:
-    potential = job.inputs.potential
+def _of_job(potential: PotentialData, protocol: str) -> dict[str, Any]:
     return {
         'kind': 'dft' if potential.family == DFT else 'potential',
         'label': potential.label or potential.family,
         'family': potential.family,
         'uuid': potential.uuid,
-        'protocol': job.inputs.parameters.label or None,
+        'protocol': protocol or None,
     }
 
 

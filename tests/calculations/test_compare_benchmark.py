@@ -14,6 +14,8 @@ from aiida_litraj.calculations.functions.compare_benchmark import compare_benchm
 from aiida_litraj.calculations.functions.rank_potentials import describe_ranking
 from aiida_litraj.calculations.many_inputs import run_with_many_inputs
 from aiida_litraj.data import PathData
+from aiida_litraj.engine.failure import Failure
+from aiida_litraj.engine.tasks.neb import failed
 from tests.fixtures.nodes import chain, potential
 
 pytestmark = pytest.mark.usefixtures('aiida_profile_clean')
@@ -35,7 +37,7 @@ def band(barrier: float, shift_ang: float = 0.0, well: float = 0.0) -> PathData:
 
 
 def account(**items: Any) -> dict[str, Any]:
-    """Return the account of paths by whether they converged, ``None`` for one that is not finished."""
+    """Return the account of paths: whether they converged, ``None`` for one that is not finished, or why it failed."""
     said = {
         name: {
             'status': 'unfinished' if converged is None else 'finished',
@@ -44,6 +46,9 @@ def account(**items: Any) -> dict[str, Any]:
         }
         for name, converged in items.items()
     }  # fmt: skip
+    for name, label in items.items():
+        if isinstance(label, str):
+            said[name] = failed(name, Failure(label, 'a force of 1e9 eV/Ang')).model_dump(mode='json')
     audit = {'model_calls': 120, 'device': 'cpu', 'potential': {'name': 'morse', 'sha256': 'f' * 64}}
     return {'items': said, 'audit': audit, 'n_jobs': 2}
 
@@ -151,6 +156,28 @@ def test_what_is_not_finished_counts_for_nothing() -> None:
     assert nothing['errors'] is None and nothing['n_paths'] == 0
 
 
+def test_given_up_is_a_failure_where_that_is_a_verdict() -> None:
+    """A force that explodes is the potential's; what its environment or its walltime did is nobody's."""
+    ended = account(a1=True, a2=True, b1='ERROR_EXPLODED', b2='ERROR_EVALUATION')
+    found = describe_benchmark(about(), ended, potential(), nodes_of({'a1': 0.4, 'a2': 0.4}))
+    assert (found['n_paths'], found['n_converged'], found['n_unfinished']) == (3, 2, 1)
+    assert [found['hops'][name]['status'] for name in ('b1', 'b2')] == ['failed', 'unfinished']
+    assert found['hops']['b2']['label'] == 'ERROR_EVALUATION'
+    errors = found['errors']['range']
+    assert errors['convergence_rate']['value'] == pytest.approx(2 / 3)
+    assert errors['n_without_barrier'] == 1
+    # |0.4 - 0.8| of the constant for the one that exploded.
+    assert errors['charged']['mae_ev_failed_as_constant']['value'] == pytest.approx((0.1 + 0.1 + 0.4) / 3)
+    for label in ('ERROR_ENDPOINT_MOVED', 'ERROR_NON_FINITE', 'ERROR_EXPLODED'):
+        nowhere = describe_benchmark(about(), account(**dict.fromkeys(REFERENCE, label)), potential(), nodes_of({}))
+        assert (nowhere['n_paths'], nowhere['n_converged'], nowhere['n_unfinished']) == (4, 0, 0)
+        charged = nowhere['errors']['range']['charged']['mae_ev_failed_as_constant']['value']
+        assert charged == pytest.approx(nowhere['floors']['constant']['mae_ev']['value'])
+    for label in ('ERROR_DEVICE_MEMORY', 'ERROR_ITEM_OUT_OF_TIME'):
+        nobodys = describe_benchmark(about(), account(**dict.fromkeys(REFERENCE, label)), potential(), nodes_of({}))
+        assert (nobodys['n_paths'], nobodys['n_unfinished']) == (0, 4)
+
+
 def test_elements_that_are_not_covered_are_failures() -> None:
     lacking = {'b1': ['S'], 'b2': ['S']}
     found = describe_benchmark(
@@ -174,14 +201,26 @@ def test_one_material_has_no_constant() -> None:
 
 
 def test_protocols_own_error() -> None:
-    """0.4 and 0.8 eV by the protocol, 0.38 and 0.83 converged tightly; a third did not converge."""
+    """0.4 and 0.8 eV by the protocol, 0.38 and 0.83 converged tightly; a third exploded, a fourth ran out of memory."""
     nodes = nodes_of({**FOUND, 'b2': 1.0})
     nodes |= {f'tight_{name}': band(value) for name, value in {'a1': 0.38, 'b1': 0.83}.items()}
-    nodes['tight_results'] = Dict(account(a1=True, b1=True, b2=False))
+    nodes['results_tight'] = Dict(account(a1=True, b1=True, b2='ERROR_EXPLODED', a2='ERROR_DEVICE_MEMORY'))
     found = describe_benchmark(about(), account(**dict.fromkeys(REFERENCE, True)), potential(), nodes)
     error = found['protocol_error']
     assert (error['n_paths'], error['n_lost'], error['n_benchmark'], error['worst']) == (2, 1, 4, 'b1')
     assert error['mean_absolute_ev']['value'] == pytest.approx(0.025)
+    assert found['cost']['tight_model_calls'] == 120
+
+
+def test_a_hop_may_be_called_as_an_account_is() -> None:
+    """Its tightly converged path is not to be taken for the account of all of them."""
+    reference = {'results': 0.4, 'tight': 0.8}
+    nodes = nodes_of(reference, reference) | {f'tight_{name}': band(value + 0.02) for name, value in reference.items()}
+    every = account(results=True, tight=True)
+    nodes['results_tight'] = Dict(every)
+    found = describe_benchmark(about(materials={name: name for name in reference}), every, potential(), nodes)
+    assert found['protocol_error']['n_paths'] == 2
+    assert found['protocol_error']['mean_absolute_ev']['value'] == pytest.approx(0.02)
     assert found['cost']['tight_model_calls'] == 120
 
 
@@ -210,6 +249,22 @@ def test_ranking_charges_failures() -> None:
     assert (ratio['value'], ratio['n_paths']) == (pytest.approx(0.5), 2)
     assert ranking['mae_ratios']['steady']['picky']['value'] == pytest.approx(2.0)
     json.dumps(ranking, allow_nan=False)
+
+
+def test_who_is_not_through_comes_last() -> None:
+    """0.02 eV on the one easy hop that it is through is no better than 0.2 eV on all of them."""
+    every = account(**dict.fromkeys(REFERENCE, True))
+    whole = {
+        name: describe_benchmark(about(), every, potential(), nodes_of({n: v - off for n, v in REFERENCE.items()}))
+        for name, off in (('steady', 0.2), ('worse', 0.3))
+    }
+    begun = describe_benchmark(about(), account(a1=True, b1=True), potential(), nodes_of({'a1': 0.32, 'b1': 0.82}))
+    nothing = describe_benchmark(about(), account(), potential(), nodes_of({}))
+    ranking = describe_ranking({'begun': begun, 'nothing': nothing, **whole})
+    assert ranking['ranking'] == ['steady', 'worse', 'begun', 'nothing']
+    assert ranking['unfinished'] == ['begun', 'nothing']
+    assert 'those with unfinished hops come last' in ranking['by_words']
+    assert describe_ranking(whole)['unfinished'] == [] and 'unfinished' not in describe_ranking(whole)['by_words']
 
 
 def test_a_function_of_many_inputs_is_called_by_its_chain() -> None:

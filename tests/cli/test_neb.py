@@ -139,13 +139,16 @@ def test_paths_of_a_chain_that_has_ended(tmp_path: Path) -> None:
         forces=np.zeros_like(start.get_positions()),
     )  # fmt: skip
     ended = {'status': 'finished', 'n_steps': 3, 'fmax_ev_per_ang': 0.01, 'label': None, 'reason': None}
-    items = {'hop': {**ended, 'converged': True}, 'lost': {**ended, 'converged': False, 'label': 'ERROR_EXPLODED'}}
+    items = {
+        'hop': {**ended, 'converged': True},
+        'lost': {**ended, 'status': 'failed', 'converged': False, 'label': 'ERROR_EXPLODED'},
+    }
     node = started()
     node.set_process_state(ProcessState.FINISHED)
     for label, one in {'paths__hop': found, 'results': Dict({'items': items, 'audit': {'model_calls': 9}})}.items():
         one.store().backend_entity.add_incoming(node.backend_entity, LinkType.RETURN, label)
     result = paths_of(node)
-    assert (result['n_paths'], result['n_converged'], result['complete']) == (2, 1, True)
+    assert (result['n_paths'], result['n_finished'], result['n_converged'], result['complete']) == (2, 2, 1, True)
     hop = result['paths']['hop']
     assert (hop['barrier_ev'], hop['range_ev'], hop['formula']) == (0.5, 0.6, 'Li31')
     assert hop['path_uuid'] == found.uuid and result['paths']['lost']['path_uuid'] is None

@@ -62,6 +62,7 @@ def benchmark(engine_code: Any, computer: Any) -> Any:
         '0_15': potential('morse', depth=0.15).store(),
         'wide': potential('morse', alpha=1.2).store(),
         'broken': potential('morse', no_such_option=1.0).store(),
+        'explosive': potential('morse', depth=3e6).store(),
         'oxides': PotentialData.packaged('toy', 'morse', elements=['O']).store(),
     }
     stiff = potential('morse', depth=0.25).store()
@@ -161,6 +162,18 @@ def test_potentials_that_cannot_be_asked_leave_the_benchmarks_of_others(benchmar
     outputs, node = run_get_node(benchmark('oxides', 'morse', only=(2,), tight=0))
     assert (node.exit_status, node.exit_message) == (201, 'the potential oxides does not cover Li')
     assert set(outputs['benchmark']) == {'morse'}
+
+
+def test_a_potential_that_fails_everywhere_is_judged(benchmark: Any) -> None:
+    """Its forces explode on every hop: that is what the benchmark is about, and no reason to be left out."""
+    outputs, node = run_get_node(benchmark('explosive', tight=0))
+    assert node.is_finished_ok, node.exit_message
+    worst = outputs['benchmark']['explosive'].get_dict()
+    assert {(hop['status'], hop['label']) for hop in worst['hops'].values()} == {('failed', 'ERROR_EXPLODED')}
+    assert (worst['n_paths'], worst['n_converged'], worst['n_unfinished']) == (6, 0, 0)
+    charged = worst['errors']['range']['charged']['mae_ev_failed_as_constant']['value']
+    assert charged == pytest.approx(worst['floors']['constant']['mae_ev']['value'], rel=EQUAL)
+    assert outputs['leaderboard']['ranking'] == ['explosive']
 
 
 @pytest.mark.timeout(600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,10 @@ def test_sets_and_entries_that_are_no_paths() -> None:
         first_images(surface_path())
 
 
-def optimised(start: PathData, height: float, computer: Any, name: str = 'hop') -> PathData:
+def optimised(
+    start: PathData, height: float, computer: Any, name: str = 'hop', converged: bool | None = True
+) -> PathData:
+    """Return the path that a job has found, ``None`` for one that left no account."""
     job = CalcJobNode(computer=computer, process_type=NebCalculation.build_process_type())
     job.base.links.add_incoming(start.store(), link_type=LinkType.INPUT_CALC, link_label=f'paths__{name}')
     job.store()
@@ -87,6 +91,10 @@ def optimised(start: PathData, height: float, computer: Any, name: str = 'hop') 
         list(start.symbols), start.get_positions(), start.cell, start.pbc, mobile=0, energies=energies
     )
     path.base.links.add_incoming(job, link_type=LinkType.CREATE, link_label=f'paths__{name}')
+    if converged is not None:
+        account = Dict({'items': {name: {'status': 'finished', 'converged': converged}}})
+        account.base.links.add_incoming(job, link_type=LinkType.CREATE, link_label='results')
+        account.store()
     return path.store()
 
 
@@ -113,6 +121,60 @@ def test_hop_of_a_single_path(computer: Any) -> None:
     end = optimised(start, 0.4, computer)
     assert (hop_of_path(end).initial.uuid, hop_of_path(end).reference) == (start.uuid, end)
     assert (hop_of_path(start).initial, hop_of_path(start).reference) == (start, None)
+
+
+@pytest.mark.parametrize('converged', [False, None])
+def test_a_single_path_that_did_not_converge_is_no_reference(converged: bool | None, computer: Any) -> None:
+    start = surface_path()
+    hop = hop_of_path(optimised(start, 0.4, computer, converged=converged))
+    assert (hop.initial.uuid, hop.reference) == (start.uuid, None)
+
+
+@pytest.mark.parametrize('kind', ['benchmark', 'paths'])
+def test_links_of_many_hops_are_read_as_often_as_those_of_few(kind: str, computer: Any) -> None:
+    """Each look at the links of 1,681 hops takes a second, which is not to be had for each hop."""
+    counts = [queries_of(partial(hops_of_process, many_hops(number, kind, computer))) for number in (3, 12)]
+    assert counts[0] == counts[1] > 0
+
+
+def many_hops(number: int, kind: str, computer: Any) -> WorkChainNode:
+    """Return a chain of hops: a benchmark of them, or one whose paths a single job has found."""
+    chain = WorkChainNode(process_type='aiida.workflows:litraj.neb.packed')
+    starts = {f'hop{n}': surface_path().store() for n in range(number)}
+    found = {name: surface_path().store() for name in starts}
+    if kind == 'benchmark':
+        for name, start in starts.items():
+            chain.base.links.add_incoming(start, link_type=LinkType.INPUT_WORK, link_label=f'paths__{name}')
+            label = f'references__{name}'
+            chain.base.links.add_incoming(found[name], link_type=LinkType.INPUT_WORK, link_label=label)
+        return chain.store()
+    job = CalcJobNode(computer=computer, process_type=NebCalculation.build_process_type())
+    for name, start in starts.items():
+        job.base.links.add_incoming(start, link_type=LinkType.INPUT_CALC, link_label=f'paths__{name}')
+    chain.store(), job.store()
+    account = Dict({'items': {name: {'converged': True} for name in starts}}).store()
+    for label, node in {**{f'paths__{name}': path for name, path in found.items()}, 'results': account}.items():
+        for process, link in ((job, LinkType.CREATE), (chain, LinkType.RETURN)):
+            node.backend_entity.add_incoming(process.backend_entity, link, label)
+    return chain
+
+
+def queries_of(action: Any) -> int:
+    """Return how many queries an action makes for the links of nodes."""
+    from aiida.manage import get_manager
+    from sqlalchemy import event
+
+    engine, said = get_manager().get_profile_storage().get_session().get_bind(), []
+
+    def note(*arguments: Any) -> None:
+        said.append(arguments[2])
+
+    event.listen(engine, 'before_cursor_execute', note)
+    try:
+        action()
+    finally:
+        event.remove(engine, 'before_cursor_execute', note)
+    return sum('dblink' in text for text in said)
 
 
 @pytest.mark.parametrize(

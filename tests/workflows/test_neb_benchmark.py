@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from aiida.common.links import LinkType
+from aiida.engine import ProcessState
 from aiida.orm import CalcJobNode, Dict
 
 from aiida_litraj.data import PathData, PotentialData
-from aiida_litraj.workflows.neb_benchmark import NebBenchmarkWorkChain
+from aiida_litraj.workflows.neb_benchmark import NebBenchmarkWorkChain, ended_text, is_through_some
 from aiida_litraj.workflows.neb_benchmark_inputs import covered, materials_of, reference_of, tight_sample
-from tests.fixtures.nodes import potential, vacancy_path
+from tests.fixtures.nodes import chain, potential, vacancy_path
 
 
 def optimised(ion: int = 0, n_images: int = 5, **changes: Any) -> PathData:
@@ -97,14 +98,69 @@ def test_what_a_reference_is(computer: Any) -> None:
     assert reference_of([entry])['kind'] == 'data set'
     assert reference_of([optimised()])['kind'] == 'paths'
     for family, kind in (('toy', 'potential'), ('gpaw', 'dft')):
-        chosen = potential() if family == 'toy' else PotentialData.packaged(family, 'pbe')
-        job = CalcJobNode(computer=computer, process_type='aiida.calculations:litraj.neb')
-        for label, node in {'potential': chosen.store(), 'parameters': Dict({}, label='tight').store()}.items():
-            job.base.links.add_incoming(node, link_type=LinkType.INPUT_CALC, link_label=label)
-        path = optimised()
-        path.base.links.add_incoming(job.store(), link_type=LinkType.CREATE, link_label='paths__hop')
-        said = reference_of([path.store()])
+        chosen = (potential() if family == 'toy' else PotentialData.packaged(family, 'pbe')).store()
+        said = reference_of([found_by(chosen, 'tight', computer)])
         assert (said['kind'], said['protocol'], said['uuid']) == (kind, 'tight', chosen.uuid)
+
+
+@pytest.mark.usefixtures('aiida_profile_clean')
+def test_each_reference_is_what_it_is(computer: Any) -> None:
+    """One path of a potential among a hundred of something else is said, and so is each protocol of it."""
+    chosen = potential().store()
+    made = [found_by(chosen, protocol, computer) for protocol in ('tight', 'balanced', 'tight')]
+    both = reference_of(made)
+    assert both['kind'] == 'several'
+    assert both['label'] == (
+        '2 of morse (protocol tight, a potential and no DFT), 1 of morse (protocol balanced, a potential and no DFT)'
+    )
+    assert [(one['protocol'], one['n_paths']) for one in both['parts']] == [('tight', 2), ('balanced', 1)]
+    given = [optimised().store() for _ in range(3)]
+    mixed = reference_of([made[0], *given])
+    assert mixed['label'] == '3 of paths that were given, 1 of morse (protocol tight, a potential and no DFT)'
+    entry = optimised()
+    entry.base.attributes.set('dataset', 'nebDFT2k')
+    among = reference_of([entry, made[0], given[0]])
+    assert {one['kind'] for one in among['parts']} == {'data set', 'potential', 'paths'}
+    assert 'a potential and no DFT' in among['label']
+    assert reference_of([made[0], made[2]])['kind'] == 'potential'
+
+
+def found_by(chosen: PotentialData, protocol: str, computer: Any) -> PathData:
+    """Return a path that a job has optimised with a potential."""
+    job = CalcJobNode(computer=computer, process_type='aiida.calculations:litraj.neb')
+    for label, node in {'potential': chosen, 'parameters': Dict({}, label=protocol).store()}.items():
+        job.base.links.add_incoming(node, link_type=LinkType.INPUT_CALC, link_label=label)
+    path = optimised()
+    path.base.links.add_incoming(job.store(), link_type=LinkType.CREATE, link_label='paths__hop')
+    return path.store()
+
+
+@pytest.mark.usefixtures('aiida_profile_clean')
+def test_a_potential_that_fails_on_every_hop_is_judged() -> None:
+    """A force that explodes everywhere is the worst that can be said of it; a crash says nothing."""
+    for label, said in (('ERROR_EXPLODED', True), ('ERROR_EVALUATION', False)):
+        entry = {'status': 'failed', 'converged': False, 'label': label}
+        node = ended_with({'one': entry, 'two': {'status': 'unfinished', 'converged': False}})
+        assert is_through_some(node) is said
+    assert not is_through_some(ended_with({}))
+
+
+@pytest.mark.usefixtures('aiida_profile_clean')
+def test_a_chain_that_was_killed_is_said_to_be() -> None:
+    node = ended_with({})
+    node.set_process_state(ProcessState.KILLED)
+    assert ended_text(node) == f'NebPackedWorkChain<{node.pk}> is killed'
+    node.set_exit_message('nothing has come of it')
+    assert ended_text(node) == 'nothing has come of it'
+
+
+def ended_with(items: dict[str, Any]) -> Any:
+    """Return the packed chain of a potential with that account."""
+    node = chain('litraj.neb.packed', status=None)
+    node.set_process_label('NebPackedWorkChain')
+    results = Dict({'items': items}).store()
+    results.backend_entity.add_incoming(node.backend_entity, LinkType.RETURN, 'results')
+    return node
 
 
 SALT = {'symbols': ['Cl'] * 31}

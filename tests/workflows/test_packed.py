@@ -21,6 +21,7 @@ from aiida_litraj.data import PathData
 from aiida_litraj.workflows.earlier import finished_items, stopped_items
 from aiida_litraj.workflows.neb import NebBaseWorkChain, NebPackedWorkChain
 from aiida_litraj.workflows.packing import PACKED_EXTRA, rate_of, read_packing
+from aiida_litraj.workflows.so_far import finished_so_far
 from tests.fixtures.nodes import Job, neb_parameters, potential, surface_path, vacancy_path
 from tests.workflows.test_neb import AUDIT, account, entry
 
@@ -336,6 +337,25 @@ def test_account_of_an_earlier_job_is_read_once(inputs: Any, job_node: Any) -> N
     event.remove(engine, 'before_cursor_execute', listen)
     assert set(found) == set(paths(2))
     assert asked and not any('attributes' in columns for columns in asked)
+
+
+@pytest.mark.parametrize('how', ['packing', 'job'])
+def test_who_takes_nothing_of_before_is_told_nothing_of_it(how: str, chain: Any, inputs: Any, job_node: Any) -> None:
+    """What there is so far of a chain that computes all anew is what its own jobs have done."""
+    job = inputs(paths(2))
+    first, second = job['paths']
+    before(job_node, job, 0, dict.fromkeys(job['paths'], 'converged'))
+    given = [job[name] for name in ('code', 'potential', 'parameters', 'paths')]
+    if how == 'job':
+        job['metadata'] = {**job['metadata'], 'disable_cache': True}
+    node = chain({'reuse': False} if how == 'packing' else {}, job).process.node
+    assert set(finished_so_far(*given)[0]) == {first, second}
+    assert finished_so_far(*given, node) == ({}, None)
+    own = before(job_node, job, 0, {first: 'converged'})
+    own.backend_entity.add_incoming(node.backend_entity, LinkType.CALL_CALC, 'iteration_01')
+    made, said = finished_so_far(*given, node)
+    assert {name: path.creator.pk for name, path in made.items()} == {first: own.pk}
+    assert said is not None and said['items'][second]['status'] == 'unfinished'
 
 
 def test_launch_that_has_nothing_to_do_submits_nothing(chain: Any, inputs: Any, job_node: Any) -> None:

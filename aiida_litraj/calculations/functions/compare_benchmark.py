@@ -12,6 +12,7 @@ from ase.formula import Formula
 from ...analysis.benchmark_errors import DEFINITIONS, barrier_of
 from ...analysis.benchmark_numbers import PUBLISHED, BenchmarkSettings, JudgedHop, benchmark_numbers, own_error
 from ...analysis.path_error import litraj_path_error
+from ...contract.verdict import is_end
 from ...data.path import PathData
 from ...data.potential import PotentialData
 from ..validation import validated
@@ -31,7 +32,7 @@ def compare_benchmark(about: Dict, results: Dict, potential: PotentialData, **pa
         ``parameters`` and ``not_covered``, by hop the elements that the potential lacks.
     :param results: the account of its paths.
     :param paths: ``reference_<hop>`` and ``initial_<hop>`` of each hop, ``path_<hop>`` of those that it found,
-        ``tight_<hop>`` of the sample that it converged tightly, and ``tight_results``, the account of these.
+        ``tight_<hop>`` of the sample that it converged tightly, and ``results_tight``, the account of these.
     """
     return Dict(describe_benchmark(about.get_dict(), results.get_dict(), potential, paths))
 
@@ -79,7 +80,10 @@ def describe_benchmark(
 def describe_hop(
     name: str, about: Mapping[str, Any], results: Mapping[str, Any], nodes: Mapping[str, Data]
 ) -> dict[str, Any]:
-    """Return what became of a hop, with its barriers by both definitions and the uuids of its paths."""
+    """Return what became of a hop, with its barriers by both definitions and the uuids of its paths.
+
+    One that was given up for a fault, which is no verdict on it, is ``unfinished``, with its label and reason.
+    """
     path, reference, initial = nodes.get(f'path_{name}'), nodes[f'reference_{name}'], nodes[f'initial_{name}']
     assert isinstance(reference, PathData) and isinstance(initial, PathData)
     entry = results['items'].get(name, {})
@@ -103,7 +107,7 @@ def describe_hop(
         'material': about['materials'][name],
         'formula': Formula.from_list(list(reference.symbols)).format('hill'),
         'n_atoms': reference.natoms,
-        'status': entry.get('status', UNFINISHED),
+        'status': entry['status'] if entry and is_judged(entry) else UNFINISHED,
         'converged': bool(entry.get('converged', False)),
         'label': entry.get('label'),
         'reason': entry.get('reason'),
@@ -122,8 +126,14 @@ def describe_hop(
 
 
 def is_judged(hop: Mapping[str, Any]) -> bool:
-    """Return whether a hop was brought to its end, be it that the potential cannot be asked about it."""
-    return hop['status'] in (FINISHED, COVERS_NOT)
+    """Return whether a hop was brought to its end, be it that the potential cannot be asked about it.
+
+    One that was given up is, where that is a verdict on the potential, such as a force that explodes; where it is a
+    fault of the engine or of where it ran, another run may do better, and nothing is said.
+
+    :param hop: of :func:`describe_hop`, or its entry in an account.
+    """
+    return hop['status'] in (FINISHED, COVERS_NOT) or is_end(hop)
 
 
 def judged_hop(name: str, hop: Mapping[str, Any], reference: Any = None) -> JudgedHop:
@@ -162,20 +172,20 @@ def _path_error(path: PathData, reference: PathData) -> float:
 
 
 def _tight(nodes: Mapping[str, Data]) -> dict[str, float | None]:
-    """Return the barriers of the sample that was converged tightly, ``None`` of those that did not converge."""
-    account = nodes.get('tight_results')
+    """Return the barriers of the sample that was converged tightly, ``None`` of those that failed."""
+    account = nodes.get('results_tight')
     if not isinstance(account, Dict):
         return {}
     found: dict[str, float | None] = {}
     for name, entry in account['items'].items():
-        if entry['status'] != UNFINISHED:
+        if is_judged(entry):
             path = nodes.get(f'tight_{name}') if entry['converged'] else None
             found[name] = _barriers(path if isinstance(path, PathData) else None)[f'{PUBLISHED}_ev']
     return found
 
 
 def _cost(results: Mapping[str, Any], nodes: Mapping[str, Data]) -> dict[str, Any]:
-    audit, tight = results['audit'] or {}, nodes.get('tight_results')
+    audit, tight = results['audit'] or {}, nodes.get('results_tight')
     names = ('model_calls', 'model_seconds', 'wall_seconds', 'cpu_seconds', 'peak_memory_mb', 'device', 'processes')
     more = (tight['audit'] or {}).get('model_calls') if isinstance(tight, Dict) else None
     return {**{name: audit.get(name) for name in names}, 'n_jobs': results.get('n_jobs', 1), 'tight_model_calls': more}

@@ -20,6 +20,9 @@ _WORDS = {
 }
 
 
+_LAST = '; those with unfinished hops come last, each over the hops that it is through'
+
+
 @calcfunction
 def rank_potentials(**benchmarks: Dict) -> Dict:
     """Return headline numbers of each potential, their order, and the ratios of their errors on the same hops.
@@ -33,16 +36,20 @@ def rank_potentials(**benchmarks: Dict) -> Dict:
 def describe_ranking(benchmarks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the content of the output ``leaderboard``; a potential without a number comes last.
 
+    Before it come those with hops that are not finished: their numbers are over fewer hops than those of the others,
+    and the easy ones may be the first that are through. ``unfinished`` names them, and ``by_words`` says so.
+
     ``mae_ratios`` has by two names the MAE of the first over that of the second where both converged: below one,
     interval and all, the first is the better one.
     """
     headlines = {name: headline(one) for name, one in sorted(benchmarks.items())}
+    unfinished = [name for name, one in headlines.items() if one['n_unfinished']]
     known = [one for one in headlines.values() if one[ALONE] is not None]
     by = CHARGED if known and all(_value(one[CHARGED]) is not None for one in known) else ALONE
 
-    def place(name: str) -> tuple[bool, float, str]:
+    def place(name: str) -> tuple[bool, bool, float, str]:
         value = _value(headlines[name][by])
-        return value is None, value if value is not None else 0.0, name
+        return value is None, name in unfinished, value if value is not None else 0.0, name
 
     hops = {
         name: [judged_hop(hop, entry) for hop, entry in one['hops'].items() if is_judged(entry)]
@@ -57,8 +64,9 @@ def describe_ranking(benchmarks: Mapping[str, Mapping[str, Any]]) -> dict[str, A
         'schema_version': 1,
         'definition': PUBLISHED,
         'by': by,
-        'by_words': _WORDS[by],
-        'ranking': sorted(headlines, key=place),
+        'by_words': _WORDS[by] + (_LAST if unfinished else ''),
+        'ranking': (ranking := sorted(headlines, key=place)),
+        'unfinished': [name for name in ranking if name in unfinished],
         'potentials': headlines,
         'mae_ratios': ratios,
     }

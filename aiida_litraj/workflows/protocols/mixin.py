@@ -42,7 +42,7 @@ class ProtocolMixin:
             raise ValueError(f'protocol {name!r} is not known; there are: {", ".join(content["protocols"])}')
         differences = {key: value for key, value in content['protocols'][name].items() if key != 'description'}
         inputs = merge(content['default_inputs'], differences)
-        changes = _read_overrides(overrides)
+        changes = read_overrides(overrides)
         for key, value in changes.items():
             if key not in inputs:
                 raise ValueError(f'override {key!r} = {value!r} is not known; there are: {", ".join(inputs)}')
@@ -70,7 +70,11 @@ def _load(name: str) -> dict[str, Any]:
     return dict(yaml.safe_load((files(__package__) / name).read_text(encoding='utf-8')))
 
 
-def _read_overrides(overrides: Mapping[str, Any] | Path | str | None) -> Mapping[str, Any]:
+def read_overrides(overrides: Mapping[str, Any] | Path | str | None) -> Mapping[str, Any]:
+    """Return what is to differ from a protocol, nested as it is, from itself or a YAML file.
+
+    :raises ValueError: if the file cannot be read, or holds no mapping.
+    """
     if overrides is None:
         return {}
     if isinstance(overrides, Mapping):
