@@ -23,8 +23,9 @@ export PYTEST_ADDOPTS="-p no:cacheprovider --color=no --durations=10 --durations
 unset AIIDA_PATH AIIDA_PROFILE LITRAJ_PYTHON
 
 # Two lanes take these in turn, for two cores, the longest early, so that both end at about the same time.
-SHARED=(ruff mypy imports docs unit postgresql sevennet e2e cli dft gpaw slurm examples services chaos browser engine mace chgnet)
+SHARED=(ruff mypy imports docs unit postgresql chains sevennet e2e cli dft slurm examples services chaos engine mace browser gpaw chgnet)
 LANES=2
+CHAINS=(tests/calculations tests/parsers tests/workflows)
 SECTIONS=(system environments "${SHARED[@]}")
 
 about() {
@@ -35,7 +36,8 @@ about() {
     mypy) echo 'types of contract, engine, analysis and data sets' ;;
     imports) echo 'import rules between the rooms' ;;
     docs) echo 'documentation, warnings are errors' ;;
-    unit) echo 'contract, analysis, report, command line and AiiDA rooms, on SQLite' ;;
+    unit) echo 'contract, analysis, report, data, codes and command line, on SQLite' ;;
+    chains) echo 'calculations, parsers and chains of which jobs are faked, on SQLite' ;;
     postgresql) echo 'what depends on the database, on PostgreSQL: see STORAGE in tests/conftest.py' ;;
     browser) echo 'pages of reports in Chromium' ;;
     engine) echo 'the engine on analytic potentials, where there is no aiida' ;;
@@ -59,9 +61,10 @@ section_docs() {
     echo "pages: $(find build/docs -name '*.html' | wc -l), in build/docs/index.html"
 }
 section_unit() {
-  "$PY" -m pytest tests --ignore=tests/engine --ignore=tests/e2e --ignore=tests/benchmarks \
+  "$PY" -m pytest tests --ignore=tests/engine --ignore=tests/e2e --ignore=tests/benchmarks "${CHAINS[@]/#/--ignore=}" \
     -m 'not e2e and not dft and not slurm and not browser'
 }
+section_chains() { "$PY" -m pytest "${CHAINS[@]}" -m 'not e2e and not dft and not slurm'; }
 section_browser() { "$PY" -m pytest tests/report -m browser; }
 section_postgresql() {
   "$PY" -m pytest tests --ignore=tests/engine --ignore=tests/benchmarks --storage postgresql \
