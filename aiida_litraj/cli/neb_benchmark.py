@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..report.words import counted
+from ..report.words import counted, reference_text
 from .console import print_pairs, print_table
 from .errors import refusals
 from .hop_sources import load_hops, sizes_text, with_reference
@@ -269,16 +269,6 @@ def _print_worst(label: str, benchmark: Mapping[str, Any]) -> None:
         click.echo(f'{label}, furthest off: {", ".join(f"{name} {off:+.3f} eV" for name, off in worst)}')
     if failed:
         click.echo(f'{label}, failed: {_some(failed)}')
-
-
-def reference_text(reference: Mapping[str, Any]) -> str:
-    """Return in words what barriers are compared with; a potential is said to be one."""
-    kind, label = reference['kind'], reference['label']
-    protocol = f', protocol {reference["protocol"]}' if reference.get('protocol') else ''
-    if kind == 'data set':
-        level = reference.get('level_of_theory')
-        return f'{label}{f": {level}" if level else ""}'
-    return f'{label}{protocol}{", a potential and no DFT" if kind == "potential" else ""}'
 
 
 def _some(names: list[str]) -> str:

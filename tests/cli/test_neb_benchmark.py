@@ -21,11 +21,11 @@ from aiida_litraj.cli.neb_benchmark import (
     benchmark_of,
     left_text,
     print_benchmark,
-    reference_text,
 )
 from aiida_litraj.datasets.ingest.run import import_dataset
 from aiida_litraj.report.barrier_parity import draw_barrier_parity
 from aiida_litraj.report.energy_profile import Caption
+from aiida_litraj.report.words import reference_text
 from tests.calculations.test_compare_benchmark import FOUND, about, account, nodes_of
 from tests.datasets.tiny import nebdft2k
 from tests.fixtures.nodes import chain, potential, vacancy_path

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...analysis.benchmark_errors import DEFINITIONS
-from ..words import counted
+from ..words import counted, reference_text
 from .hops import failures, points_of, short, worst
 from .tables import column, plain, table
 
@@ -77,7 +77,7 @@ def benchmark_section(
         'line': f'{counted(len(contents), "potential")} on {counted(len(points["name"]), "hop")} of '
         f'{counted(materials, "material")}, {counted(n_failed, "failure")}{left}',
         'pairs': [
-            ['Reference', reference_text(some.get('reference') or {})],
+            ['Reference', reference_text(some['reference'])],
             ['Protocol', some.get('protocol')],
             ['Good hops', f'up to {some["threshold_ev"]:g} eV'],
             ['Ordered by', (leaderboard or {}).get('by_words') or 'MAE over converged hops'],
@@ -93,12 +93,6 @@ def labels_of(contents: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     labels = {name: str(one['potential'].get('label') or name) for name, one in contents.items()}
     taken = list(labels.values())
     return {name: f'{label} ({name})' if taken.count(label) > 1 else label for name, label in labels.items()}
-
-
-def reference_text(reference: Mapping[str, Any]) -> str:
-    """Return what barriers are judged by, in words."""
-    kind, label = reference.get('kind'), reference.get('label')
-    return ' '.join(str(part) for part in (kind, label) if part) or 'not said'
 
 
 def _of(content: Mapping[str, Any] | None, definition: str) -> Mapping[str, Any]:
