@@ -266,7 +266,8 @@ def test_benchmarks_are_of_one_task_by_reference_protocol_settings_and_hops(made
     moved = {**fewer, first: {**made.contents['good']['hops'][first], 'reference_uuid': 'another'}}
     others = [
         headlines(**one)
-        for one in ({'reference': {'kind': 'potential', 'label': 'another'}}, {'protocol': 'tight'}, {'parameters': {'fmax': 0.02}},
-                    {'settings': {'seed': 1}}, {'hops': fewer}, {'hops': moved}, {'n_unfinished': 1})
+        for one in ({'reference': {'kind': 'potential', 'label': 'another'}}, {'protocol': 'tight'},
+                    {'parameters': {'fmax': 0.02}}, {'settings': {'seed': 1}}, {'hops': fewer}, {'hops': moved},
+                    {'n_unfinished': 1})
     ]  # fmt: skip
     assert all(len(one) == 1 for one in others) and len({same, *(found for one in others for found in one)}) == 8
