@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from ..contract.base import Model
+from ..contract.verdict import is_end
 from .benchmark_errors import DEFINITIONS, TOLERANCES_EV, Definition, Fallback, Outcomes, benchmark_errors, mae_ratio
 from .benchmark_groups import BARRIER_EDGES_EV, benchmark_groups
 from .bootstrap import Bootstrap
@@ -26,6 +27,8 @@ from .floors import (
 from .protocol_error import protocol_error
 from .roc import Roc
 
+COVERS_NOT, UNFINISHED, FINISHED = 'not covered', 'unfinished', 'finished'
+"""What can have become of a hop."""
 PUBLISHED: Definition = 'range'
 """The definition of the barrier by which hops are classified, grouped and potentials ranked: that of LiTraj."""
 FAILED_PATH = 'an end of the interval is a failed path, which is further off than any number'
@@ -78,6 +81,17 @@ class JudgedHop:
     path_error_ang: float | None
     initial_path_error_ang: float
     initial_ev: Mapping[str, float] | None = None
+
+
+def is_judged(hop: Mapping[str, Any]) -> bool:
+    """Return whether a hop was brought to its end, be it that the potential cannot be asked about it.
+
+    One that was given up is, where that is a verdict on the potential, such as a force that explodes; where it is a
+    fault of the engine or of where it ran, another run may do better, and nothing is said.
+
+    :param hop: of ``compare_benchmark``, or its entry in an account.
+    """
+    return hop.get('status') in (FINISHED, COVERS_NOT) or is_end(hop)
 
 
 def outcomes_of(hops: Sequence[JudgedHop], definition: Definition) -> Outcomes:

@@ -186,7 +186,7 @@ def benchmark_line(result: dict[str, Any]) -> str:
 
 def print_benchmark(result: dict[str, Any]) -> None:
     """Print the leaderboard, what costs nothing scores, the protocol's own error, and the worst hops."""
-    from ..calculations.functions.compare_benchmark import is_judged
+    from ..analysis.benchmark_numbers import is_judged
 
     board, benchmarks = result['leaderboard'], result['benchmark']
     print_pairs(
@@ -259,7 +259,7 @@ def _print_floors(result: Mapping[str, Any]) -> None:
 
 def _print_worst(label: str, benchmark: Mapping[str, Any]) -> None:
     """Print the hops that failed, and those furthest off."""
-    from ..calculations.functions.compare_benchmark import is_judged
+    from ..analysis.benchmark_numbers import is_judged
 
     hops = [(name, hop) for name, hop in benchmark['hops'].items() if is_judged(hop)]
     failed = [f'{name} ({hop["reason"] or hop["label"]})' for name, hop in hops if not hop['converged']]

@@ -10,8 +10,9 @@ from aiida.common import AttributeDict
 from aiida.engine import ExitCode, ToContext, while_
 from aiida.orm import Computer, Data, Dict, WorkChainNode, load_computer, load_node, to_aiida_type
 
+from ..analysis.benchmark_numbers import is_judged
 from ..calculations.base import register_exit_codes
-from ..calculations.functions.compare_benchmark import compare_benchmark, is_judged, read_settings
+from ..calculations.functions.compare_benchmark import compare_benchmark, read_settings
 from ..calculations.functions.rank_potentials import PREFIX, rank_potentials
 from ..calculations.many_inputs import run_with_many_inputs
 from ..calculations.validation import refuse

@@ -10,9 +10,17 @@ from aiida.orm import Data, Dict
 from ase.formula import Formula
 
 from ...analysis.benchmark_errors import DEFINITIONS, barrier_of
-from ...analysis.benchmark_numbers import PUBLISHED, BenchmarkSettings, JudgedHop, benchmark_numbers, own_error
+from ...analysis.benchmark_numbers import (
+    COVERS_NOT,
+    PUBLISHED,
+    UNFINISHED,
+    BenchmarkSettings,
+    JudgedHop,
+    benchmark_numbers,
+    is_judged,
+    own_error,
+)
 from ...analysis.path_error import litraj_path_error
-from ...contract.verdict import is_end
 from ...data.path import PathData
 from ...data.potential import PotentialData
 from ..validation import validated
@@ -20,8 +28,6 @@ from ..validation import validated
 SCHEMA_VERSION = 1
 GUESSED = {'em_bvse': 'range'}
 """Property of an entry that is the barrier of its initial images -> the definition that it is by."""
-COVERS_NOT, UNFINISHED, FINISHED = 'not covered', 'unfinished', 'finished'
-"""What can have become of a hop."""
 
 
 @calcfunction
@@ -123,17 +129,6 @@ def describe_hop(
         'reference_uuid': reference.uuid,
         'initial_uuid': initial.uuid,
     }
-
-
-def is_judged(hop: Mapping[str, Any]) -> bool:
-    """Return whether a hop was brought to its end, be it that the potential cannot be asked about it.
-
-    One that was given up is, where that is a verdict on the potential, such as a force that explodes; where it is a
-    fault of the engine or of where it ran, another run may do better, and nothing is said.
-
-    :param hop: of :func:`describe_hop`, or its entry in an account.
-    """
-    return hop['status'] in (FINISHED, COVERS_NOT) or is_end(hop)
 
 
 def judged_hop(name: str, hop: Mapping[str, Any], reference: Any = None) -> JudgedHop:

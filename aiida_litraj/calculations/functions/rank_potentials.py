@@ -8,8 +8,8 @@ from typing import Any
 from aiida.engine import calcfunction
 from aiida.orm import Dict
 
-from ...analysis.benchmark_numbers import PUBLISHED, paired
-from .compare_benchmark import is_judged, judged_hop, read_settings
+from ...analysis.benchmark_numbers import PUBLISHED, is_judged, paired
+from .compare_benchmark import judged_hop, read_settings
 
 PREFIX = 'benchmark_'
 CHARGED = 'mae_ev_failed_as_constant'

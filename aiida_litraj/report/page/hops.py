@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ...contract.verdict import is_end
+from ...analysis.benchmark_numbers import is_judged
 from .tables import column, table
 
 WORST = 20
 _ROUND = 4
-_JUDGED = ('finished', 'not covered')
-"""What a hop is at its end as, whatever its label says."""
 
 
 def points_of(
@@ -49,7 +47,7 @@ def _ended(hop: Mapping[str, Any]) -> Mapping[str, Any]:
 
     Nor of one that was given up for a fault of the engine or of where it ran; forces that explode are a verdict.
     """
-    return hop if hop.get('status') in _JUDGED or is_end(hop) else {**hop, 'converged': None}
+    return hop if is_judged(hop) else {**hop, 'converged': None}
 
 
 def short(value: Any) -> Any:
